@@ -1,0 +1,46 @@
+# Few verbs. Everything but `lint`'s linter needs nothing but Go.
+
+GO       ?= go
+VERSION  ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo devel)
+LDFLAGS  := -s -w -X main.version=$(VERSION)
+FUZZTIME ?= 20s
+BENCH    ?= .
+ROUNDS   ?= 50
+
+# Packages with goroutines of their own, or called from several.
+RACED := ./internal/store/... ./internal/replica/... ./internal/broker/... ./internal/protocol/... ./internal/server/...
+
+.PHONY: run build test race lint bench fuzz e2e crash
+
+run: build ## start a server with the defaults
+	./bin/polylog serve
+
+build: ## the one static binary, in bin/
+	CGO_ENABLED=0 $(GO) build -trimpath -ldflags '$(LDFLAGS)' -o bin/polylog ./cmd/polylog
+
+test: ## every test of the main module
+	$(GO) test ./...
+
+race: ## the packages with goroutines, under the race detector
+	CGO_ENABLED=1 $(GO) test -race $(RACED)
+
+lint: ## vet, format and house rules; golangci-lint where it is installed
+	$(GO) vet ./...
+	@test -z "$$(gofmt -l cmd internal test bench 2>/dev/null)" || { gofmt -d cmd internal; exit 1; }
+	$(GO) test -count=1 ./internal/tidy
+	@if command -v golangci-lint >/dev/null; then golangci-lint run; else \
+	  echo "golangci-lint is not installed: go install github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0"; fi
+
+bench: ## Go benchmarks; BENCH=regexp chooses
+	$(GO) test -run '^$$' -bench '$(BENCH)' -benchmem ./internal/...
+
+fuzz: ## every fuzz target for FUZZTIME each
+	@for dir in $$(grep -rl --include='*_test.go' '^func Fuzz' internal | xargs -n1 dirname | sort -u); do \
+	  for f in $$(sed -n 's/^func \(Fuzz[A-Za-z0-9_]*\).*/\1/p' $$dir/*_test.go); do \
+	    $(GO) test ./$$dir -run '^$$' -fuzz "^$$f\$$" -fuzztime $(FUZZTIME) || exit 1; done; done
+
+e2e: build ## real client libraries against the real binary
+	cd test && POLYLOG_BINARY=$(CURDIR)/bin/polylog $(GO) test -count=1 ./...
+
+crash: build ## kill -9 under load, ROUNDS times
+	cd test && POLYLOG_BINARY=$(CURDIR)/bin/polylog $(GO) test -count=1 -timeout 60m -v ./crash -rounds $(ROUNDS)
