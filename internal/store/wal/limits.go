@@ -1,0 +1,26 @@
+package wal
+
+const (
+	// DefaultFileSize is the size of a file unless chosen otherwise.
+	DefaultFileSize = 64 << 20
+	// MinFileSize is the smallest file size Open accepts. Sizes are multiples
+	// of 4 KiB.
+	MinFileSize = 16 << 10
+	// MaxHardState bounds the body of a hard state frame, since every file
+	// repeats one per group.
+	MaxHardState = 64
+	// MaxGroups bounds the groups of a lane, so that the hard states at the
+	// head of a file leave room for frames.
+	MaxGroups = 1024
+
+	stepBytes   = 4 << 20 // a flush takes no more batches once it holds this much
+	fillChunk   = 1 << 20 // what one call of Fill writes
+	maxHandles  = 64      // sealed files kept open for reading
+	pageSize    = 4096    // writes end on a page boundary, so that no page is read back first
+	maxFileSize = 1 << 30 // offsets within an entry are 32 bits wide
+)
+
+// MaxBody returns the largest frame body that a lane of the given file size
+// takes: half a file, so that a frame and the head of its file always fit
+// together. A frame never spans files.
+func MaxBody(fileSize int64) int { return int(fileSize / 2) }
