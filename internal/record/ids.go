@@ -47,3 +47,7 @@ type EntryID struct {
 func (e EntryID) Compare(o EntryID) int {
 	return cmp.Or(cmp.Compare(e.Time, o.Time), cmp.Compare(e.Seq, o.Seq))
 }
+
+// TopicID is assigned to a topic by the metadata group, ascending and never
+// reused: an id below the next one that no topic has is that of a deleted topic.
+type TopicID uint64
