@@ -1,0 +1,56 @@
+// Package config gathers the server's settings from their defaults, a YAML
+// file, the environment and the command line, in this order, the later
+// winning.
+//
+// A setting has one name, spelled mechanically: the key kafka.listen is the
+// flag --kafka-listen, the variable POLYLOG_KAFKA_LISTEN and the YAML key
+// kafka.listen (nested or dotted). A name that does not exist is an error, not
+// a setting that silently does nothing.
+package config
+
+import "time"
+
+// Config is every setting of the server. Fields are documented where users read
+// about them: in the table in settings.go.
+type Config struct {
+	Data struct {
+		Dir    string
+		Shards int
+	}
+	Kafka struct {
+		Listen                     string
+		Advertise                  string
+		AutoCreateTopics           bool
+		DefaultPartitions          int
+		GroupInitialRebalanceDelay time.Duration
+	}
+	HTTP struct {
+		Listen string
+	}
+	Disk struct {
+		WarnFree   Size
+		RefuseFree Size
+	}
+	Log struct {
+		Level  string
+		Format string
+	}
+	Insecure bool
+}
+
+// Default returns the settings of a server started without any.
+func Default() Config {
+	var c Config
+	c.Data.Dir = "./polylog-data"
+	c.Data.Shards = 16
+	c.Kafka.Listen = "127.0.0.1:9092"
+	c.Kafka.AutoCreateTopics = true
+	c.Kafka.DefaultPartitions = 1
+	c.Kafka.GroupInitialRebalanceDelay = 0
+	c.HTTP.Listen = "127.0.0.1:15672"
+	c.Disk.WarnFree = 2 << 30
+	c.Disk.RefuseFree = 512 << 20
+	c.Log.Level = "info"
+	c.Log.Format = "text"
+	return c
+}
