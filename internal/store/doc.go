@@ -1,0 +1,23 @@
+// Package store is the durable log of one node: the Raft logs of all its
+// groups and the records of all its partitions (DESIGN §4 "Bytes").
+//
+// Bytes are written once, into the WAL lane that all groups share (package
+// wal). What apply makes of an entry is a list of runs, "these records of this
+// partition lie here"; a sealed WAL file whose entries are all applied is
+// already a segment, found through its run index (package segment). Rewrite
+// turns such files into level 1 files when that pays, and returns files with
+// nothing wanted in them to the WAL's pool. A checkpoint (package checkpoint)
+// makes one cut of everything: applied indexes, pages of state, and the set of
+// files.
+//
+// The store is passive. Flush, Checkpoint and Rewrite do their work in the
+// caller's goroutine, so that a simulator can own every step; Run drives the
+// parts that need no one's decision.
+//
+// # Order
+//
+// A file is wanted while it holds an entry above its group's durable
+// checkpoint or compacted index, a live run, or runs that are not yet indexed
+// durably. The order is always: run index synced, checkpoint synced, Raft log
+// compacted, file freed.
+package store

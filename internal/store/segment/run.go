@@ -1,0 +1,40 @@
+package segment
+
+import "github.com/polylog-mq/polylog/internal/record"
+
+// RunFlags say what kind of records a run holds.
+type RunFlags uint8
+
+const (
+	// Control marks a run of transaction markers.
+	Control RunFlags = 1 << iota
+	// Transactional marks a run written within a transaction.
+	Transactional
+	// ExplicitIDs marks records whose ids were given by the client and lie in
+	// the records themselves, so that FirstID holds for the first one only.
+	ExplicitIDs
+)
+
+// Run says where consecutive records of a partition lie: one or more whole
+// batches, back to back, whose offsets count on from Base whatever base
+// offsets and epochs the stored headers show.
+type Run struct {
+	Partition record.PartitionID
+	// Level is the priority level. The levels of a partition share its
+	// offsets.
+	Level uint8
+	Flags RunFlags
+	Epoch record.Epoch
+	// Base and Last are the first and last offset, both within the run.
+	Base, Last record.Offset
+	// LogTime is when the run was appended, MaxTimestamp the largest timestamp
+	// of its batches, both in milliseconds since the Unix epoch.
+	LogTime      record.LogTime
+	MaxTimestamp int64
+	// FirstID is the entry id of the first record; those after it count up
+	// Seq.
+	FirstID record.EntryID
+	// Pos and Len locate the body, in bytes: within the data of its entry when
+	// given to the store, within its file afterwards.
+	Pos, Len uint32
+}

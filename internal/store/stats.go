@@ -1,0 +1,39 @@
+package store
+
+import "sync/atomic"
+
+// Stats counts what the store has done since Open. The counters only grow and
+// may be read at any time.
+type Stats struct {
+	// Appended is the bytes of entries given to Append, Flushes the steps that
+	// wrote something.
+	Appended, Flushes atomic.Uint64
+	// TailReads and FileReads are the bytes that Read served from memory and
+	// from files.
+	TailReads, FileReads atomic.Uint64
+	// IndexWritten, RewriteRead, RewriteWritten and CheckpointWritten are the
+	// bytes that stood beside the one write of every record.
+	IndexWritten, RewriteRead, RewriteWritten, CheckpointWritten atomic.Uint64
+	// Checkpoints and Rewrites were finished; FilesFreed were given back.
+	Checkpoints, Rewrites, FilesFreed atomic.Uint64
+}
+
+// Usage is what the store holds at this moment.
+type Usage struct {
+	// WALFiles and SegmentFiles are numbers of files, WALBytes, SegmentBytes
+	// and IndexBytes their sizes.
+	WALFiles, SegmentFiles             int
+	WALBytes, SegmentBytes, IndexBytes int64
+	// Wanted is the bytes of records that partitions still want.
+	Wanted int64
+	// Tail is the bytes of entries in memory.
+	Tail int64
+	// Partitions have records here.
+	Partitions int
+}
+
+// Stats returns the counters.
+func (s *Store) Stats() *Stats { panic("store: not yet") }
+
+// Usage looks at what is held; its cost grows with the number of files.
+func (s *Store) Usage() Usage { panic("store: not yet") }
