@@ -1,0 +1,128 @@
+package topic
+
+import "github.com/polylog-mq/polylog/internal/record"
+
+// CatalogCommand is a command of the metadata group: *Bootstrap, *CreateTopic,
+// *DeleteTopic, *AlterConfigs, *CreatePartitions, *AllocateProducerIDs or
+// *Confirm.
+type CatalogCommand interface {
+	// AppendTo appends the logged form, to be read by DecodeCatalogCommand.
+	AppendTo(dst []byte) []byte
+	catalog()
+}
+
+// Bootstrap is the first command of a cluster: it names the data shards and
+// spreads the slots over them. ErrStale the second time.
+type Bootstrap struct {
+	Shards []record.ShardID // ascending, without MetadataShard
+}
+
+// CreateTopic creates a topic. ErrInvalidName, ErrTopicExists,
+// ErrInvalidPartitions, ErrInvalidConfig, ErrTooMany, ErrNotReady.
+type CreateTopic struct {
+	UUID       UUID
+	Tenant     string
+	Name       string
+	Partitions int32
+	Config     []Config // in any order, each name once
+}
+
+// DeleteTopic deletes a topic and its data. ErrUnknownTopic.
+type DeleteTopic struct{ UUID UUID }
+
+// AlterConfigs changes settings of a topic, all or none. ErrUnknownTopic,
+// ErrInvalidConfig.
+type AlterConfigs struct {
+	UUID UUID
+	// Replace first drops every setting, as Kafka's old AlterConfigs does.
+	Replace bool
+	Changes []ConfigChange
+}
+
+// CreatePartitions raises a topic's partition count to Count.
+// ErrUnknownTopic, ErrInvalidPartitions, ErrTooMany.
+type CreatePartitions struct {
+	UUID  UUID
+	Count int32
+}
+
+// AllocateProducerIDs takes a block of Count producer ids, which are never
+// given again.
+type AllocateProducerIDs struct{ Count int64 }
+
+// Confirm says that a shard has applied every definition up to Revision: the
+// value of Partitions.Revision there.
+type Confirm struct {
+	Shard    record.ShardID
+	Revision Revision
+}
+
+// DecodeCatalogCommand reads what AppendTo of a catalog command wrote. It
+// keeps nothing of b.
+func DecodeCatalogCommand(b []byte) (CatalogCommand, error) { panic("unfilled") }
+
+// ShardCommand is a command of a data shard: *Define or *DeleteRecords.
+type ShardCommand interface {
+	// AppendTo appends the logged form, to be read by DecodeShardCommand.
+	AppendTo(dst []byte) []byte
+	shard()
+}
+
+// Define tells a shard how its partitions are defined. It moves the shard from
+// one revision of the catalog to a later one, carrying the latest state of
+// every topic that changed between them and has partitions there, and applies
+// only if the shard stands exactly at After: so a repeated, overtaken or late
+// one changes nothing.
+type Define struct {
+	After    Revision
+	Revision Revision
+	Topics   []Definition
+}
+
+// Definition is a topic as one shard needs it.
+type Definition struct {
+	Topic    ID
+	Revision Revision
+	// Dropped says that the partitions and their data are gone.
+	Dropped  bool
+	Settings *Settings // nil if Dropped
+	// Partitions lists all of the topic's partitions in this shard.
+	Partitions []PartitionDefinition
+}
+
+// PartitionDefinition is a partition as its shard needs it.
+type PartitionDefinition struct {
+	ID        record.PartitionID
+	EpochBase record.Epoch
+}
+
+// DeleteRecords raises the log start of a partition to Before, -1 for its high
+// watermark.
+type DeleteRecords struct {
+	Partition record.PartitionID
+	Before    record.Offset
+}
+
+// DecodeShardCommand reads what AppendTo of a shard command wrote. It keeps
+// nothing of b.
+func DecodeShardCommand(b []byte) (ShardCommand, error) { panic("unfilled") }
+
+func (*Bootstrap) catalog()           {}
+func (*CreateTopic) catalog()         {}
+func (*DeleteTopic) catalog()         {}
+func (*AlterConfigs) catalog()        {}
+func (*CreatePartitions) catalog()    {}
+func (*AllocateProducerIDs) catalog() {}
+func (*Confirm) catalog()             {}
+func (*Define) shard()                {}
+func (*DeleteRecords) shard()         {}
+
+func (*Bootstrap) AppendTo(dst []byte) []byte           { panic("unfilled") }
+func (*CreateTopic) AppendTo(dst []byte) []byte         { panic("unfilled") }
+func (*DeleteTopic) AppendTo(dst []byte) []byte         { panic("unfilled") }
+func (*AlterConfigs) AppendTo(dst []byte) []byte        { panic("unfilled") }
+func (*CreatePartitions) AppendTo(dst []byte) []byte    { panic("unfilled") }
+func (*AllocateProducerIDs) AppendTo(dst []byte) []byte { panic("unfilled") }
+func (*Confirm) AppendTo(dst []byte) []byte             { panic("unfilled") }
+func (*Define) AppendTo(dst []byte) []byte              { panic("unfilled") }
+func (*DeleteRecords) AppendTo(dst []byte) []byte       { panic("unfilled") }
