@@ -116,18 +116,9 @@ func (p *Partition) MaxTimestamp() int64 { panic("unfilled") }
 // Epoch returns the leader epoch that the shard's term stands for here.
 func (p *Partition) Epoch(term record.Term) record.Epoch { panic("unfilled") }
 
-// EpochEnd returns the largest leader epoch not above e that wrote records,
-// with the offset after its last one (KIP-101, Kafka's OffsetForLeaderEpoch);
-// for the current epoch, that of the shard's term, the high watermark; (-1,
-// -1) if e is negative or newer than the current one. For an e older than what
-// is remembered it returns e and the first offset known of a later epoch.
-func (p *Partition) EpochEnd(term record.Term, e record.Epoch) (record.Epoch, record.Offset) {
-	panic("unfilled")
-}
-
-// EpochAt returns the leader epoch that offset o was written in, -1 if it is
-// not kept or not remembered.
-func (p *Partition) EpochAt(o record.Offset) record.Epoch { panic("unfilled") }
+// Epochs returns the leader epochs that wrote the records that are kept. The
+// result never changes: a new epoch, or retention, makes a new one.
+func (p *Partition) Epochs() Epochs { panic("unfilled") }
 
 // Freeze makes the present state the cut of a checkpoint.
 func (s *Partitions) Freeze() { panic("unfilled") }
