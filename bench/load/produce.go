@@ -1,0 +1,189 @@
+package load
+
+import (
+	"context"
+	"encoding/binary"
+	"fmt"
+	"math/rand/v2"
+	"sync"
+	"time"
+
+	hdr "github.com/HdrHistogram/hdrhistogram-go"
+	"github.com/twmb/franz-go/pkg/kmsg"
+)
+
+// Produce is a load of Produce requests with acks=all, one batch each.
+// Connection i writes to partition i modulo Partitions.
+type Produce struct {
+	Addr        string
+	Topic       string
+	Partitions  int
+	Connections int
+	InFlight    int           // requests unanswered per connection, 1 and up; closed loop only
+	Records     int           // per batch
+	Size        int           // bytes of value per record
+	Warmup      time.Duration // not counted
+	Duration    time.Duration // counted
+	// Rate, when above 0, makes the load an open loop: requests per second and
+	// connection, sent on schedule whatever the server does, latency counted
+	// from the scheduled moment (no coordinated omission). InFlight is ignored.
+	Rate float64
+}
+
+// Result is what a load did in its counted time.
+type Result struct {
+	Requests int64   `json:"requests"`
+	Records  int64   `json:"records"`
+	Bytes    int64   `json:"bytes"` // of record values
+	Seconds  float64 `json:"seconds"`
+	Latency  Latency `json:"latency"`
+}
+
+// PerSecond returns records per second.
+func (r Result) PerSecond() float64 { return float64(r.Records) / r.Seconds }
+
+// MegabytesPerSecond returns 10^6 bytes of values per second.
+func (r Result) MegabytesPerSecond() float64 { return float64(r.Bytes) / r.Seconds / 1e6 }
+
+// Run drives the load; onCount runs at the moment that counting begins, and
+// onEnd when it ends, while the server is still loaded.
+func (p Produce) Run(ctx context.Context, onCount, onEnd func()) (Result, error) {
+	begin := time.Now().Add(p.Warmup)
+	end := begin.Add(p.Duration)
+	ctx, cancel := context.WithDeadline(ctx, end.Add(30*time.Second))
+	defer cancel()
+	stop := time.AfterFunc(p.Warmup, onCount)
+	defer stop.Stop()
+	stopEnd := time.AfterFunc(p.Warmup+p.Duration, onEnd)
+	defer stopEnd.Stop()
+
+	workers := make([]producer, p.Connections)
+	errs := make([]error, p.Connections)
+	var wg sync.WaitGroup
+	for i := range workers {
+		w := &workers[i]
+		*w = producer{load: p, id: i, begin: begin, end: end, latency: newHistogram()}
+		wg.Go(func() { errs[i] = w.run(ctx) })
+	}
+	wg.Wait()
+	total := newHistogram()
+	var n int64
+	for i := range workers {
+		if errs[i] != nil {
+			return Result{}, fmt.Errorf("connection %d: %w", i, errs[i])
+		}
+		total.Merge(workers[i].latency)
+		n += workers[i].counted
+	}
+	records := n * int64(p.Records)
+	return Result{
+		Requests: n, Records: records, Bytes: records * int64(p.Size),
+		Seconds: p.Duration.Seconds(), Latency: summarize(total),
+	}, nil
+}
+
+// producer is one connection of a Produce load.
+type producer struct {
+	load       Produce
+	id         int
+	begin, end time.Time
+	latency    *hdr.Histogram
+	counted    int64
+}
+
+func (w *producer) run(ctx context.Context) error {
+	c, err := dial(w.load.Addr)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = c.Close() }()
+	stop := context.AfterFunc(ctx, func() { _ = c.Close() })
+	defer stop()
+	window := w.load.InFlight
+	if w.load.Rate > 0 {
+		window = 1 << 16
+	}
+	sent := make(chan time.Time, window)
+	slots := make(chan struct{}, window)
+	failed := make(chan error, 1)
+	go func() {
+		failed <- w.send(c, sent, slots)
+		close(sent)
+	}()
+	if err := w.receive(c, sent, slots); err != nil {
+		return err
+	}
+	return <-failed
+}
+
+// send writes requests until the end of the load.
+func (w *producer) send(c *conn, sent chan<- time.Time, slots chan<- struct{}) error {
+	frame := w.request()
+	var gap time.Duration
+	next := time.Now()
+	if w.load.Rate > 0 {
+		gap = time.Duration(float64(time.Second) / w.load.Rate)
+		// Spread the connections over one gap, so that they do not march in step.
+		next = next.Add(gap * time.Duration(w.id) / time.Duration(w.load.Connections))
+	}
+	for i := uint32(0); ; i++ {
+		if gap > 0 {
+			next = next.Add(gap)
+			time.Sleep(time.Until(next))
+		}
+		now := time.Now()
+		if now.After(w.end) {
+			return nil
+		}
+		if gap > 0 {
+			now = next
+		}
+		slots <- struct{}{}
+		if gap == 0 {
+			now = time.Now()
+		}
+		sent <- now
+		binary.BigEndian.PutUint32(frame[8:], i)
+		if _, err := c.Write(frame); err != nil {
+			return fmt.Errorf("send: %w", err)
+		}
+	}
+}
+
+// receive reads an answer for each request sent.
+func (w *producer) receive(c *conn, sent <-chan time.Time, slots <-chan struct{}) error {
+	// correlation id, array length, topic, array length, partition
+	at := 4 + 4 + 2 + len(w.load.Topic) + 4 + 4
+	for t := range sent {
+		b, err := c.frame()
+		if err != nil {
+			return err
+		}
+		<-slots
+		if len(b) < at+2 {
+			return fmt.Errorf("answer of %d bytes is too short", len(b))
+		}
+		if code := int16(binary.BigEndian.Uint16(b[at:])); code != 0 {
+			return fmt.Errorf("produce refused with error code %d", code)
+		}
+		now := time.Now()
+		if now.After(w.begin) && now.Before(w.end) {
+			record(w.latency, now.Sub(t))
+			w.counted++
+		}
+	}
+	return nil
+}
+
+func (w *producer) request() []byte {
+	rng := rand.NewChaCha8([32]byte{byte(w.id), byte(w.id >> 8)})
+	p := kmsg.NewProduceRequestTopicPartition()
+	p.Partition = int32(w.id % w.load.Partitions)
+	p.Records = batch(w.load.Records, w.load.Size, rng)
+	t := kmsg.NewProduceRequestTopic()
+	t.Topic, t.Partitions = w.load.Topic, append(t.Partitions, p)
+	req := kmsg.NewPtrProduceRequest()
+	req.Acks, req.TimeoutMillis = -1, 30_000
+	req.Topics = append(req.Topics, t)
+	return encode(req, produceVersion)
+}

@@ -1,0 +1,40 @@
+package peer
+
+import (
+	"fmt"
+	"os/exec"
+	"path/filepath"
+	"strings"
+)
+
+// BuildPolylog compiles the server of this checkout, whose main module lies at
+// root, into dir and returns the program's path.
+func BuildPolylog(root, dir string) (string, error) {
+	bin := filepath.Join(dir, "polylog")
+	cmd := exec.Command("go", "build", "-o", bin, "./cmd/polylog")
+	cmd.Dir, cmd.Env = root, append(cmd.Environ(), "CGO_ENABLED=0", "GOWORK=off")
+	if out, err := cmd.CombinedOutput(); err != nil {
+		return "", fmt.Errorf("build polylog: %w\n%s", err, out)
+	}
+	return bin, nil
+}
+
+// StartPolylog starts the program with its defaults, except for the places of
+// its data and ports.
+func StartPolylog(bin, dir string) (*Server, error) {
+	addr, err := freePort()
+	if err != nil {
+		return nil, err
+	}
+	version, err := exec.Command(bin, "version").Output()
+	if err != nil {
+		return nil, fmt.Errorf("ask polylog for its version: %w", err)
+	}
+	s, err := start("polylog", dir, addr, exec.Command(bin, "serve",
+		"--data-dir", filepath.Join(dir, "data"), "--kafka-listen", addr, "--http-listen", ""))
+	if err != nil {
+		return nil, err
+	}
+	s.Version = strings.TrimSpace(string(version))
+	return s, nil
+}
