@@ -34,6 +34,10 @@ type CorruptionError struct {
 	Hint   string // what the operator can do
 }
 
+// hintDamage is the way out of damage.
+const hintDamage = "the log is not opened, since acknowledged data is missing here: restore the file from a copy, " +
+	"or let this node join again as a new member; `polylog debug wal dump` lists what is left"
+
 func (e *CorruptionError) Error() string {
 	return fmt.Sprintf("wal file %s is damaged at offset %d: %s; %s", e.Path, e.Offset, e.Reason, e.Hint)
 }

@@ -1,6 +1,12 @@
 package wal
 
-import "github.com/polylog-mq/polylog/internal/record"
+import (
+	"bytes"
+	"encoding/binary"
+	"hash/crc32"
+
+	"github.com/polylog-mq/polylog/internal/record"
+)
 
 // FileNum numbers the files of a lane upwards without gaps, from 1. A number
 // is never reused, though the bytes beneath it are.
@@ -29,6 +35,18 @@ const (
 	KindMark Kind = 3
 )
 
+func (k Kind) String() string {
+	switch k {
+	case KindEntry:
+		return "entry"
+	case KindHardState:
+		return "hardstate"
+	case KindMark:
+		return "mark"
+	}
+	return "unknown"
+}
+
 // Frame is one thing in the log. The body belongs to the caller and must not
 // change between Append and Done.
 type Frame struct {
@@ -43,4 +61,68 @@ type Frame struct {
 // FrameSize returns the bytes that a body of n bytes takes in a file.
 func FrameSize(n int) int64 { return headerSize + int64(n) }
 
+// headerSize is the size of a frame's header, and of a file's.
 const headerSize = 64
+
+// frameMagic begins every frame. Its first byte is rare in text and in zeros,
+// which keeps the search for frames behind a bad one fast.
+var frameMagic = [4]byte{0xF5, 'P', 'L', 'W'}
+
+var castagnoli = crc32.MakeTable(crc32.Castagnoli)
+
+// checksum continues a CRC32C over p. A file's salt is the first value of both
+// the headers' and the bodies' checksums.
+func checksum(crc uint32, p []byte) uint32 { return crc32.Update(crc, castagnoli, p) }
+
+// header is what precedes a frame's body; docs/format/wal.md draws it.
+type header struct {
+	lane      uint16
+	kind      Kind
+	entryKind uint8
+	length    uint32 // of the body
+	file      FileNum
+	sequence  uint64 // of this frame in the lane, from 1
+	durable   uint64 // the largest sequence known to be durable when this was written
+	index     record.Index
+	term      record.Term
+	group     record.ShardID
+	chain     uint32 // CRC32C of all bodies of the file up to and including this one
+}
+
+func (h *header) encode(dst *[headerSize]byte, salt uint32) {
+	le := binary.LittleEndian
+	copy(dst[0:4], frameMagic[:])
+	le.PutUint16(dst[8:], h.lane)
+	dst[10], dst[11] = byte(h.kind), h.entryKind
+	le.PutUint32(dst[12:], h.length)
+	le.PutUint64(dst[16:], uint64(h.file))
+	le.PutUint64(dst[24:], h.sequence)
+	le.PutUint64(dst[32:], h.durable)
+	le.PutUint64(dst[40:], uint64(h.index))
+	le.PutUint64(dst[48:], uint64(h.term))
+	le.PutUint32(dst[56:], uint32(h.group))
+	le.PutUint32(dst[60:], h.chain)
+	le.PutUint32(dst[4:], checksum(salt, dst[8:]))
+}
+
+// decodeHeader reads the header at the start of b and reports whether it is
+// one that was written under this salt.
+func decodeHeader(b []byte, salt uint32) (h header, ok bool) {
+	le := binary.LittleEndian
+	if len(b) < headerSize || !bytes.Equal(b[:4], frameMagic[:]) || le.Uint32(b[4:]) != checksum(salt, b[8:headerSize]) {
+		return header{}, false
+	}
+	return header{
+		lane:      le.Uint16(b[8:]),
+		kind:      Kind(b[10]),
+		entryKind: b[11],
+		length:    le.Uint32(b[12:]),
+		file:      FileNum(le.Uint64(b[16:])),
+		sequence:  le.Uint64(b[24:]),
+		durable:   le.Uint64(b[32:]),
+		index:     record.Index(le.Uint64(b[40:])),
+		term:      record.Term(le.Uint64(b[48:])),
+		group:     record.ShardID(le.Uint32(b[56:])),
+		chain:     le.Uint32(b[60:]),
+	}, true
+}

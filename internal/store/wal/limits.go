@@ -16,6 +16,7 @@ const (
 	stepBytes   = 4 << 20 // a flush takes no more batches once it holds this much
 	fillChunk   = 1 << 20 // what one call of Fill writes
 	maxHandles  = 64      // sealed files kept open for reading
+	readAhead   = 1 << 20 // what recovery reads at once
 	pageSize    = 4096    // writes end on a page boundary, so that no page is read back first
 	maxFileSize = 1 << 30 // offsets within an entry are 32 bits wide
 )

@@ -1,0 +1,293 @@
+package wal
+
+import (
+	"errors"
+	"fmt"
+	"sync"
+	"syscall"
+
+	"github.com/cockroachdb/pebble/v2/vfs"
+)
+
+// category labels the lane's writes for the file system's statistics.
+const category = vfs.DiskWriteCategory("polylog-wal")
+
+// pool holds files that wait to become part of the lane. Their bytes mean
+// nothing; what counts is that their blocks exist, so that a write into them
+// changes no metadata and cannot find the disk full.
+type pool struct {
+	fs      vfs.FS
+	dir     string
+	size    int64
+	target  int // Fill prepares up to this many
+	reserve int // of which the last so many are held back
+	max     int
+
+	mu    sync.Mutex
+	ready []uint64 // whole, first in, first out
+	short []uint64 // to be filled up
+	next  uint64   // the next id
+	full  bool     // the disk was full at the last attempt
+
+	fillMu sync.Mutex // guards what follows
+	id     uint64     // the file being filled
+	h      vfs.File   // its handle, or nil
+	filled int64
+	zeros  []byte
+	closed bool
+}
+
+func (p *pool) path(id uint64) string { return p.fs.PathJoin(p.dir, spareName(id)) }
+
+// adopt takes a spare file found or freed: whole, short, or too large (by a
+// former setting). What the pool has no use for is deleted.
+func (p *pool) adopt(id uint64) error {
+	info, err := p.fs.Stat(p.path(id))
+	if err != nil {
+		return fmt.Errorf("look at a spare wal file: %w", err)
+	}
+	if p.keep(id, info.Size()) {
+		return nil
+	}
+	if err := p.fs.Remove(p.path(id)); err != nil {
+		return fmt.Errorf("delete a spare wal file: %w", err)
+	}
+	return nil
+}
+
+func (p *pool) keep(id uint64, size int64) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.next = max(p.next, id+1)
+	switch {
+	case size > p.size || len(p.ready)+len(p.short) >= p.max:
+		return false
+	case size == p.size:
+		p.ready = append(p.ready, id)
+		p.full = p.full && len(p.ready) <= p.reserve
+	default:
+		p.short = append(p.short, id)
+	}
+	return true
+}
+
+// newID names a spare file to come.
+func (p *pool) newID() uint64 {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.next++
+	return p.next - 1
+}
+
+// take returns a file to write to. Without a ready one beyond the reserve it
+// creates one, its blocks allocated at once; only on a full disk does it touch
+// the reserve, and only if it may.
+func (p *pool) take(reserve bool) (uint64, error) {
+	if id, ok := p.pop(p.reserve); ok {
+		return id, nil
+	}
+	id, err := p.create()
+	if !noSpace(err) {
+		return id, err
+	}
+	p.excuse(err)
+	if reserve {
+		if id, ok := p.pop(0); ok {
+			return id, nil
+		}
+	}
+	return 0, fmt.Errorf("%w: %w", ErrNoSpace, err)
+}
+
+// pop takes a ready file if there are more than so many.
+func (p *pool) pop(keep int) (uint64, bool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if len(p.ready) <= keep {
+		return 0, false
+	}
+	id := p.ready[0]
+	p.ready = append(p.ready[:0], p.ready[1:]...)
+	return id, true
+}
+
+// create makes a file with its blocks allocated but not written, which is
+// quick; writing them first is Fill's work.
+func (p *pool) create() (uint64, error) {
+	id := p.newID()
+	h, err := p.fs.Create(p.path(id), category)
+	if err != nil {
+		return 0, fmt.Errorf("create a wal file: %w", err)
+	}
+	err = p.allocate(h)
+	if err = errors.Join(err, h.Close()); err != nil {
+		_ = p.fs.Remove(p.path(id))
+		return 0, fmt.Errorf("allocate a wal file: %w", err)
+	}
+	p.mu.Lock()
+	p.full = false
+	p.mu.Unlock()
+	return id, nil
+}
+
+// allocate gives the file its blocks: by the file system if it can, otherwise
+// by writing them.
+func (p *pool) allocate(h vfs.File) error {
+	for {
+		err := h.Preallocate(0, p.size)
+		switch {
+		case err == nil:
+			return nil
+		case errors.Is(err, syscall.EINTR): // a signal, such as the scheduler's own
+		case errors.Is(err, syscall.EOPNOTSUPP), errors.Is(err, syscall.ENOSYS):
+			return p.writeZeros(h)
+		default:
+			return err
+		}
+	}
+}
+
+func (p *pool) writeZeros(h vfs.File) error {
+	zeros := make([]byte, min(fillChunk, p.size))
+	for at := int64(0); at < p.size; at += int64(len(zeros)) {
+		n := min(int64(len(zeros)), p.size-at)
+		if _, err := h.Write(zeros[:n]); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// fill does one bounded step and reports whether there is more to do. An error
+// other than a full disk is serious.
+func (p *pool) fill() (more bool, err error) {
+	p.fillMu.Lock()
+	defer p.fillMu.Unlock()
+	if p.closed {
+		return false, nil
+	}
+	if p.h == nil {
+		if ok, err := p.beginFill(); !ok || err != nil {
+			return false, p.excuse(err)
+		}
+	}
+	if p.zeros == nil {
+		p.zeros = make([]byte, fillChunk)
+	}
+	n := min(int64(len(p.zeros)), p.size-p.filled)
+	if _, err := p.h.WriteAt(p.zeros[:n], p.filled); err != nil {
+		return false, p.excuse(p.abandon(err))
+	}
+	// Synced piece by piece, so that the lane's own syncs never wait for a
+	// whole file of zeros.
+	if err := p.h.SyncData(); err != nil {
+		return false, p.excuse(p.abandon(err))
+	}
+	if p.filled += n; p.filled < p.size {
+		return true, nil
+	}
+	return true, p.endFill()
+}
+
+// beginFill opens the file to fill next, if the pool lacks one.
+func (p *pool) beginFill() (bool, error) {
+	p.mu.Lock()
+	if len(p.ready) >= p.target {
+		p.mu.Unlock()
+		p.zeros = nil // idle memory counts
+		return false, nil
+	}
+	if n := len(p.short); n > 0 {
+		p.id, p.short = p.short[n-1], p.short[:n-1]
+	} else {
+		p.id = p.next
+		p.next++
+	}
+	p.mu.Unlock()
+	h, err := p.fs.OpenReadWrite(p.path(p.id), category)
+	if err != nil {
+		return false, fmt.Errorf("open a wal file to fill: %w", err)
+	}
+	info, err := h.Stat()
+	if err != nil {
+		return false, errors.Join(err, h.Close())
+	}
+	p.h, p.filled = h, min(info.Size(), p.size)
+	return true, nil
+}
+
+// endFill makes the file durable under its name and ready.
+func (p *pool) endFill() error {
+	err := errors.Join(p.h.Sync(), p.h.Close())
+	p.h = nil
+	if err == nil {
+		err = syncDir(p.fs, p.dir)
+	}
+	if err != nil {
+		return fmt.Errorf("sync a filled wal file: %w", err)
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.ready, p.full = append(p.ready, p.id), false
+	return nil
+}
+
+// abandon closes the file being filled after an error; what it has stays for
+// the next attempt.
+func (p *pool) abandon(err error) error {
+	_ = p.h.Close()
+	p.h = nil
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.short = append(p.short, p.id)
+	return fmt.Errorf("fill a wal file: %w", err)
+}
+
+// excuse notes a full disk, which is not an error of the lane.
+func (p *pool) excuse(err error) error {
+	if !noSpace(err) {
+		return err
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.full = true
+	return nil
+}
+
+func (p *pool) close() {
+	p.fillMu.Lock()
+	defer p.fillMu.Unlock()
+	p.closed = true
+	if p.h != nil {
+		_ = p.h.Close()
+		p.h = nil
+	}
+}
+
+func noSpace(err error) bool {
+	return err != nil && (vfs.IsNoSpaceError(err) || errors.Is(err, syscall.EDQUOT))
+}
+
+// syncDir makes the names in a directory durable.
+func syncDir(fs vfs.FS, dir string) error {
+	d, err := fs.OpenDir(dir)
+	if err != nil {
+		return fmt.Errorf("open directory %s to sync: %w", dir, err)
+	}
+	if err := errors.Join(d.Sync(), d.Close()); err != nil {
+		return fmt.Errorf("sync directory %s: %w", dir, err)
+	}
+	return nil
+}
+
+func (p *pool) space() Space {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	held := min(len(p.ready), p.reserve)
+	return Space{
+		Pool:    int64(len(p.ready)-held) * p.size,
+		Reserve: int64(held) * p.size,
+		Files:   len(p.ready) + len(p.short),
+		Full:    p.full,
+	}
+}

@@ -1,0 +1,93 @@
+package wal
+
+import (
+	"github.com/cockroachdb/pebble/v2/vfs"
+)
+
+// writer appends frames to one file through a buffer of whole pages: every
+// write begins and ends on a page boundary, padded with zeros, so that the
+// kernel never has to read a page back before it changes it. The page that the
+// next frame begins in stays in the buffer and is written again with it.
+type writer struct {
+	f     vfs.File
+	num   FileNum
+	size  int64
+	lane  uint16
+	salt  uint32
+	chain uint32
+
+	buf   []byte // its first byte lies at offset base, a page boundary
+	base  int64
+	n     int  // bytes in buf
+	dirty bool // buf holds bytes that were not written
+}
+
+// offset is where the next frame begins.
+func (w *writer) offset() int64 { return w.base + int64(w.n) }
+
+// fits reports whether a frame of n bytes, header included, has room. The room
+// for one more mark is kept.
+func (w *writer) fits(n int64) bool { return w.offset()+n <= w.size-headerSize }
+
+// start makes the writer begin at offset 0 of file f.
+func (w *writer) start(f vfs.File, h *fileHeader) error {
+	w.f, w.num, w.size, w.lane, w.salt, w.chain = f, h.num, h.size, h.lane, h.salt, h.salt
+	w.base, w.n = 0, 0
+	var b [headerSize]byte
+	h.encode(&b)
+	return w.put(b[:])
+}
+
+// frame appends a frame and returns where its body begins.
+func (w *writer) frame(f *Frame, sequence, durable uint64) (int64, error) {
+	w.chain = checksum(w.chain, f.Body)
+	h := header{
+		lane: w.lane, kind: f.Kind, entryKind: f.EntryKind, length: uint32(len(f.Body)), file: w.num,
+		sequence: sequence, durable: durable, index: f.Index, term: f.Term, group: f.Group, chain: w.chain,
+	}
+	var b [headerSize]byte
+	h.encode(&b, w.salt)
+	at := w.offset() + headerSize
+	if err := w.put(b[:]); err != nil {
+		return 0, err
+	}
+	return at, w.put(f.Body)
+}
+
+func (w *writer) put(p []byte) error {
+	for len(p) > 0 {
+		c := copy(w.buf[w.n:], p)
+		w.n, p, w.dirty = w.n+c, p[c:], true
+		if w.n == len(w.buf) {
+			if err := w.flush(); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// flush writes the buffer. The bytes are not durable before sync.
+func (w *writer) flush() error {
+	if !w.dirty {
+		return nil
+	}
+	end := roundUp(w.n)
+	clear(w.buf[w.n:end])
+	if _, err := w.f.WriteAt(w.buf[:end], w.base); err != nil {
+		return err
+	}
+	whole := w.n &^ (pageSize - 1)
+	copy(w.buf, w.buf[whole:w.n])
+	w.base, w.n, w.dirty = w.base+int64(whole), w.n-whole, false
+	return nil
+}
+
+func (w *writer) sync() error {
+	if err := w.flush(); err != nil {
+		return err
+	}
+	return w.f.SyncData()
+}
+
+func roundUp(n int) int { return (n + pageSize - 1) &^ (pageSize - 1) }
