@@ -1,0 +1,116 @@
+package kafka
+
+import (
+	"github.com/polylog-mq/polylog/internal/protocol/kafka/wire"
+	"github.com/polylog-mq/polylog/internal/state/access"
+)
+
+// api is a row of the table of operations.
+type api struct {
+	key  int16
+	name string
+	// served are the versions that are answered.
+	served versions
+	// advertised are the versions that ApiVersions lists; they differ from
+	// those served only where a client in the field needs to see more, and the
+	// row says which.
+	advertised versions
+	// when says who handles the call.
+	when stage
+	// needs lists what a caller must be allowed to do. Every handler asks for
+	// each of them, once per resource, through call.allows; none means that
+	// anybody may. A test walks the table and fails on a handler that does not.
+	needs []permission
+	// maxFrame is the largest request, in bytes.
+	maxFrame int
+	// handle begins the call. It must see to it that call.reply, call.step or
+	// call.fail comes to be called exactly once, then or later.
+	handle func(*call)
+}
+
+// versions is an inclusive range.
+type versions struct{ min, max int16 }
+
+func (v versions) has(n int16) bool { return n >= v.min && n <= v.max }
+
+// permission is an action on a type of resource.
+type permission struct {
+	action access.Action
+	on     access.Type
+}
+
+// stage says when a call is handled.
+type stage uint8
+
+const (
+	// inTurn: by the writer, once all calls before it are answered.
+	inTurn stage = iota
+	// atOnce: by the reader, as it arrives. For operations that wait long and
+	// that clients pipeline.
+	atOnce
+)
+
+// apis returns the table, ordered by key. Versions are those of Kafka 4.2.
+func apis() []api {
+	may := func(p ...permission) []permission { return p }
+	return []api{
+		{
+			key: 3, name: "Metadata", served: versions{0, 13}, maxFrame: maxListFrame,
+			needs:  may(permission{access.Describe, access.Topic}, permission{access.Create, access.Topic}),
+			handle: on(metadata),
+		},
+		{
+			key: keyAPIVersions, name: "ApiVersions", served: versions{0, 4}, maxFrame: maxFrame,
+			handle: on(apiVersions),
+		},
+	}
+}
+
+// The keys that code outside the table must know.
+const (
+	keyProduce     = 0
+	keyAPIVersions = 18
+)
+
+// table is the rows by key.
+type table struct {
+	rows  []api
+	byKey [maxKey + 1]*api
+	// fallback answers ApiVersions in a version that is not known.
+	fallback api
+}
+
+// maxKey is the largest key that has a place in the table.
+const maxKey = 127
+
+func newTable(rows []api) *table {
+	t := &table{rows: rows, fallback: api{
+		key: keyAPIVersions, name: "ApiVersions", maxFrame: maxFrame, handle: apiVersionsFallback,
+	}}
+	for i := range rows {
+		r := &rows[i]
+		if r.advertised == (versions{}) {
+			r.advertised = r.served
+		}
+		t.byKey[r.key] = r
+	}
+	return t
+}
+
+// lookup returns the row of a key, nil if it is not served.
+func (t *table) lookup(key int16) *api {
+	if key < 0 || key > maxKey {
+		return nil
+	}
+	return t.byKey[key]
+}
+
+// maxFrameOf returns how large a frame may be that begins like this. An unknown
+// key gets room enough for the header, so that the refusal can name it.
+func (t *table) maxFrameOf(first []byte) int {
+	key, _, _ := wire.Peek(first)
+	if r := t.lookup(key); r != nil {
+		return r.maxFrame
+	}
+	return maxFrame
+}

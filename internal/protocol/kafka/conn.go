@@ -1,0 +1,302 @@
+package kafka
+
+import (
+	"bufio"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/netip"
+	"os"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/polylog-mq/polylog/internal/protocol/kafka/wire"
+)
+
+// Serve accepts connections from l until it is closed. It returns nil when
+// that is because of Shutdown.
+func (s *Server) Serve(l net.Listener) error {
+	for {
+		nc, err := l.Accept()
+		if err != nil {
+			s.mu.Lock()
+			defer s.mu.Unlock()
+			if s.closing || errors.Is(err, net.ErrClosed) {
+				return nil
+			}
+			return fmt.Errorf("accepting Kafka connections: %w", err)
+		}
+		s.ServeConn(nc)
+	}
+}
+
+// ServeConn serves a connection on goroutines of its own, and closes it.
+func (s *Server) ServeConn(nc net.Conn) {
+	c := &conn{nc: nc, in: bufio.NewReaderSize(nc, readBuffer), pipe: newPipeline()}
+	c.resume = func() {
+		c.paused.Store(false)
+		signal(c.pipe.room)
+	}
+	c.session = newSession(s, addrPort(nc.RemoteAddr()), addrPort(nc.LocalAddr()))
+	if !s.admit(c) {
+		_ = nc.Close()
+		return
+	}
+	go c.serve()
+}
+
+// addrPort returns an address as numbers, the zero value if it has none.
+func addrPort(a net.Addr) netip.AddrPort {
+	if t, ok := a.(*net.TCPAddr); ok {
+		return t.AddrPort()
+	}
+	return netip.AddrPort{}
+}
+
+// conn is one connection: a socket with its two goroutines.
+type conn struct {
+	nc      net.Conn
+	pipe    *pipeline
+	session *session
+	once    sync.Once // for abort
+
+	// The reader's.
+	in     *bufio.Reader
+	idle   time.Time // the read deadline while nothing comes
+	resume func()    // given to the broker when it asks for a pause
+	paused atomic.Bool
+
+	// The writer's.
+	out  wire.Output
+	done []*call // answered in out, to be freed once that is written
+}
+
+var (
+	errDraining = errors.New("the server is stopping")
+	errGone     = errors.New("the connection was given up")
+	errIdle     = errors.New("idle for too long")
+)
+
+// serve runs the connection to its end.
+func (c *conn) serve() {
+	defer c.session.server.dismiss(c)
+	written := make(chan struct{})
+	go func() {
+		defer close(written)
+		c.note("writing", c.writeLoop())
+		c.abort()
+	}()
+	if err := c.readLoop(); !errors.Is(err, errDraining) {
+		c.note("reading", err)
+		c.abort()
+	}
+	<-written
+}
+
+// note logs why a connection ended, unless that is how connections end.
+func (c *conn) note(doing string, err error) {
+	log := c.session.server.log
+	switch {
+	case err == nil, errors.Is(err, io.EOF), errors.Is(err, net.ErrClosed),
+		errors.Is(err, errGone), errors.Is(err, errIdle):
+	case errors.Is(err, os.ErrDeadlineExceeded):
+		log.Info("disconnecting a client that is too slow", "client", c.session.client, "while", doing)
+	default:
+		log.Info("closing a connection", "client", c.session.client, "while", doing, "error", err)
+	}
+}
+
+// abort ends the connection now. Any goroutine may call it.
+func (c *conn) abort() {
+	c.once.Do(func() {
+		_ = c.nc.Close()
+		for _, x := range c.pipe.abandon() {
+			if x.cancel != nil {
+				x.cancel()
+			}
+		}
+	})
+}
+
+// drain stops the reader; what is under way is still answered.
+func (c *conn) drain() {
+	c.pipe.end()
+	_ = c.nc.SetReadDeadline(time.Unix(1, 0))
+}
+
+// readLoop makes calls of what the client sends, until it ends or breaks.
+func (c *conn) readLoop() error {
+	for {
+		if err := c.pause(); err != nil {
+			return err
+		}
+		f, err := c.readFrame()
+		if err != nil {
+			if c.pipe.stopped() {
+				return errDraining
+			}
+			return err
+		}
+		x, err := c.session.open(c.pipe, f)
+		if err != nil {
+			return err
+		}
+		if !c.pipe.add(x, x.api.when == inTurn) {
+			return errGone
+		}
+		if x.api.when == atOnce {
+			x.api.handle(x)
+		}
+	}
+}
+
+// pause waits while the broker has too much under way.
+func (c *conn) pause() error {
+	b := c.session.server.opts.Broker
+	c.paused.Store(true)
+	if b.Accepting(c.resume) {
+		return nil
+	}
+	for c.paused.Load() {
+		if c.pipe.stopped() {
+			return errDraining
+		}
+		<-c.pipe.room
+	}
+	return nil
+}
+
+// readFrame reads the next request whole.
+func (c *conn) readFrame() (*wire.Frame, error) {
+	head, err := c.awaitFrame()
+	if err != nil {
+		return nil, err
+	}
+	limit := c.session.server.table.maxFrameOf(head[wire.LengthSize:])
+	n, err := wire.FrameLength([wire.LengthSize]byte(head), limit)
+	if err != nil {
+		return nil, err
+	}
+	if _, err := c.in.Discard(wire.LengthSize); err != nil {
+		return nil, err
+	}
+	if n > c.in.Buffered() {
+		c.idle = time.Time{}
+	}
+	f := wire.NewFrame(min(n, firstRead))
+	for have := 0; ; {
+		if c.idle.IsZero() {
+			if err := c.nc.SetReadDeadline(time.Now().Add(readTimeout)); err != nil {
+				return nil, err
+			}
+		}
+		if _, err := io.ReadFull(c.in, f.B[have:]); err != nil {
+			return nil, fmt.Errorf("reading a request of %d bytes: %w", n, err)
+		}
+		if have = len(f.B); have == n {
+			return f, nil
+		}
+		f = f.Grow(min(n, readGrowth*have))
+	}
+}
+
+// awaitFrame waits for the first bytes of a frame and returns them unread.
+func (c *conn) awaitFrame() ([]byte, error) {
+	const enough = wire.LengthSize + wire.PeekSize
+	for {
+		if c.in.Buffered() < enough {
+			if now := time.Now(); c.idle.Sub(now) < idleTimeout/2 {
+				c.idle = now.Add(idleTimeout)
+				if err := c.nc.SetReadDeadline(c.idle); err != nil {
+					return nil, err
+				}
+			}
+			if c.pipe.stopped() {
+				return nil, errDraining
+			}
+		}
+		b, err := c.in.Peek(enough)
+		switch {
+		case err == nil:
+			return b, nil
+		case !errors.Is(err, os.ErrDeadlineExceeded):
+			return nil, err
+		case c.pipe.idle():
+			return nil, errIdle
+		}
+	}
+}
+
+// writeLoop answers the calls in their order, until the connection ends or
+// breaks.
+func (c *conn) writeLoop() error {
+	for {
+		x := c.pipe.take()
+		if x == nil {
+			if err := c.flush(); err != nil {
+				return err
+			}
+			if !c.pipe.wait() {
+				return nil
+			}
+			continue
+		}
+		done, err := x.advance(&c.out)
+		if err != nil {
+			_ = c.flush()
+			return err
+		}
+		if !done {
+			continue
+		}
+		c.pipe.pop()
+		c.done = append(c.done, x)
+		if c.out.Size() >= maxGathered {
+			if err := c.flush(); err != nil {
+				return err
+			}
+		}
+	}
+}
+
+// flush writes the answers gathered and frees their calls.
+func (c *conn) flush() error {
+	var err error
+	for rest := c.out.Buffers(); len(rest) > 0 && err == nil; {
+		part := cut(&rest, maxWrite)
+		if err = c.nc.SetWriteDeadline(time.Now().Add(writeTimeout)); err == nil {
+			_, err = part.WriteTo(c.nc)
+		}
+	}
+	for _, x := range c.done {
+		x.free()
+	}
+	clear(c.done)
+	c.done = c.done[:0]
+	c.out.Reset()
+	return err
+}
+
+// cut takes the first n bytes, or all there are, off the front of b.
+func cut(b *net.Buffers, n int) net.Buffers {
+	for i, s := range *b {
+		if len(s) < n {
+			n -= len(s)
+			continue
+		}
+		part := append(net.Buffers(nil), (*b)[:i]...)
+		part = append(part, s[:n])
+		if n == len(s) {
+			i++
+		} else {
+			(*b)[i] = s[n:]
+		}
+		*b = (*b)[i:]
+		return part
+	}
+	part := *b
+	*b = nil
+	return part
+}

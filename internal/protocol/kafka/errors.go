@@ -1,0 +1,147 @@
+package kafka
+
+import (
+	"errors"
+
+	"github.com/polylog-mq/polylog/internal/broker"
+	"github.com/polylog-mq/polylog/internal/record"
+	"github.com/polylog-mq/polylog/internal/state/access"
+	"github.com/polylog-mq/polylog/internal/state/group"
+)
+
+// The error codes of the protocol that this server answers with.
+const (
+	errNone                        int16 = 0
+	errUnknownServerError          int16 = -1
+	errOffsetOutOfRange            int16 = 1
+	errCorruptMessage              int16 = 2
+	errUnknownTopicOrPartition     int16 = 3
+	errLeaderNotAvailable          int16 = 5
+	errNotLeaderOrFollower         int16 = 6
+	errRequestTimedOut             int16 = 7
+	errMessageTooLarge             int16 = 10
+	errCoordinatorNotAvailable     int16 = 15
+	errNotCoordinator              int16 = 16
+	errInvalidTopic                int16 = 17
+	errRecordListTooLarge          int16 = 18
+	errInvalidRequiredAcks         int16 = 21
+	errIllegalGeneration           int16 = 22
+	errInconsistentGroupProtocol   int16 = 23
+	errInvalidGroupID              int16 = 24
+	errUnknownMemberID             int16 = 25
+	errInvalidSessionTimeout       int16 = 26
+	errRebalanceInProgress         int16 = 27
+	errTopicAuthorizationFailed    int16 = 29
+	errGroupAuthorizationFailed    int16 = 30
+	errClusterAuthorizationFailed  int16 = 31
+	errInvalidTimestamp            int16 = 32
+	errUnsupportedVersion          int16 = 35
+	errTopicAlreadyExists          int16 = 36
+	errInvalidPartitions           int16 = 37
+	errInvalidReplicationFactor    int16 = 38
+	errInvalidReplicaAssignment    int16 = 39
+	errInvalidConfig               int16 = 40
+	errInvalidRequest              int16 = 42
+	errUnsupportedForMessageFormat int16 = 43
+	errPolicyViolation             int16 = 44
+	errOutOfOrderSequence          int16 = 45
+	errInvalidProducerEpoch        int16 = 47
+	errTransactionalIDAuthFailed   int16 = 53
+	errKafkaStorageError           int16 = 56
+	errNonEmptyGroup               int16 = 68
+	errGroupIDNotFound             int16 = 69
+	errFetchSessionIDNotFound      int16 = 70
+	errInvalidFetchSessionEpoch    int16 = 71
+	errFencedLeaderEpoch           int16 = 74
+	errUnknownLeaderEpoch          int16 = 75
+	errUnsupportedCompression      int16 = 76
+	errMemberIDRequired            int16 = 79
+	errGroupMaxSizeReached         int16 = 81
+	errFencedInstanceID            int16 = 82
+	errGroupSubscribedToTopic      int16 = 86
+	errInvalidRecord               int16 = 87
+	errThrottlingQuotaExceeded     int16 = 89
+	errUnknownTopicID              int16 = 100
+	errFetchSessionTopicIDError    int16 = 106
+	errInconsistentTopicID         int16 = 103
+)
+
+// codes maps what the floors below answer to the protocol's codes. The first
+// row that matches counts. An operation that answers a sentinel with a code of
+// its own (a group's NOT_COORDINATOR) says so in its file.
+var codes = []struct {
+	err  error
+	code int16
+}{
+	{access.ErrDenied, errClusterAuthorizationFailed},
+
+	{record.ErrCorrupt, errCorruptMessage},
+	{record.ErrTruncated, errCorruptMessage},
+	{record.ErrUnsupportedMagic, errInvalidRecord},
+	{record.ErrUnsupportedCodec, errUnsupportedCompression},
+	{record.ErrTooLarge, errMessageTooLarge},
+	{record.ErrTimestamp, errInvalidTimestamp},
+	{record.ErrInvalid, errInvalidRecord},
+
+	{broker.ErrNotLeader, errNotLeaderOrFollower},
+	{broker.ErrUnknownFate, errNotLeaderOrFollower},
+	{broker.ErrClosed, errNotLeaderOrFollower},
+	{broker.ErrBusy, errRequestTimedOut},
+	{broker.ErrDiskFull, errKafkaStorageError},
+	{broker.ErrStorage, errKafkaStorageError},
+	{broker.ErrDamaged, errKafkaStorageError},
+
+	{broker.ErrUnknownTopic, errUnknownTopicOrPartition},
+	{broker.ErrUnknownTopicID, errUnknownTopicID},
+	{broker.ErrUnknownPartition, errUnknownTopicOrPartition},
+	{broker.ErrTopicExists, errTopicAlreadyExists},
+	{broker.ErrInvalidTopic, errInvalidTopic},
+	{broker.ErrInvalidPartitions, errInvalidPartitions},
+	{broker.ErrInvalidReplication, errInvalidReplicationFactor},
+	{broker.ErrInvalidConfig, errInvalidConfig},
+	{broker.ErrPolicy, errPolicyViolation},
+
+	{broker.ErrCorruptBatch, errCorruptMessage},
+	{broker.ErrInvalidRecord, errInvalidRecord},
+	{broker.ErrTooLarge, errMessageTooLarge},
+	{broker.ErrListTooLarge, errRecordListTooLarge},
+	{broker.ErrInvalidTimestamp, errInvalidTimestamp},
+	{broker.ErrOutOfOrderSequence, errOutOfOrderSequence},
+	{broker.ErrProducerEpoch, errInvalidProducerEpoch},
+	{broker.ErrOffsetOutOfRange, errOffsetOutOfRange},
+
+	{group.ErrUnknownMember, errUnknownMemberID},
+	{group.ErrMemberIDRequired, errMemberIDRequired},
+	{group.ErrFencedInstance, errFencedInstanceID},
+	{group.ErrIllegalGeneration, errIllegalGeneration},
+	{group.ErrRebalanceInProgress, errRebalanceInProgress},
+	{group.ErrInconsistentProtocol, errInconsistentGroupProtocol},
+	{group.ErrGroupFull, errGroupMaxSizeReached},
+	{group.ErrUnknownGroup, errGroupIDNotFound},
+	{group.ErrNotEmpty, errNonEmptyGroup},
+	{group.ErrSubscribed, errGroupSubscribedToTopic},
+	{group.ErrTooManyGroups, errCoordinatorNotAvailable},
+	{group.ErrTooLarge, errInvalidRequest},
+}
+
+// codeOf returns the code for an error, errNone for nil.
+func codeOf(err error) int16 {
+	if err == nil {
+		return errNone
+	}
+	for i := range codes {
+		if errors.Is(err, codes[i].err) {
+			return codes[i].code
+		}
+	}
+	return errUnknownServerError
+}
+
+// messageOf returns the text that goes with an error's code, nil for nil.
+func messageOf(err error) *string {
+	if err == nil {
+		return nil
+	}
+	s := err.Error()
+	return &s
+}

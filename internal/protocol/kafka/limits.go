@@ -1,0 +1,48 @@
+package kafka
+
+import "time"
+
+const (
+	// maxConnections is how many connections are served at a time; one more is
+	// closed at once.
+	maxConnections = 10_000
+	// maxInFlight is how many requests of a connection may be unanswered; then
+	// it is not read from.
+	maxInFlight = 64
+	// maxHeld is how many bytes of unanswered requests a connection may have;
+	// then it is not read from. One frame is always let in.
+	maxHeld = 32 << 20
+
+	// The largest frames, in bytes. Most requests are a few hundred bytes; the
+	// table gives those with long lists of partitions or with record bytes more.
+	maxFrame        = 1 << 20
+	maxListFrame    = 8 << 20
+	maxProduceFrame = 100 << 20 // Kafka's socket.request.max.bytes
+	// firstRead is for how much of a frame room is made, in bytes, before the
+	// first of them has come. Each time it is filled the room grows to
+	// readGrowth times as much, so that who announces much must also send it.
+	firstRead  = 16 << 10
+	readGrowth = 4
+
+	// idleTimeout ends a connection that has nothing under way and sends
+	// nothing (Kafka's connections.max.idle.ms).
+	idleTimeout = 10 * time.Minute
+	// readTimeout is how long a client may take to fill the room made for its frame.
+	readTimeout = 30 * time.Second
+	// writeTimeout is how long a client may take to accept the next maxWrite
+	// bytes of its answers. One that does not read is disconnected.
+	writeTimeout = 30 * time.Second
+	// maxWrite is how many bytes are written under one deadline.
+	maxWrite = 1 << 20
+	// maxGathered is how many bytes of answers are put together before they
+	// are written.
+	maxGathered = 256 << 10
+
+	// readBuffer is a connection's read buffer, in bytes; what is larger is
+	// read past it. An idle connection costs little more than this.
+	readBuffer = 4 << 10
+
+	// maxNames is how many topic names a connection remembers, to look them up
+	// without allocating.
+	maxNames = 256
+)

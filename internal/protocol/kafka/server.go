@@ -1,0 +1,122 @@
+package kafka
+
+import (
+	"context"
+	"log/slog"
+	"net"
+	"strconv"
+	"sync"
+
+	"github.com/polylog-mq/polylog/internal/broker"
+	"github.com/polylog-mq/polylog/internal/clock"
+	"github.com/polylog-mq/polylog/internal/state/access"
+)
+
+// Authorizer is the choke point that every operation passes. It returns nil if
+// who may do a to r.
+type Authorizer interface {
+	Authorize(who access.Principal, a access.Action, r access.Resource) error
+}
+
+// Options says what a server stands on.
+type Options struct {
+	Broker *broker.Broker
+	Access Authorizer
+	// Clock is the time that long polls and fetch sessions are measured by.
+	Clock clock.Clock
+	// Logger; default slog.Default().
+	Logger *slog.Logger
+}
+
+// Server answers Kafka clients. All methods may be called from any goroutine.
+type Server struct {
+	opts  Options
+	table *table
+	log   *slog.Logger
+
+	mu      sync.Mutex
+	conns   map[*conn]struct{}
+	closing bool
+	running sync.WaitGroup // connections
+}
+
+// New returns a server that does not listen yet.
+func New(opts Options) *Server {
+	if opts.Logger == nil {
+		opts.Logger = slog.Default()
+	}
+	if opts.Clock == nil {
+		opts.Clock = clock.System()
+	}
+	return &Server{
+		opts:  opts,
+		table: newTable(apis()),
+		log:   opts.Logger.With("protocol", protocolName),
+		conns: make(map[*conn]struct{}),
+	}
+}
+
+// Shutdown stops reading from all connections, lets the calls under way be
+// answered until ctx is done, and closes the connections. The listeners are the
+// caller's to close, before.
+func (s *Server) Shutdown(ctx context.Context) {
+	s.mu.Lock()
+	s.closing = true
+	for c := range s.conns {
+		c.drain()
+	}
+	s.mu.Unlock()
+	done := make(chan struct{})
+	go func() {
+		s.running.Wait()
+		close(done)
+	}()
+	select {
+	case <-done:
+		return
+	case <-ctx.Done():
+	}
+	s.mu.Lock()
+	for c := range s.conns {
+		c.abort()
+	}
+	s.mu.Unlock()
+	<-done
+}
+
+// admit takes a connection in, unless the server is full or stopping.
+func (s *Server) admit(c *conn) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.closing || len(s.conns) >= maxConnections {
+		return false
+	}
+	s.conns[c] = struct{}{}
+	s.running.Add(1)
+	return true
+}
+
+func (s *Server) dismiss(c *conn) {
+	s.mu.Lock()
+	delete(s.conns, c)
+	s.mu.Unlock()
+	s.running.Done()
+}
+
+// authorize asks whether the caller may do a to a resource.
+func (s *Server) authorize(c *call, a access.Action, t access.Type, name string) error {
+	return s.opts.Access.Authorize(c.principal, a, access.Resource{Tenant: c.principal.Tenant, Type: t, Name: name})
+}
+
+// splitAddress splits host:port; an address without a port has port 0.
+func splitAddress(a string) (host string, port int32) {
+	h, p, err := net.SplitHostPort(a)
+	if err != nil {
+		return a, 0
+	}
+	n, err := strconv.ParseUint(p, 10, 16)
+	if err != nil {
+		return h, 0
+	}
+	return h, int32(n)
+}
