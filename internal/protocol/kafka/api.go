@@ -1,6 +1,8 @@
 package kafka
 
 import (
+	"slices"
+
 	"github.com/polylog-mq/polylog/internal/protocol/kafka/wire"
 	"github.com/polylog-mq/polylog/internal/state/access"
 )
@@ -50,20 +52,17 @@ const (
 	atOnce
 )
 
-// apis returns the table, ordered by key. Versions are those of Kafka 4.2.
-func apis() []api {
-	may := func(p ...permission) []permission { return p }
-	return []api{
-		{
-			key: 3, name: "Metadata", served: versions{0, 13}, maxFrame: maxListFrame,
-			needs:  may(permission{access.Describe, access.Topic}, permission{access.Create, access.Topic}),
-			handle: on(metadata),
-		},
-		{
-			key: keyAPIVersions, name: "ApiVersions", served: versions{0, 4}, maxFrame: maxFrame,
-			handle: on(apiVersions),
-		},
-	}
+// apis is the table, ordered by key. Versions are those of Kafka 4.2.
+var apis = []api{
+	{
+		key: 3, name: "Metadata", served: versions{0, 13}, maxFrame: maxListFrame,
+		needs:  []permission{{access.Describe, access.Topic}, {access.Create, access.Topic}},
+		handle: on(metadata),
+	},
+	{
+		key: keyAPIVersions, name: "ApiVersions", served: versions{0, 4}, maxFrame: maxFrame,
+		handle: on(apiVersions),
+	},
 }
 
 // The keys that code outside the table must know.
@@ -84,11 +83,12 @@ type table struct {
 const maxKey = 127
 
 func newTable(rows []api) *table {
-	t := &table{rows: rows, fallback: api{
+	t := &table{fallback: api{
 		key: keyAPIVersions, name: "ApiVersions", maxFrame: maxFrame, handle: apiVersionsFallback,
 	}}
-	for i := range rows {
-		r := &rows[i]
+	t.rows = slices.Clone(rows)
+	for i := range t.rows {
+		r := &t.rows[i]
 		if r.advertised == (versions{}) {
 			r.advertised = r.served
 		}

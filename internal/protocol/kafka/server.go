@@ -50,7 +50,7 @@ func New(opts Options) *Server {
 	}
 	return &Server{
 		opts:  opts,
-		table: newTable(apis()),
+		table: newTable(apis),
 		log:   opts.Logger.With("protocol", protocolName),
 		conns: make(map[*conn]struct{}),
 	}
