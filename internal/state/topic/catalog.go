@@ -1,6 +1,13 @@
 package topic
 
 import (
+	"cmp"
+	"fmt"
+	"hash/crc32"
+	"maps"
+	"slices"
+
+	"github.com/polylog-mq/polylog/internal/page"
 	"github.com/polylog-mq/polylog/internal/record"
 )
 
@@ -48,6 +55,8 @@ type Placement struct {
 	EpochBase record.Epoch
 }
 
+func (t *Topic) key() name { return name{t.Tenant, t.Name} }
+
 // Result is what a catalog command did.
 type Result struct {
 	// Topic is the topic after the change (a tombstone after DeleteTopic), nil
@@ -64,73 +73,184 @@ type Result struct {
 }
 
 // Catalog is the state of the metadata group.
-type Catalog struct{}
+type Catalog struct {
+	revision      Revision
+	lastTopic     ID
+	lastPartition record.PartitionID
+	nextProducer  int64
+	shards        []shard // ascending by id
+	slots         [Slots]record.ShardID
+
+	topics map[ID]*Topic // tombstones included
+	pages  *page.Set[catalogPage]
+
+	// What follows is derived from the above.
+	byName     map[name]*Topic // without tombstones, as the next two
+	byUUID     map[UUID]*Topic
+	folded     map[name][]*Topic // names with '.' or '_' by what they fold to
+	waiting    map[ID]int        // how many shards have not confirmed the last change
+	partitions int               // of all topics, tombstones included
+
+	restoring restoring // between RestorePage and Restored
+}
+
+// shard is what the catalog knows of a data shard.
+type shard struct {
+	id         record.ShardID
+	confirmed  Revision // everything up to here is applied there
+	partitions int      // derived
+	queue      changes  // derived
+}
 
 // NewCatalog returns an empty catalog, to be given either Bootstrap or the
 // pages of a checkpoint.
-func NewCatalog() *Catalog { panic("unfilled") }
-
-// Apply carries out a command, or changes nothing and returns one of the
-// errors of this package.
-func (c *Catalog) Apply(now record.LogTime, cmd CatalogCommand) (Result, error) { panic("unfilled") }
-
-// Check returns what Apply would return as error, and changes nothing.
-func (c *Catalog) Check(cmd CatalogCommand) error { panic("unfilled") }
+func NewCatalog() *Catalog {
+	c := &Catalog{
+		topics:    map[ID]*Topic{},
+		byName:    map[name]*Topic{},
+		byUUID:    map[UUID]*Topic{},
+		folded:    map[name][]*Topic{},
+		waiting:   map[ID]int{},
+		restoring: newRestoring(),
+	}
+	c.pages = page.New(c.encodePage)
+	return c
+}
 
 // Revision returns the number of the last change, 0 for an empty catalog.
-func (c *Catalog) Revision() Revision { panic("unfilled") }
+func (c *Catalog) Revision() Revision { return c.revision }
 
-// Shards returns the data shards, ascending. The result is shared: read only.
-func (c *Catalog) Shards() []record.ShardID { panic("unfilled") }
+// Shards returns the data shards, ascending.
+func (c *Catalog) Shards() []record.ShardID {
+	ids := make([]record.ShardID, len(c.shards))
+	for i := range c.shards {
+		ids[i] = c.shards[i].id
+	}
+	return ids
+}
 
 // SlotShard returns the shard that owns a slot; the metadata shard if
 // Bootstrap has not been applied.
-func (c *Catalog) SlotShard(s Slot) record.ShardID { panic("unfilled") }
+func (c *Catalog) SlotShard(s Slot) record.ShardID { return c.slots[s%Slots] }
+
+var slotTable = crc32.MakeTable(crc32.Castagnoli)
 
 // SlotOf hashes a key (a group's or a transactional id) to its slot. The hash
 // is part of where data lies and never changes.
-func SlotOf(tenant, key string) Slot { panic("unfilled") }
+func SlotOf(tenant, key string) Slot {
+	h := crc32.Update(0, slotTable, []byte(tenant))
+	h = crc32.Update(h, slotTable, []byte{0})
+	return Slot(crc32.Update(h, slotTable, []byte(key)) % Slots)
+}
 
 // Lookup returns the topic of this name, nil if there is none.
-func (c *Catalog) Lookup(tenant, name string) *Topic { panic("unfilled") }
+func (c *Catalog) Lookup(tenant, topic string) *Topic { return c.byName[name{tenant, topic}] }
 
 // ByUUID returns the topic with this uuid, nil if there is none.
-func (c *Catalog) ByUUID(u UUID) *Topic { panic("unfilled") }
+func (c *Catalog) ByUUID(u UUID) *Topic { return c.byUUID[u] }
 
 // ByID returns the topic with this number, nil if there is none. A tombstone
 // is returned until its shards have confirmed it.
-func (c *Catalog) ByID(id ID) *Topic { panic("unfilled") }
+func (c *Catalog) ByID(id ID) *Topic { return c.topics[id] }
 
 // Topics returns all topics, without tombstones, sorted by tenant and name.
-func (c *Catalog) Topics() []*Topic { panic("unfilled") }
-
-// Pending returns the next Define command that shard s is owed, and false if
-// it has confirmed everything. It is to be sent again until Confirm for it is
-// applied; it is idempotent, and so is Confirm. Only one should be under way
-// per shard.
-func (c *Catalog) Pending(s record.ShardID) (*Define, bool) { panic("unfilled") }
-
-// Settled reports whether every shard concerned has confirmed the last change
-// of topic id; true for an unknown topic (a tombstone is forgotten then).
-func (c *Catalog) Settled(id ID) bool { panic("unfilled") }
-
-// Collides returns a topic whose name differs from name only in '.' and '_',
-// nil if there is none: Kafka warns of such names, since metrics confuse them.
-func (c *Catalog) Collides(tenant, name string) *Topic { panic("unfilled") }
-
-// Freeze makes the present state the cut of a checkpoint.
-func (c *Catalog) Freeze() { panic("unfilled") }
-
-// EncodePages emits pages of the cut (a nil value: the page no longer exists)
-// until more returns false or all are emitted, and reports whether all are.
-func (c *Catalog) EncodePages(emit func(key, value []byte), more func() bool) bool {
-	panic("unfilled")
+func (c *Catalog) Topics() []*Topic {
+	return slices.SortedFunc(maps.Values(c.byName), func(a, b *Topic) int {
+		return cmp.Or(cmp.Compare(a.Tenant, b.Tenant), cmp.Compare(a.Name, b.Name))
+	})
 }
 
-// RestorePage takes one page of a checkpoint into an empty catalog, in any
-// order. Key and value are not kept.
-func (c *Catalog) RestorePage(key, value []byte) error { panic("unfilled") }
+// Collides returns a topic whose name differs from topic only in '.' and '_',
+// nil if there is none: Kafka warns of such names, since metrics confuse them.
+func (c *Catalog) Collides(tenant, topic string) *Topic {
+	folded, ok := name{tenant, topic}.fold()
+	if !ok {
+		return nil
+	}
+	for _, t := range c.folded[folded] {
+		if t.Name != topic {
+			return t
+		}
+	}
+	return nil
+}
 
-// Restored ends a restore: it checks that the pages fit together and rebuilds
-// what is derived.
-func (c *Catalog) Restored() error { panic("unfilled") }
+// put makes t the present state of its topic and keeps the indexes in step.
+func (c *Catalog) put(t *Topic) {
+	old := c.topics[t.ID]
+	c.topics[t.ID] = t
+	if t.Deleted {
+		c.unindex(old)
+		return
+	}
+	c.byName[t.key()] = t
+	c.byUUID[t.UUID] = t
+	if folded, ok := t.key().fold(); ok {
+		same := c.folded[folded]
+		if i := slices.Index(same, old); old != nil && i >= 0 {
+			same[i] = t
+			return
+		}
+		c.folded[folded] = append(same, t)
+	}
+}
+
+// unindex makes a topic invisible: it has become a tombstone.
+func (c *Catalog) unindex(t *Topic) {
+	if t == nil {
+		return
+	}
+	delete(c.byName, t.key())
+	delete(c.byUUID, t.UUID)
+	folded, ok := t.key().fold()
+	if !ok {
+		return
+	}
+	same := slices.DeleteFunc(c.folded[folded], func(o *Topic) bool { return o.ID == t.ID })
+	if len(same) == 0 {
+		delete(c.folded, folded)
+		return
+	}
+	c.folded[folded] = same
+}
+
+// shard returns the data shard of this id, nil if there is none.
+func (c *Catalog) shard(id record.ShardID) *shard {
+	i, ok := slices.BinarySearchFunc(c.shards, id, func(s shard, id record.ShardID) int {
+		return cmp.Compare(s.id, id)
+	})
+	if !ok {
+		return nil
+	}
+	return &c.shards[i]
+}
+
+// place chooses shards for n more partitions: always the one with the fewest,
+// the lowest id among equals, so that an empty cluster is filled in turn.
+func (c *Catalog) place(n int) []Placement {
+	out := make([]Placement, n)
+	for i := range out {
+		least := &c.shards[0]
+		for j := range c.shards {
+			if c.shards[j].partitions < least.partitions {
+				least = &c.shards[j]
+			}
+		}
+		least.partitions++
+		c.lastPartition++
+		out[i] = Placement{ID: c.lastPartition, Shard: least.id}
+	}
+	c.partitions += n
+	return out
+}
+
+// room refuses n more partitions if they pass a limit.
+func (c *Catalog) room(n int) error {
+	if len(c.shards) == 0 {
+		return ErrNotReady
+	}
+	if c.partitions+n > MaxPartitions {
+		return fmt.Errorf("%w: a cluster has at most %d partitions", ErrTooMany, MaxPartitions)
+	}
+	return nil
+}

@@ -57,10 +57,6 @@ type Confirm struct {
 	Revision Revision
 }
 
-// DecodeCatalogCommand reads what AppendTo of a catalog command wrote. It
-// keeps nothing of b.
-func DecodeCatalogCommand(b []byte) (CatalogCommand, error) { panic("unfilled") }
-
 // ShardCommand is a command of a data shard: *Define or *DeleteRecords.
 type ShardCommand interface {
 	// AppendTo appends the logged form, to be read by DecodeShardCommand.
@@ -103,10 +99,6 @@ type DeleteRecords struct {
 	Before    record.Offset
 }
 
-// DecodeShardCommand reads what AppendTo of a shard command wrote. It keeps
-// nothing of b.
-func DecodeShardCommand(b []byte) (ShardCommand, error) { panic("unfilled") }
-
 func (*Bootstrap) catalog()           {}
 func (*CreateTopic) catalog()         {}
 func (*DeleteTopic) catalog()         {}
@@ -116,13 +108,3 @@ func (*AllocateProducerIDs) catalog() {}
 func (*Confirm) catalog()             {}
 func (*Define) shard()                {}
 func (*DeleteRecords) shard()         {}
-
-func (*Bootstrap) AppendTo(dst []byte) []byte           { panic("unfilled") }
-func (*CreateTopic) AppendTo(dst []byte) []byte         { panic("unfilled") }
-func (*DeleteTopic) AppendTo(dst []byte) []byte         { panic("unfilled") }
-func (*AlterConfigs) AppendTo(dst []byte) []byte        { panic("unfilled") }
-func (*CreatePartitions) AppendTo(dst []byte) []byte    { panic("unfilled") }
-func (*AllocateProducerIDs) AppendTo(dst []byte) []byte { panic("unfilled") }
-func (*Confirm) AppendTo(dst []byte) []byte             { panic("unfilled") }
-func (*Define) AppendTo(dst []byte) []byte              { panic("unfilled") }
-func (*DeleteRecords) AppendTo(dst []byte) []byte       { panic("unfilled") }

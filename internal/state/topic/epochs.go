@@ -1,6 +1,7 @@
 package topic
 
 import (
+	"slices"
 	"sort"
 
 	"github.com/polylog-mq/polylog/internal/record"
@@ -49,4 +50,34 @@ func (l Epochs) At(o record.Offset) record.Epoch {
 		return -1
 	}
 	return l[above-1].Epoch
+}
+
+// begin returns the ladder after epoch e wrote from offset o on; most often
+// that is l itself. Only the last maxEpochs are remembered: committed records
+// are never truncated here, so a client that asks for an older one has nothing
+// to fear from an end that is too late.
+func (l Epochs) begin(e record.Epoch, o record.Offset) Epochs {
+	n := len(l)
+	if n > 0 && l[n-1].Epoch >= e {
+		return l
+	}
+	kept := l
+	if n == maxEpochs {
+		kept = l[maxEpochs/2:]
+	}
+	return append(kept[:len(kept):len(kept)], EpochStart{e, o})
+}
+
+// from returns the ladder of a log that begins at start.
+func (l Epochs) from(start record.Offset) Epochs {
+	n := 0
+	for n+1 < len(l) && l[n+1].Start <= start {
+		n++
+	}
+	l = l[n:]
+	if len(l) > 0 && l[0].Start < start {
+		l = slices.Clone(l)
+		l[0].Start = start
+	}
+	return l
 }

@@ -33,6 +33,8 @@ var (
 	ErrUnknownPartition = errors.New("unknown partition")
 	// ErrOffsetOutOfRange refuses to delete records beyond the high watermark.
 	ErrOffsetOutOfRange = errors.New("offset out of range")
+	// ErrPolicy refuses to delete records of a topic that is only compacted.
+	ErrPolicy = errors.New("not allowed by cleanup.policy")
 	// ErrTooLarge refuses a batch larger than max.message.bytes.
 	ErrTooLarge = errors.New("batch larger than max.message.bytes")
 	// ErrListTooLarge refuses a batch larger than segment.bytes.

@@ -1,34 +1,48 @@
 package topic
 
-import "github.com/polylog-mq/polylog/internal/record"
+import (
+	"cmp"
+	"fmt"
+	"maps"
+	"slices"
+
+	"github.com/polylog-mq/polylog/internal/page"
+	"github.com/polylog-mq/polylog/internal/record"
+)
 
 // Partitions is the state of a data shard's partitions.
-type Partitions struct{}
+type Partitions struct {
+	revision   Revision
+	topics     map[ID]*shardTopic
+	partitions map[record.PartitionID]*Partition
+	due        dueHeap // partitions with something that can expire
 
-// NewPartitions returns the state of a shard without partitions.
-func NewPartitions() *Partitions { panic("unfilled") }
+	pages *page.Set[shardPage]
+	// cut counts the cuts, so that a partition that was touched since the last
+	// one is known without a look-up.
+	cut uint32
 
-// Partition is one partition of a shard. It stays the same object from its
-// definition to its drop; see Dropped.
-type Partition struct{}
-
-// Batch is what a verdict needs to know of a record batch.
-type Batch struct {
-	// Offsets is how many offsets the batch takes (LastOffsetDelta+1), at
-	// least 1.
-	Offsets int32
-	// Size is the batch's length in bytes.
-	Size int32
-	// MaxTimestamp is the batch's largest timestamp in ms, -1 if it has none;
-	// log time where the leader stamped it.
-	MaxTimestamp int64
+	restoring map[shardPage]restoredSegments // between RestorePage and Restored
 }
 
-// Verdict is what a batch gets.
-type Verdict struct {
-	Base    record.Offset
-	Epoch   record.Epoch
-	FirstID record.EntryID // the batch's records get consecutive sequences from it
+// shardTopic is what the partitions of a topic have in common in one shard.
+type shardTopic struct {
+	id         ID
+	revision   Revision
+	settings   *Settings
+	partitions int
+}
+
+// NewPartitions returns the state of a shard without partitions.
+func NewPartitions() *Partitions {
+	s := &Partitions{
+		topics:     map[ID]*shardTopic{},
+		partitions: map[record.PartitionID]*Partition{},
+		restoring:  map[shardPage]restoredSegments{},
+		cut:        1,
+	}
+	s.pages = page.New(s.encodePage)
+	return s
 }
 
 // Floor says that a partition begins at Offset now: what lies below is no
@@ -47,92 +61,137 @@ type Effects struct {
 }
 
 // Reset empties e and keeps its memory.
-func (e *Effects) Reset() { panic("unfilled") }
-
-// Apply carries out a command, or changes nothing and returns an error: ErrStale
-// (Define), ErrUnknownPartition and ErrOffsetOutOfRange (DeleteRecords). What
-// follows from it is appended to fx.
-func (s *Partitions) Apply(now record.LogTime, cmd ShardCommand, fx *Effects) error {
-	panic("unfilled")
+func (e *Effects) Reset() {
+	clear(e.Defined)
+	e.Defined, e.Dropped, e.Floors = e.Defined[:0], e.Dropped[:0], e.Floors[:0]
 }
-
-// Append takes a batch into partition p, which must not be dropped, at the
-// shard's term. It allocates nothing in the steady state and cannot fail: what
-// can be refused is refused before (Settings.Check, dedup).
-func (s *Partitions) Append(now record.LogTime, term record.Term, p *Partition, b Batch) Verdict {
-	panic("unfilled")
-}
-
-// NextDeadline returns the log time at which Tick has work to do, and false if
-// no partition has anything that can expire.
-func (s *Partitions) NextDeadline() (record.LogTime, bool) { panic("unfilled") }
-
-// Tick carries out what is due: retention by time and size, a bounded number
-// of partitions at a time (NextDeadline stays in the past while there are
-// more). With hold nothing is deleted, only put off.
-func (s *Partitions) Tick(now record.LogTime, hold bool, fx *Effects) { panic("unfilled") }
 
 // Revision returns up to which revision of the catalog this shard is defined:
 // what Confirm is to carry.
-func (s *Partitions) Revision() Revision { panic("unfilled") }
+func (s *Partitions) Revision() Revision { return s.revision }
 
 // Lookup returns the partition with this id, nil if it is not defined here.
-func (s *Partitions) Lookup(id record.PartitionID) *Partition { panic("unfilled") }
+func (s *Partitions) Lookup(id record.PartitionID) *Partition { return s.partitions[id] }
 
 // All returns the partitions in ascending order of their ids.
-func (s *Partitions) All() []*Partition { panic("unfilled") }
-
-// ID returns the partition's id.
-func (p *Partition) ID() record.PartitionID { panic("unfilled") }
-
-// Topic returns the number of the topic it belongs to.
-func (p *Partition) Topic() ID { panic("unfilled") }
-
-// Settings returns the settings that the shard has applied. They can be read
-// from any goroutine; the pointer changes with the next Define.
-func (p *Partition) Settings() *Settings { panic("unfilled") }
-
-// Dropped reports whether the partition has been dropped. It is then no part
-// of the state any more.
-func (p *Partition) Dropped() bool { panic("unfilled") }
-
-// LogStart returns the first offset that is kept.
-func (p *Partition) LogStart() record.Offset { panic("unfilled") }
-
-// HighWatermark returns the offset after the last record.
-func (p *Partition) HighWatermark() record.Offset { panic("unfilled") }
-
-// LastStable returns the offset that readers of committed data stop at: the
-// first one of the oldest open transaction, or the high watermark.
-func (p *Partition) LastStable() record.Offset { panic("unfilled") }
-
-// Bytes returns the size of the batches that are kept, as they were appended.
-func (p *Partition) Bytes() int64 { panic("unfilled") }
-
-// MaxTimestamp returns the largest timestamp among the batches that are kept,
-// in ms, -1 if there is none.
-func (p *Partition) MaxTimestamp() int64 { panic("unfilled") }
-
-// Epoch returns the leader epoch that the shard's term stands for here.
-func (p *Partition) Epoch(term record.Term) record.Epoch { panic("unfilled") }
-
-// Epochs returns the leader epochs that wrote the records that are kept. The
-// result never changes: a new epoch, or retention, makes a new one.
-func (p *Partition) Epochs() Epochs { panic("unfilled") }
-
-// Freeze makes the present state the cut of a checkpoint.
-func (s *Partitions) Freeze() { panic("unfilled") }
-
-// EncodePages emits pages of the cut (a nil value: the page no longer exists)
-// until more returns false or all are emitted, and reports whether all are.
-func (s *Partitions) EncodePages(emit func(key, value []byte), more func() bool) bool {
-	panic("unfilled")
+func (s *Partitions) All() []*Partition {
+	return slices.SortedFunc(maps.Values(s.partitions), func(a, b *Partition) int { return cmp.Compare(a.id, b.id) })
 }
 
-// RestorePage takes one page of a checkpoint into an empty state, in any
-// order. Key and value are not kept.
-func (s *Partitions) RestorePage(key, value []byte) error { panic("unfilled") }
+// Apply carries out a command, or changes nothing and returns an error:
+// ErrStale (Define), ErrUnknownPartition, ErrOffsetOutOfRange and ErrPolicy
+// (DeleteRecords). What follows from it is appended to fx.
+func (s *Partitions) Apply(now record.LogTime, cmd ShardCommand, fx *Effects) error {
+	switch cmd := cmd.(type) {
+	case *Define:
+		return s.define(now, cmd, fx)
+	case *DeleteRecords:
+		return s.deleteRecords(now, cmd, fx)
+	}
+	return nil
+}
 
-// Restored ends a restore: it checks that the pages fit together and rebuilds
-// what is derived.
-func (s *Partitions) Restored() error { panic("unfilled") }
+func (s *Partitions) define(now record.LogTime, cmd *Define, fx *Effects) error {
+	if cmd.After != s.revision || cmd.Revision <= s.revision {
+		return fmt.Errorf("%w: definitions of revisions %d to %d, the shard stands at %d",
+			ErrStale, cmd.After, cmd.Revision, s.revision)
+	}
+	s.pages.Touch(shardPage{kind: pageShard})
+	s.revision = cmd.Revision
+	for i := range cmd.Topics {
+		if d := &cmd.Topics[i]; d.Dropped {
+			s.drop(d, fx)
+		} else {
+			s.defineTopic(now, d, fx)
+		}
+	}
+	return nil
+}
+
+func (s *Partitions) defineTopic(now record.LogTime, d *Definition, fx *Effects) {
+	t := s.topics[d.Topic]
+	if t != nil && d.Revision <= t.revision {
+		return
+	}
+	s.pages.Touch(shardPage{kind: pageShardTopic, id: uint64(d.Topic)})
+	if t == nil {
+		t = &shardTopic{id: d.Topic}
+		s.topics[d.Topic] = t
+	}
+	t.revision, t.settings = d.Revision, d.Settings
+	for _, pd := range d.Partitions {
+		p := s.partitions[pd.ID]
+		if p == nil {
+			p = &Partition{id: pd.ID, topic: t, heapAt: -1}
+			s.touch(p)
+			s.partitions[pd.ID] = p
+			t.partitions++
+		}
+		if pd.EpochBase > p.epochBase {
+			s.touch(p)
+			p.epochBase = pd.EpochBase
+		}
+		s.schedule(now, p)
+		fx.Defined = append(fx.Defined, p)
+	}
+}
+
+func (s *Partitions) drop(d *Definition, fx *Effects) {
+	for _, pd := range d.Partitions {
+		p := s.partitions[pd.ID]
+		if p == nil {
+			continue
+		}
+		s.touch(p)
+		s.touchSegments(p, p.firstSealed, p.firstSealed+uint64(len(p.sealed)))
+		s.unschedule(p)
+		delete(s.partitions, p.id)
+		p.dropped = true
+		fx.Dropped = append(fx.Dropped, p.id)
+		if p.topic.partitions--; p.topic.partitions == 0 {
+			s.pages.Touch(shardPage{kind: pageShardTopic, id: uint64(p.topic.id)})
+			delete(s.topics, p.topic.id)
+		}
+	}
+}
+
+func (s *Partitions) deleteRecords(now record.LogTime, cmd *DeleteRecords, fx *Effects) error {
+	p := s.partitions[cmd.Partition]
+	if p == nil {
+		return fmt.Errorf("%w: %d", ErrUnknownPartition, cmd.Partition)
+	}
+	if set := p.Settings(); set.Compact && !set.Delete {
+		return fmt.Errorf("%w: the topic is only compacted", ErrPolicy)
+	}
+	before := cmd.Before
+	if before == -1 {
+		before = p.next
+	}
+	if before < 0 || before > p.next {
+		return fmt.Errorf("%w: deleting below %d, the high watermark is %d", ErrOffsetOutOfRange, cmd.Before, p.next)
+	}
+	if before <= p.start {
+		return nil
+	}
+	s.touch(p)
+	s.removeBelow(p, before)
+	s.raise(p, before, fx)
+	s.schedule(now, p)
+	return nil
+}
+
+// raise moves the log start up to o.
+func (s *Partitions) raise(p *Partition, o record.Offset, fx *Effects) {
+	p.start = o
+	p.epochs = p.epochs.from(o)
+	fx.Floors = append(fx.Floors, Floor{p.id, o})
+}
+
+// touch must be called before every change of p; it costs a look-up only the
+// first time after a cut.
+func (s *Partitions) touch(p *Partition) {
+	if p.touched != s.cut {
+		s.pages.Touch(shardPage{kind: pagePartition, id: uint64(p.id)})
+		p.touched = s.cut
+	}
+}

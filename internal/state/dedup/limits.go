@@ -1,0 +1,22 @@
+package dedup
+
+const (
+	// batches is how many of a producer's last batches are remembered: as many
+	// as a Kafka producer may have in flight.
+	batches = 5
+	// expiryMs is how long a silent producer is remembered, in ms
+	// (producer.id.expiration.ms).
+	expiryMs = 24 * 60 * 60 * 1000
+	// lookMs is how finely expiry is judged, in ms, so that many producers
+	// share a tick.
+	lookMs = 60_000
+	// perTick is how many producers one tick forgets before it leaves the rest
+	// to the next.
+	perTick = 1024
+	// MaxProducers bounds the (partition, producer) pairs of a shard. Beyond
+	// it, those that have been silent longest are forgotten early.
+	MaxProducers = 1 << 20
+	// slotsPerPage is the number of producers in a page of the checkpoint: the
+	// bits of a word, few enough that a lone busy producer rewrites little.
+	slotsPerPage = 64
+)

@@ -1,0 +1,221 @@
+package topic
+
+import (
+	"fmt"
+	"math"
+
+	"github.com/polylog-mq/polylog/internal/codec"
+	"github.com/polylog-mq/polylog/internal/record"
+)
+
+// The first byte of a logged command. They are part of the log's format: never
+// change one, and give a new form a new number.
+const (
+	kindBootstrap           = 1
+	kindCreateTopic         = 2
+	kindDeleteTopic         = 3
+	kindAlterConfigs        = 4
+	kindCreatePartitions    = 5
+	kindAllocateProducerIDs = 6
+	kindConfirm             = 7
+
+	kindDefine        = 1
+	kindDeleteRecords = 2
+)
+
+// AppendTo implements CatalogCommand.
+func (c *Bootstrap) AppendTo(dst []byte) []byte {
+	dst = codec.AppendUvarint(append(dst, kindBootstrap), uint(len(c.Shards)))
+	for _, s := range c.Shards {
+		dst = codec.AppendUvarint(dst, s)
+	}
+	return dst
+}
+
+// AppendTo implements CatalogCommand.
+func (c *CreateTopic) AppendTo(dst []byte) []byte {
+	dst = append(append(dst, kindCreateTopic), c.UUID[:]...)
+	dst = codec.AppendBytes(dst, c.Tenant)
+	dst = codec.AppendBytes(dst, c.Name)
+	dst = codec.AppendVarint(dst, c.Partitions)
+	return appendConfig(dst, c.Config)
+}
+
+// AppendTo implements CatalogCommand.
+func (c *DeleteTopic) AppendTo(dst []byte) []byte {
+	return append(append(dst, kindDeleteTopic), c.UUID[:]...)
+}
+
+// AppendTo implements CatalogCommand.
+func (c *AlterConfigs) AppendTo(dst []byte) []byte {
+	dst = append(append(dst, kindAlterConfigs), c.UUID[:]...)
+	dst = codec.AppendBool(dst, c.Replace)
+	dst = codec.AppendUvarint(dst, uint(len(c.Changes)))
+	for _, ch := range c.Changes {
+		dst = append(dst, byte(ch.Op))
+		dst = codec.AppendBytes(dst, ch.Name)
+		dst = codec.AppendBytes(dst, ch.Value)
+	}
+	return dst
+}
+
+// AppendTo implements CatalogCommand.
+func (c *CreatePartitions) AppendTo(dst []byte) []byte {
+	dst = append(append(dst, kindCreatePartitions), c.UUID[:]...)
+	return codec.AppendVarint(dst, c.Count)
+}
+
+// AppendTo implements CatalogCommand.
+func (c *AllocateProducerIDs) AppendTo(dst []byte) []byte {
+	return codec.AppendVarint(append(dst, kindAllocateProducerIDs), c.Count)
+}
+
+// AppendTo implements CatalogCommand.
+func (c *Confirm) AppendTo(dst []byte) []byte {
+	dst = codec.AppendUvarint(append(dst, kindConfirm), c.Shard)
+	return codec.AppendUvarint(dst, c.Revision)
+}
+
+// DecodeCatalogCommand reads what AppendTo of a catalog command wrote. It
+// keeps nothing of b.
+func DecodeCatalogCommand(b []byte) (CatalogCommand, error) {
+	r := codec.NewReader(b)
+	var cmd CatalogCommand
+	switch kind := r.Byte(); kind {
+	case kindBootstrap:
+		shards := make([]record.ShardID, r.Count(MaxShards, 1))
+		for i := range shards {
+			shards[i] = record.ShardID(r.Uvarint(math.MaxUint32))
+		}
+		cmd = &Bootstrap{Shards: shards}
+	case kindCreateTopic:
+		cmd = &CreateTopic{
+			UUID: readUUID(&r), Tenant: r.String(MaxTenantLen), Name: r.String(MaxNameLen),
+			Partitions: int32(r.Varint(math.MinInt32, math.MaxInt32)), Config: readConfig(&r),
+		}
+	case kindDeleteTopic:
+		cmd = &DeleteTopic{UUID: readUUID(&r)}
+	case kindAlterConfigs:
+		cmd = readAlterConfigs(&r)
+	case kindCreatePartitions:
+		cmd = &CreatePartitions{UUID: readUUID(&r), Count: int32(r.Varint(math.MinInt32, math.MaxInt32))}
+	case kindAllocateProducerIDs:
+		cmd = &AllocateProducerIDs{Count: r.Varint(math.MinInt64, math.MaxInt64)}
+	case kindConfirm:
+		cmd = &Confirm{
+			Shard: record.ShardID(r.Uvarint(math.MaxUint32)), Revision: Revision(r.Uvarint(math.MaxUint64)),
+		}
+	default:
+		r.Fail("command kind %d", kind)
+	}
+	if err := r.Close(); err != nil {
+		return nil, fmt.Errorf("decoding a catalog command: %w", err)
+	}
+	return cmd, nil
+}
+
+func readAlterConfigs(r *codec.Reader) *AlterConfigs {
+	c := &AlterConfigs{UUID: readUUID(r), Replace: r.Bool()}
+	c.Changes = make([]ConfigChange, r.Count(MaxConfigs, 3))
+	for i := range c.Changes {
+		c.Changes[i] = ConfigChange{
+			Op: ConfigOp(r.Byte()), Name: r.String(MaxConfigNameLen), Value: r.String(MaxConfigValueLen),
+		}
+	}
+	return c
+}
+
+func readUUID(r *codec.Reader) (u UUID) {
+	for i := range u {
+		u[i] = r.Byte()
+	}
+	return u
+}
+
+func appendConfig(dst []byte, config []Config) []byte {
+	dst = codec.AppendUvarint(dst, uint(len(config)))
+	for _, c := range config {
+		dst = codec.AppendBytes(dst, c.Name)
+		dst = codec.AppendBytes(dst, c.Value)
+	}
+	return dst
+}
+
+func readConfig(r *codec.Reader) []Config {
+	config := make([]Config, r.Count(MaxConfigs, 2))
+	for i := range config {
+		config[i] = Config{r.String(MaxConfigNameLen), r.String(MaxConfigValueLen)}
+	}
+	return config
+}
+
+// AppendTo implements ShardCommand.
+func (c *Define) AppendTo(dst []byte) []byte {
+	dst = codec.AppendUvarint(append(dst, kindDefine), c.After)
+	dst = codec.AppendUvarint(dst, c.Revision)
+	dst = codec.AppendUvarint(dst, uint(len(c.Topics)))
+	for i := range c.Topics {
+		d := &c.Topics[i]
+		dst = codec.AppendUvarint(dst, d.Topic)
+		dst = codec.AppendUvarint(dst, d.Revision)
+		dst = codec.AppendBool(dst, d.Dropped)
+		if !d.Dropped {
+			dst = d.Settings.appendTo(dst)
+		}
+		dst = codec.AppendUvarint(dst, uint(len(d.Partitions)))
+		for _, p := range d.Partitions {
+			dst = codec.AppendUvarint(dst, p.ID)
+			dst = codec.AppendVarint(dst, p.EpochBase)
+		}
+	}
+	return dst
+}
+
+// AppendTo implements ShardCommand.
+func (c *DeleteRecords) AppendTo(dst []byte) []byte {
+	dst = codec.AppendUvarint(append(dst, kindDeleteRecords), c.Partition)
+	return codec.AppendVarint(dst, c.Before)
+}
+
+// DecodeShardCommand reads what AppendTo of a shard command wrote. It keeps
+// nothing of b.
+func DecodeShardCommand(b []byte) (ShardCommand, error) {
+	r := codec.NewReader(b)
+	var cmd ShardCommand
+	switch kind := r.Byte(); kind {
+	case kindDefine:
+		c := &Define{After: Revision(r.Uvarint(math.MaxUint64)), Revision: Revision(r.Uvarint(math.MaxUint64))}
+		// The smallest definition is a dropped topic: id, revision, flag, count.
+		c.Topics = make([]Definition, r.Count(definesPerCommand, 4))
+		for i := range c.Topics {
+			c.Topics[i] = readDefinition(&r)
+		}
+		cmd = c
+	case kindDeleteRecords:
+		cmd = &DeleteRecords{
+			Partition: record.PartitionID(r.Uvarint(math.MaxUint64)), Before: record.Offset(r.Varint(math.MinInt64, math.MaxInt64)),
+		}
+	default:
+		r.Fail("command kind %d", kind)
+	}
+	if err := r.Close(); err != nil {
+		return nil, fmt.Errorf("decoding a shard command: %w", err)
+	}
+	return cmd, nil
+}
+
+func readDefinition(r *codec.Reader) Definition {
+	d := Definition{
+		Topic: ID(r.Uvarint(math.MaxUint64)), Revision: Revision(r.Uvarint(math.MaxUint64)), Dropped: r.Bool(),
+	}
+	if !d.Dropped {
+		d.Settings = readSettings(r)
+	}
+	d.Partitions = make([]PartitionDefinition, r.Count(MaxPartitionsPerTopic, 2))
+	for i := range d.Partitions {
+		d.Partitions[i] = PartitionDefinition{
+			ID: record.PartitionID(r.Uvarint(math.MaxUint64)), EpochBase: record.Epoch(r.Varint(0, math.MaxInt32)),
+		}
+	}
+	return d
+}

@@ -1,0 +1,154 @@
+package topic
+
+import (
+	"cmp"
+	"container/heap"
+	"math"
+
+	"github.com/polylog-mq/polylog/internal/record"
+)
+
+// Retention removes whole segments, oldest first, as Kafka does: those whose
+// largest timestamp is older than retention.ms, and those without which the
+// partition still has retention.bytes. It is carried out by ticks alone. A
+// partition waits in a heap for the time at which its oldest segment may
+// expire; since that segment may grow meanwhile, the time is a lower bound,
+// and appends need not touch the heap.
+
+// NextDeadline returns the log time at which Tick has work to do, and false if
+// no partition has anything that can expire.
+func (s *Partitions) NextDeadline() (record.LogTime, bool) {
+	if len(s.due) == 0 {
+		return 0, false
+	}
+	return s.due[0].due, true
+}
+
+// Tick carries out what is due: retention by time and size, a bounded number
+// of partitions at a time (NextDeadline stays in the past while there are
+// more). With hold nothing is deleted, only put off.
+func (s *Partitions) Tick(now record.LogTime, hold bool, fx *Effects) {
+	for range retentionPerTick {
+		if len(s.due) == 0 || s.due[0].due > now {
+			return
+		}
+		p := s.due[0]
+		s.touch(p)
+		if !hold {
+			s.retain(now, p, fx)
+		}
+		s.reschedule(p, p.nextLook(now))
+	}
+}
+
+// retain removes the segments of p that have had their time.
+func (s *Partitions) retain(now record.LogTime, p *Partition, fx *Effects) {
+	set := p.topic.settings
+	start := p.start
+	for p.bytes > 0 && (p.expired(set, now) || p.oversize(set)) {
+		start = s.removeOldest(p)
+	}
+	if start > p.start {
+		s.raise(p, start, fx)
+	}
+}
+
+// oldest returns the first segment; there is one while bytes > 0.
+func (p *Partition) oldest() *segment {
+	if len(p.sealed) > 0 {
+		return &p.sealed[0]
+	}
+	return &p.active
+}
+
+func (p *Partition) expired(set *Settings, now record.LogTime) bool {
+	return set.Delete && set.RetentionMs >= 0 && int64(now)-p.oldest().stamp > set.RetentionMs
+}
+
+func (p *Partition) oversize(set *Settings) bool {
+	return set.Delete && set.RetentionBytes >= 0 && p.bytes-p.oldest().bytes >= set.RetentionBytes
+}
+
+// never is later than any log time.
+const never = record.LogTime(math.MaxInt64)
+
+// nextLook returns when retention should look at p next: after now, and
+// rounded up so that many partitions share a tick.
+func (p *Partition) nextLook(now record.LogTime) record.LogTime {
+	set := p.topic.settings
+	at := never
+	switch {
+	case p.bytes == 0 || !set.Delete:
+		return never
+	case p.oversize(set):
+		at = now
+	case set.RetentionMs >= 0 && set.RetentionMs < math.MaxInt64-p.oldest().stamp:
+		at = record.LogTime(p.oldest().stamp + set.RetentionMs)
+	}
+	at = max(at, now)
+	if at > never-2*retentionInterval {
+		return never
+	}
+	return (at/retentionInterval + 1) * retentionInterval
+}
+
+// schedule makes sure that retention looks at p in time. It never puts a look
+// off: that is for ticks, or a busy partition would never see one.
+func (s *Partitions) schedule(now record.LogTime, p *Partition) {
+	if at := p.nextLook(now); at != never && (p.heapAt < 0 || at < p.due) {
+		s.touch(p)
+		s.reschedule(p, at)
+	}
+}
+
+// reschedule sets when retention looks at p next.
+func (s *Partitions) reschedule(p *Partition, at record.LogTime) {
+	switch {
+	case at == never:
+		s.unschedule(p)
+	case p.heapAt < 0:
+		p.due = at
+		heap.Push(&s.due, p)
+	default:
+		p.due = at
+		heap.Fix(&s.due, p.heapAt)
+	}
+}
+
+func (s *Partitions) unschedule(p *Partition) {
+	if p.heapAt >= 0 {
+		heap.Remove(&s.due, p.heapAt)
+	}
+	p.due = 0
+}
+
+// dueHeap orders partitions by when they are due, then by id, so that which
+// of them a bounded tick looks at does not depend on how the heap grew.
+type dueHeap []*Partition
+
+func (h dueHeap) Len() int { return len(h) }
+func (h dueHeap) Less(i, j int) bool {
+	return cmp.Or(cmp.Compare(h[i].due, h[j].due), cmp.Compare(h[i].id, h[j].id)) < 0
+}
+
+func (h dueHeap) Swap(i, j int) {
+	h[i], h[j] = h[j], h[i]
+	h[i].heapAt, h[j].heapAt = i, j
+}
+
+// Push implements heap.Interface.
+func (h *dueHeap) Push(x any) {
+	p := x.(*Partition)
+	p.heapAt = len(*h)
+	*h = append(*h, p)
+}
+
+// Pop implements heap.Interface.
+func (h *dueHeap) Pop() any {
+	old := *h
+	p := old[len(old)-1]
+	old[len(old)-1] = nil
+	*h = old[:len(old)-1]
+	p.heapAt = -1
+	return p
+}
