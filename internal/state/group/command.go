@@ -1,6 +1,10 @@
 package group
 
-import "github.com/polylog-mq/polylog/internal/record"
+import (
+	"math"
+
+	"github.com/polylog-mq/polylog/internal/record"
+)
 
 // Command is one of the commands below.
 type Command interface {
@@ -84,8 +88,11 @@ type Commit struct {
 }
 
 // CommitTopic is the part of a Commit that is about one topic.
+// The name is only ever compared with what members subscribe to, which they do
+// by name.
 type CommitTopic struct {
 	Topic      record.TopicID
+	Name       string
 	Partitions []CommitPartition
 }
 
@@ -109,7 +116,7 @@ type DeleteOffsets struct {
 }
 
 // DeleteTopic is the part of a DeleteOffsets that is about one topic. The name
-// is there because members subscribe by name.
+// is there for the reason given at CommitTopic.
 type DeleteTopic struct {
 	Topic      record.TopicID
 	Name       string
@@ -140,39 +147,5 @@ type Settings struct {
 
 // DefaultSettings are in force until the first Configure.
 func DefaultSettings() Settings {
-	return Settings{InitialDelay: 0, MaxSize: 1<<31 - 1, Retention: 7 * 24 * 60 * 60 * 1000}
+	return Settings{InitialDelay: 0, MaxSize: math.MaxInt32, Retention: 7 * 24 * 60 * 60 * 1000}
 }
-
-// Decode reads a command. The command shares no bytes with b. Its error is an
-// ErrMalformed.
-func Decode(b []byte) (Command, error) { panic("unfilled") }
-
-// AppendTo implements Command.
-func (c *Join) AppendTo(dst []byte) []byte { panic("unfilled") }
-
-// AppendTo implements Command.
-func (c *Sync) AppendTo(dst []byte) []byte { panic("unfilled") }
-
-// AppendTo implements Command.
-func (c *Leave) AppendTo(dst []byte) []byte { panic("unfilled") }
-
-// AppendTo implements Command.
-func (c *Expire) AppendTo(dst []byte) []byte { panic("unfilled") }
-
-// AppendTo implements Command.
-func (c *Commit) AppendTo(dst []byte) []byte { panic("unfilled") }
-
-// AppendTo implements Command.
-func (c *Delete) AppendTo(dst []byte) []byte { panic("unfilled") }
-
-// AppendTo implements Command.
-func (c *DeleteOffsets) AppendTo(dst []byte) []byte { panic("unfilled") }
-
-// AppendTo implements Command.
-func (c *Forget) AppendTo(dst []byte) []byte { panic("unfilled") }
-
-// AppendTo implements Command.
-func (c *Resume) AppendTo(dst []byte) []byte { panic("unfilled") }
-
-// AppendTo implements Command.
-func (c *Configure) AppendTo(dst []byte) []byte { panic("unfilled") }

@@ -35,6 +35,11 @@ var (
 	// ErrTooLarge: a limit of limits.go was met. INVALID_REQUEST.
 	ErrTooLarge = errors.New("too large")
 
+	// ErrInvalidGroup: INVALID_GROUP_ID.
+	ErrInvalidGroup = errors.New("a group needs a name")
+	// ErrInvalidSession: INVALID_SESSION_TIMEOUT.
+	ErrInvalidSession = errors.New("session timeout out of range")
+
 	// ErrMalformed is what decoding damaged bytes answers.
 	ErrMalformed = errors.New("group: malformed bytes")
 )

@@ -9,8 +9,10 @@ const (
 	MaxName = 1 << 15
 	// MaxMetadata bounds the subscriptions of one member, in bytes.
 	MaxMetadata = 1 << 20
-	// MaxAssignment bounds the assignment of one member, in bytes.
-	MaxAssignment = 1 << 20
+	// MaxAssignment bounds the assignment of one member, MaxAssignments that of
+	// all members of a group together, in bytes.
+	MaxAssignment  = 1 << 20
+	MaxAssignments = 8 << 20
 	// MaxOffsetMetadata bounds the text beside a committed offset, in bytes
 	// (Kafka's offset.metadata.max.bytes).
 	MaxOffsetMetadata = 4096
@@ -23,4 +25,30 @@ const (
 	// NewMemberTimeout is how long a member that does not know its id yet may
 	// wait for its first generation; the leader then proposes Expire.
 	NewMemberTimeout = 300_000
+
+	// minRebalanceTimeout is the least that counts of what a member asks for, so
+	// that a rebalance without a leader does not spin.
+	minRebalanceTimeout = 1_000
+	// maxReserved is how many member ids a group keeps for clients that have
+	// yet to join with them.
+	maxReserved = 4096
+	// idleGroup is how long a group without members and offsets is kept.
+	idleGroup = 600_000
+	// expiryInterval is the least time between two looks at the offsets of a
+	// group, which may so live longer than they have to
+	// (offsets.retention.check.interval.ms).
+	expiryInterval = 600_000
+	// maxRetention keeps sums of times in range.
+	maxRetention = 1 << 52
+	// holdPause is how long nothing expires after a tick that says so.
+	holdPause = 60_000
+	// maxTick is how many groups one Tick judges.
+	maxTick = 1024
+
+	// pageEntries and pageBytes bound a page of offsets; a page begins no new
+	// entry when it has reached either.
+	pageEntries = 1024
+	pageBytes   = 128 << 10
+	// maxPages bounds the number of pages that a checkpoint may show.
+	maxPages = 1 << 20
 )

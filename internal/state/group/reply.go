@@ -6,9 +6,11 @@ type Reply struct {
 	// Waiting: a join or sync has to wait, an effect will answer it. The other
 	// fields are then empty.
 	Waiting bool
-	Err     error
-	Join    JoinReply
-	Sync    SyncReply
+	// Err answers every command but a Join and a Sync, whose replies have their
+	// own.
+	Err  error
+	Join JoinReply
+	Sync SyncReply
 	// Each has one error per leaver or per topic.
 	Each []error
 }

@@ -1,127 +1,225 @@
 package group
 
 import (
-	"iter"
+	"fmt"
+	"slices"
 
+	"github.com/polylog-mq/polylog/internal/page"
 	"github.com/polylog-mq/polylog/internal/record"
 )
 
 // State is all groups of a shard. It belongs to the shard's loop.
-type State struct{}
+type State struct {
+	settings Settings
+	groups   map[string]*group
+	topics   map[record.TopicID]int // how many groups have offsets for it
+	timers   queue                  // by the next deadline of a rebalance
+	expiries queue                  // by the next look at offsets and disuse
+	held     record.LogTime         // nothing expires before
+	pages    *page.Set[pageKey]
+}
 
 // New returns a state without groups.
-func New() *State { return &State{} }
+func New() *State {
+	s := &State{settings: DefaultSettings(), groups: map[string]*group{}, topics: map[record.TopicID]int{}}
+	s.pages = page.New(s.encodePage)
+	return s
+}
+
+// Settings returns those in force.
+func (s *State) Settings() Settings { return s.settings }
 
 // Apply carries out a command. Answers to waiting requests, that of this very
 // command included, are appended to fx.
-func (s *State) Apply(now record.LogTime, c Command, fx *Effects) Reply { panic("unfilled") }
+func (s *State) Apply(now record.LogTime, c Command, fx *Effects) Reply {
+	switch c := c.(type) {
+	case *Join:
+		r, waiting := s.join(now, c, fx)
+		return Reply{Waiting: waiting, Join: r}
+	case *Sync:
+		r, waiting := s.sync(now, c, fx)
+		return Reply{Waiting: waiting, Sync: r}
+	case *Leave:
+		return s.leave(now, c, fx)
+	case *Expire:
+		s.expire(now, c, fx)
+		return Reply{}
+	case *Commit:
+		return Reply{Err: s.commit(now, c)}
+	case *Delete:
+		return Reply{Err: s.delete(c)}
+	case *DeleteOffsets:
+		return s.deleteOffsets(c)
+	case *Forget:
+		s.forget(c)
+		return Reply{}
+	case *Resume:
+		s.resume(now)
+		return Reply{}
+	case *Configure:
+		s.configure(c)
+		return Reply{}
+	}
+	panic(fmt.Sprintf("group: a command of type %T", c))
+}
 
 // Tick judges the deadlines that have passed, a bounded number at a time; with
 // hold no offset expires. It is to be called after the commands of every entry.
-func (s *State) Tick(now record.LogTime, hold bool, fx *Effects) { panic("unfilled") }
+func (s *State) Tick(now record.LogTime, hold bool, fx *Effects) {
+	for range maxTick {
+		if s.timers.next() > now {
+			break
+		}
+		s.judge(now, s.timers[0].group, fx)
+	}
+	if hold {
+		s.held = now + holdPause
+		return
+	}
+	for range maxTick {
+		if s.expiries.next() > now {
+			break
+		}
+		s.expireOffsets(now, s.expiries[0].group)
+	}
+}
 
 // NextDeadline returns when the next Tick has something to do.
-func (s *State) NextDeadline() (record.LogTime, bool) { panic("unfilled") }
-
-// Settings returns those in force.
-func (s *State) Settings() Settings { panic("unfilled") }
-
-// Heartbeat judges a heartbeat: nil, ErrRebalanceInProgress (a sign of life all
-// the same), ErrUnknownMember, ErrIllegalGeneration or ErrFencedInstance.
-func (s *State) Heartbeat(group, member, instance string, generation int32) error { panic("unfilled") }
-
-// Session is what the leader must know of a member to watch over it.
-type Session struct {
-	// Timeout in ms.
-	Timeout int32
-	// Seen moves with every join and sync of the member in the log.
-	Seen uint64
-	// New: the member has not been told its id yet, so it cannot heartbeat; it
-	// may wait for its first join as long as it likes, within NewMemberTimeout.
-	New bool
+func (s *State) NextDeadline() (record.LogTime, bool) {
+	at := s.timers.next()
+	if e := s.expiries.next(); e != never {
+		at = min(at, max(e, s.held))
+	}
+	return at, at != never
 }
 
-// Session returns that of a member; false if there is no such member.
-func (s *State) Session(group, member string) (Session, bool) { panic("unfilled") }
-
-// Members iterates over the members of all groups.
-func (s *State) Members() iter.Seq2[string, string] { panic("unfilled") }
-
-// Offset is a committed offset.
-type Offset struct {
-	Topic     record.TopicID
-	Partition int32
-	Offset    record.Offset
-	Epoch     record.Epoch // -1 if unknown
-	Metadata  string
+// judge carries out what a group's timer was set for.
+func (s *State) judge(now record.LogTime, g *group, fx *Effects) {
+	s.touch(g)
+	before := len(g.reserved)
+	g.reserved = slices.DeleteFunc(g.reserved, func(r reservation) bool { return r.deadline <= now })
+	if len(g.reserved) < before && g.phase == PreparingRebalance {
+		s.settle(now, g, fx)
+	}
+	if g.deadline <= now {
+		if g.phase == PreparingRebalance {
+			s.joinsOver(now, g, fx)
+		} else {
+			s.syncsOver(now, g, fx)
+		}
+	}
+	s.schedule(g)
 }
 
-// Offset returns what a group has committed for a partition.
-func (s *State) Offset(group string, topic record.TopicID, partition int32) (Offset, bool) {
-	panic("unfilled")
+// schedule puts the group where its deadlines belong. It ends every change of a
+// group; the group's own page has been touched.
+func (s *State) schedule(g *group) {
+	if g.review {
+		g.expires, g.review = g.nextExpiry(s.settings.Retention), false
+	}
+	s.timers.set(&g.timer, g.nextTimer())
+	s.expiries.set(&g.expiry, g.expires)
 }
 
-// Offsets iterates over all that a group has committed, ordered by topic id and
-// partition.
-func (s *State) Offsets(group string) iter.Seq[Offset] { panic("unfilled") }
-
-// Topics iterates over the ids of the topics that any group has offsets for, in
-// ascending order.
-func (s *State) Topics() iter.Seq[record.TopicID] { panic("unfilled") }
-
-// Phase is the state of a group, with Kafka's names.
-type Phase uint8
-
-// The phases of a group. Dead is a group that does not exist.
-const (
-	Empty Phase = iota
-	PreparingRebalance
-	CompletingRebalance
-	Stable
-	Dead
-)
-
-// Summary is a line of a list of groups.
-type Summary struct {
-	Group, ProtocolType string
-	Phase               Phase
+func (s *State) create(id string, now record.LogTime) *group {
+	s.pages.Touch(pageKey{kind: pageGroup, group: id})
+	g := newGroup(id, now)
+	s.groups[id] = g
+	return g
 }
 
-// Groups iterates over all groups, ordered by name.
-func (s *State) Groups() iter.Seq[Summary] { panic("unfilled") }
-
-// Description is a group with its members. Its bytes are shared with the state.
-type Description struct {
-	Summary
-	Generation int32
-	// Protocol is the assignment protocol; only a Stable group shows it.
-	Protocol string
-	Members  []Member
+// drop removes a group without members.
+func (s *State) drop(g *group) {
+	s.touch(g)
+	for _, p := range g.pages {
+		s.touchOffsets(g, p)
+	}
+	for id := range g.topics {
+		s.release(id)
+	}
+	s.timers.set(&g.timer, never)
+	s.expiries.set(&g.expiry, never)
+	delete(s.groups, g.id)
 }
 
-// Member is a member of a Description.
-type Member struct {
-	Member, Instance, ClientID, ClientHost string
-	// Metadata and Assignment are shown by a Stable group only.
-	Metadata, Assignment []byte
+// resume is for a new leader: what the time without one has cost does not count
+// against the members.
+func (s *State) resume(now record.LogTime) {
+	groups := make([]*group, len(s.timers))
+	for i, t := range s.timers {
+		groups[i] = t.group
+	}
+	slices.SortFunc(groups, byID)
+	for _, g := range groups {
+		s.touch(g)
+		for i := range g.reserved {
+			r := &g.reserved[i]
+			r.deadline = now + record.LogTime(r.timeout)
+		}
+		if g.deadline != never {
+			g.deadline = now + record.LogTime(g.rebalanceTimeout())
+			if g.initial {
+				g.deadline = now + record.LogTime(s.settings.InitialDelay)
+			}
+		}
+		s.schedule(g)
+	}
 }
 
-// Describe describes a group; false if there is none.
-func (s *State) Describe(group string) (Description, bool) { panic("unfilled") }
-
-// Freeze begins a checkpoint: see internal/page.
-func (s *State) Freeze() { panic("unfilled") }
-
-// EncodePages emits pages of the cut, a nil value for a page that is gone, until
-// more returns false or all are emitted, and reports whether all are. The slices
-// belong to the receiver.
-func (s *State) EncodePages(emit func(key, value []byte), more func() bool) (done bool) {
-	panic("unfilled")
+func (s *State) configure(c *Configure) {
+	s.pages.Touch(pageKey{kind: pageSettings})
+	s.settings = c.Settings
+	for _, g := range s.sorted() {
+		s.touch(g)
+		g.review = true
+		s.schedule(g)
+	}
 }
 
-// LoadPage takes a page of a checkpoint, in any order, into a new State. It keeps
-// no reference to the slices. Its error is an ErrMalformed.
-func (s *State) LoadPage(key, value []byte) error { panic("unfilled") }
+func (s *State) delete(c *Delete) error {
+	switch g := s.groups[c.Group]; {
+	case g == nil:
+		return ErrUnknownGroup
+	case g.phase != Empty:
+		return ErrNotEmpty
+	default:
+		s.drop(g)
+		return nil
+	}
+}
 
-// Loaded ends the loading: it checks that the pages belong together.
-func (s *State) Loaded() error { panic("unfilled") }
+func byID(a, b *group) int {
+	switch {
+	case a.id < b.id:
+		return -1
+	case a.id > b.id:
+		return 1
+	}
+	return 0
+}
+
+// sorted returns all groups ordered by id.
+func (s *State) sorted() []*group {
+	groups := make([]*group, 0, len(s.groups))
+	for _, g := range s.groups {
+		groups = append(groups, g)
+	}
+	slices.SortFunc(groups, byID)
+	return groups
+}
+
+// touch must be called before a change of what a group's own page holds.
+func (s *State) touch(g *group) { s.pages.Touch(pageKey{kind: pageGroup, group: g.id}) }
+
+// touchMember must be called before a change of a member.
+func (s *State) touchMember(g *group, m *member) { s.touchMemberID(g, m.id) }
+
+// touchMemberID is touchMember for a member that is about to be.
+func (s *State) touchMemberID(g *group, id string) {
+	s.pages.Touch(pageKey{kind: pageMember, group: g.id, member: id})
+}
+
+// touchOffsets must be called before a change of a page of offsets.
+func (s *State) touchOffsets(g *group, p *offsetPage) {
+	s.pages.Touch(pageKey{kind: pageOffsets, group: g.id, number: p.number})
+}
