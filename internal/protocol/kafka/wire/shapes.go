@@ -10,7 +10,7 @@ package wire
 // field it follows Kafka's own message definitions; the tests hold it against
 // kmsg's encoders at every version.
 var shapes = compile([]shapeText{
-	{2, 6, "4 2+:1 [ s [ 4 4+:4 8 ] ] 10+:4"},                                     // ListOffsets
+	{2, 6, "4 2+:1 [ s [ 4 4+:4 8 0-0:4 ] ] 10+:4"},                               // ListOffsets
 	{3, 9, "[ 10+:u 0-9:s 10+:S ] 4+:1 8-10:1 8+:1"},                              // Metadata
 	{8, 8, "s 1+:4 1+:s 7+:S 2-4:8 [ 0-9:s 10+:u [ 4 8 1-1:8 6+:4 S ] ]"},         // OffsetCommit
 	{9, 6, "0-7:s 0-7:[ s ( 4 ) ] 8+:[ s 9+:S 9+:4 [ 8-9:s 10+:u ( 4 ) ] ] 7+:1"}, // OffsetFetch
