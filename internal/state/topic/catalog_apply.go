@@ -137,10 +137,11 @@ func (c *Catalog) uuidTaken(u UUID) bool { return u == UUID{} || c.byUUID[u] != 
 func (c *Catalog) create(now record.LogTime, cmd *CreateTopic) *Topic {
 	config, _ := canonicalConfig(cmd.Config) // checked
 	settings, _ := typed(config)
+	revision := c.change()
 	c.lastTopic++
 	t := &Topic{
 		ID: c.lastTopic, UUID: cmd.UUID, Tenant: cmd.Tenant, Name: cmd.Name, Created: now,
-		Revision: c.change(), Config: config, Settings: settings,
+		Revision: revision, Config: config, Settings: settings,
 	}
 	c.touchTopic(t.ID, 0, int(cmd.Partitions))
 	t.Partitions = c.place(int(cmd.Partitions))

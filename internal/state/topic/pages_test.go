@@ -1,0 +1,132 @@
+package topic
+
+import (
+	"maps"
+	"math/rand/v2"
+	"reflect"
+	"slices"
+	"testing"
+)
+
+// A dump is every page that a state has, by key.
+type dump map[string]string
+
+func (d dump) add(key []byte, encode func(dst []byte) ([]byte, bool)) {
+	if v, ok := encode([]byte{}); ok {
+		d[string(key)] = string(v)
+	}
+}
+
+func dumpCatalog(c *Catalog) dump {
+	d := dump{}
+	keys := []catalogPage{rootPage, slotsPage}
+	for id, t := range c.topics {
+		keys = append(keys, catalogPage{kind: pageTopic, topic: id})
+		for chunk := 0; chunk*partitionsPerPage < len(t.Partitions); chunk++ {
+			keys = append(keys, catalogPage{pagePlacements, id, uint32(chunk)})
+		}
+	}
+	for _, k := range keys {
+		d.add(k.appendKey(nil), func(dst []byte) ([]byte, bool) { return c.encodePage(dst, k) })
+	}
+	return d
+}
+
+func dumpShard(s *Partitions) dump {
+	d := dump{}
+	keys := []shardPage{{kind: pageShard}}
+	for id := range s.topics {
+		keys = append(keys, shardPage{kind: pageShardTopic, id: uint64(id)})
+	}
+	for id, p := range s.partitions {
+		keys = append(keys, shardPage{kind: pagePartition, id: uint64(id)})
+		for n := p.firstSealed / segmentsPerPage * segmentsPerPage; n < p.firstSealed+uint64(len(p.sealed)); n += segmentsPerPage {
+			keys = append(keys, shardPage{pageSegments, uint64(id), n / segmentsPerPage})
+		}
+	}
+	for _, k := range keys {
+		d.add(k.appendKey(nil), func(dst []byte) ([]byte, bool) { return s.encodePage(dst, k) })
+	}
+	return d
+}
+
+// restore gives a dump to a state in an order of chance.
+func restore(t *testing.T, d dump, page func(key, value []byte) error, end func() error) {
+	t.Helper()
+	keys := slices.Sorted(maps.Keys(d))
+	r := rand.New(rand.NewPCG(uint64(len(keys)), 1))
+	r.Shuffle(len(keys), func(i, j int) { keys[i], keys[j] = keys[j], keys[i] })
+	for _, k := range keys {
+		if err := page([]byte(k), []byte(d[k])); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := end(); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func restoreCatalog(t *testing.T, d dump) *Catalog {
+	t.Helper()
+	c := NewCatalog()
+	restore(t, d, c.RestorePage, c.Restored)
+	return c
+}
+
+func restoreShard(t *testing.T, d dump) *Partitions {
+	t.Helper()
+	s := NewPartitions()
+	restore(t, d, s.RestorePage, s.Restored)
+	return s
+}
+
+// checkCatalogPages restores what c's pages say and compares everything.
+func checkCatalogPages(t *testing.T, c *Catalog) {
+	t.Helper()
+	d := dumpCatalog(c)
+	o := restoreCatalog(t, d)
+	if !maps.Equal(d, dumpCatalog(o)) {
+		t.Fatal("a restored catalog has other pages")
+	}
+	if !reflect.DeepEqual(c.Topics(), o.Topics()) || !maps.Equal(c.waiting, o.waiting) || c.partitions != o.partitions {
+		t.Fatalf("a restored catalog differs: waiting %v and %v", c.waiting, o.waiting)
+	}
+	if len(c.topics) != len(o.topics) || len(c.byUUID) != len(o.byUUID) || len(c.folded) != len(o.folded) {
+		t.Fatal("a restored catalog has other indexes")
+	}
+	for f, list := range c.folded {
+		if !slices.EqualFunc(list, o.folded[f], func(a, b *Topic) bool { return a.ID == b.ID && c.topics[a.ID] == a }) {
+			t.Fatalf("names that fold to %v differ", f)
+		}
+	}
+	for i := range c.shards {
+		a, okA := c.Pending(c.shards[i].id)
+		b, okB := o.Pending(c.shards[i].id)
+		if okA != okB || !reflect.DeepEqual(a, b) || c.shards[i].partitions != o.shards[i].partitions {
+			t.Fatalf("shard %d is owed %+v, after a restore %+v", c.shards[i].id, a, b)
+		}
+	}
+}
+
+// checkShardPages restores what s's pages say and compares everything.
+func checkShardPages(t *testing.T, s *Partitions) {
+	t.Helper()
+	d := dumpShard(s)
+	o := restoreShard(t, d)
+	if !maps.Equal(d, dumpShard(o)) {
+		t.Fatal("a restored shard has other pages")
+	}
+	if len(s.due) != len(o.due) || len(s.topics) != len(o.topics) {
+		t.Fatalf("%d partitions are due, after a restore %d", len(s.due), len(o.due))
+	}
+	for id, p := range s.partitions {
+		q := o.partitions[id]
+		if p.bytes != q.bytes || p.due != q.due || (p.heapAt < 0) != (q.heapAt < 0) || *p.Settings() != *q.Settings() ||
+			p.topic.partitions != q.topic.partitions || p.topic.revision != q.topic.revision {
+			t.Fatalf("partition %d is %+v, after a restore %+v", id, p, q)
+		}
+		if p.heapAt >= 0 && s.due[p.heapAt] != p {
+			t.Fatalf("partition %d is not where it thinks in the heap", id)
+		}
+	}
+}
