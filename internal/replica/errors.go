@@ -20,6 +20,9 @@ var (
 	// The proposal was not and will not be carried out.
 	ErrBusy = errors.New("too many bytes in flight")
 
+	// ErrTooLarge means that the proposal alone exceeds what an entry may hold.
+	ErrTooLarge = errors.New("too large for one entry")
+
 	// ErrStopped means that the host or the group has stopped, or that its
 	// disk failed. The proposal was not and will not be carried out.
 	ErrStopped = errors.New("the group has stopped")

@@ -1,11 +1,18 @@
 package replica
 
 import (
+	"cmp"
 	"context"
+	"fmt"
 	"log/slog"
+	"runtime"
+	"sync"
+	"sync/atomic"
+	"time"
 
 	"github.com/polylog-mq/polylog/internal/clock"
 	"github.com/polylog-mq/polylog/internal/record"
+	"github.com/polylog-mq/polylog/internal/store"
 )
 
 // Options says what a Host runs on.
@@ -13,55 +20,199 @@ type Options struct {
 	// Node is this member in every group.
 	Node record.NodeID
 	// Store keeps logs and checkpoints.
-	Store Storage
+	Store *store.Store
 	// Transport reaches the other members; nil if there are none.
 	Transport Transport
-	// Clock is the only source of time.
+	// Clock is the only source of time; nil is the machine's.
 	Clock clock.Clock
 	// Loops is how many loops drive the groups: 1 to the number of cores, 0
 	// for the number of cores.
 	Loops int
 	// Logger receives what an operator must know; nil discards it.
 	Logger *slog.Logger
-	// Fatal is called once, from any goroutine, when the store fails: from
-	// then on nothing is acknowledged, and the process should end.
+	// Fatal is called once, from any goroutine, when the store fails or a
+	// group's state is beyond repair: from then on nothing is acknowledged,
+	// and the process should end.
 	Fatal func(error)
 }
 
 // Host runs this node's member of every group.
-type Host struct{}
+type Host struct {
+	node      record.NodeID
+	store     storage
+	transport Transport
+	clock     clock.Clock
+	logger    *slog.Logger
+	fatal     func(error)
+	tune      tuning
+
+	loops  []*loop
+	bytes  atomic.Int64 // of proposals held by all groups
+	failed atomic.Bool
+	work   workQueue
+	cuts   cutter
+	pages  pageSessions
+
+	warned   atomic.Int64 // monotonic time of the latest warning of a step, +1
+	groupsMu struct {
+		sync.RWMutex
+		byID map[record.ShardID]*Group
+	}
+}
 
 // New returns a host without groups.
-func New(o Options) *Host { panic("unwritten") }
+func New(o Options) *Host { return newHost(o, realStore{o.Store}, defaultTuning()) }
+
+func newHost(o Options, s storage, t tuning) *Host {
+	h := &Host{
+		node: o.Node, store: s, transport: o.Transport, clock: o.Clock, logger: o.Logger, fatal: o.Fatal, tune: t,
+	}
+	if h.clock == nil {
+		h.clock = clock.System()
+	}
+	if h.logger == nil {
+		h.logger = slog.New(slog.DiscardHandler)
+	}
+	h.work.wake = make(chan struct{}, 1)
+	h.groupsMu.byID = map[record.ShardID]*Group{}
+	for i := range min(cmp.Or(o.Loops, runtime.GOMAXPROCS(0)), runtime.GOMAXPROCS(0)) {
+		h.loops = append(h.loops, newLoop(h, i))
+	}
+	return h
+}
 
 // Open starts this node's member of group g: sm is restored from the durable
 // checkpoint, and the log above it follows as Steps run. A member that is
-// alone in its group campaigns at once. Open is not for use after Run began.
-func (h *Host) Open(g record.ShardID, sm StateMachine) (*Group, error) { panic("unwritten") }
+// alone in its group campaigns at once. A group without a checkpoint is one
+// that this node is about to join: it waits to be added as a learner.
+func (h *Host) Open(id record.ShardID, sm StateMachine) (*Group, error) {
+	g, err := newGroup(h, id, sm)
+	if err != nil {
+		return nil, fmt.Errorf("opening group %d: %w", id, err)
+	}
+	h.groupsMu.Lock()
+	h.groupsMu.byID[id] = g
+	h.groupsMu.Unlock()
+	g.loop.call(g, func() { g.loop.groups = append(g.loop.groups, g) })
+	return g, nil
+}
 
 // Group returns an open group, or nil.
-func (h *Host) Group(g record.ShardID) *Group { panic("unwritten") }
+func (h *Host) Group(id record.ShardID) *Group {
+	h.groupsMu.RLock()
+	defer h.groupsMu.RUnlock()
+	return h.groupsMu.byID[id]
+}
 
 // Loops returns the number of loops, for Step.
-func (h *Host) Loops() int { panic("unwritten") }
+func (h *Host) Loops() int { return len(h.loops) }
 
 // Step lets a loop do all work that waits for it, once, and reports whether
 // there was any. Each loop is stepped by one goroutine at a time.
-func (h *Host) Step(loop int) bool { panic("unwritten") }
+func (h *Host) Step(loop int) bool { return h.loops[loop].step() }
 
 // StepWork does one piece of the host's work that may block on the disk (a
 // checkpoint, a snapshot's data) and reports whether there was any. It may
 // run beside Step, but not beside itself.
-func (h *Host) StepWork() bool { panic("unwritten") }
+func (h *Host) StepWork() bool { return h.work.step() }
 
-// Run steps everything in goroutines of its own, the store's Flush included,
-// until ctx is done. It returns once they have ended.
-func (h *Host) Run(ctx context.Context) { panic("unwritten") }
+// Run steps everything in goroutines of its own until ctx is done, and returns
+// once they have ended. The store's Flush is driven by the store's own Run.
+func (h *Host) Run(ctx context.Context) {
+	var wg sync.WaitGroup
+	for _, l := range h.loops {
+		wg.Go(func() { drive(ctx, l.step, l.wake) })
+	}
+	wg.Go(func() { drive(ctx, h.work.step, h.work.wake) })
+	wg.Wait()
+}
+
+// drive steps until there is nothing to do, and again whenever woken.
+func drive(ctx context.Context, step func() bool, wake <-chan struct{}) {
+	for ctx.Err() == nil {
+		if step() {
+			continue
+		}
+		select {
+		case <-ctx.Done():
+		case <-wake:
+		}
+	}
+}
 
 // Receive takes a message from another member. Any goroutine may call it; it
-// never blocks, and drops what a loop cannot take.
-func (h *Host) Receive(from record.NodeID, m Message) { panic("unwritten") }
+// never blocks, and drops what a loop cannot take. m is immutable from then on.
+func (h *Host) Receive(from record.NodeID, m Message) {
+	if g := h.Group(m.Group); g != nil {
+		g.loop.receive(g, from, m)
+	}
+}
 
 // Close stops all groups: proposals that wait are answered ErrStopped, those
 // in the log ErrUnknown. Run must have returned. The store stays open.
-func (h *Host) Close() { panic("unwritten") }
+func (h *Host) Close() {
+	for _, l := range h.loops {
+		l.close()
+	}
+	h.pages.closeAll()
+}
+
+// fail ends all acknowledging: every loop stops its groups, and the owner is
+// told once.
+func (h *Host) fail(err error) {
+	if !h.failed.CompareAndSwap(false, true) {
+		return
+	}
+	for _, l := range h.loops {
+		l.call(nil, l.stop)
+	}
+	if h.fatal != nil {
+		h.fatal(err)
+	}
+}
+
+// send hands a message to the transport.
+func (h *Host) send(to record.NodeID, m Message) {
+	if h.transport != nil {
+		h.transport.Send(to, m)
+	}
+}
+
+// warnStep logs a big step of log time, once for all groups that take it.
+func (h *Host) warnStep(step, mono time.Duration) {
+	last := h.warned.Load()
+	if last != 0 && mono-time.Duration(last-1) < time.Minute || !h.warned.CompareAndSwap(last, int64(mono)+1) {
+		return
+	}
+	h.logger.Warn("log time stepped forward; nothing expires for a while", "step", step, "hold", holdTime)
+}
+
+// workQueue is work that may block, done one piece at a time in order.
+type workQueue struct {
+	mu   sync.Mutex
+	todo []func()
+	wake chan struct{}
+}
+
+func (q *workQueue) add(f func()) {
+	q.mu.Lock()
+	q.todo = append(q.todo, f)
+	q.mu.Unlock()
+	select {
+	case q.wake <- struct{}{}:
+	default:
+	}
+}
+
+func (q *workQueue) step() bool {
+	q.mu.Lock()
+	if len(q.todo) == 0 {
+		q.mu.Unlock()
+		return false
+	}
+	f := q.todo[0]
+	q.todo = q.todo[1:]
+	q.mu.Unlock()
+	f()
+	return true
+}

@@ -1,0 +1,101 @@
+package replica
+
+import "time"
+
+const (
+	// maxProposalBytes bounds one proposal; more is ErrTooLarge.
+	maxProposalBytes = 16 << 20
+	// maxHostBytes bounds the proposals that all groups of a host hold.
+	maxHostBytes = 128 << 20
+	// maxUncommittedBytes is when Raft drops proposals. The window of entries
+	// in flight closes long before.
+	maxUncommittedBytes = 64 << 20
+
+	// maxMessageBytes bounds the entries of one message to a follower, which
+	// may have maxInflightMessages and maxInflightBytes of them unanswered.
+	maxMessageBytes     = 1 << 20
+	maxInflightMessages = 256
+	maxInflightBytes    = 16 << 20
+	// maxApplyBytes bounds the entries applied in one go, maxRounds the goes
+	// of one group before others get their turn.
+	maxApplyBytes = 4 << 20
+	maxRounds     = 4
+
+	// maxInboxMessages bounds the messages of other members that wait for a
+	// loop; those beyond are dropped, as a network may.
+	maxInboxMessages = 4096
+	// maxReads bounds the ReadIndex requests of a group that wait.
+	maxReads = 4096
+
+	// tickInterval is Raft's unit of time. A follower that hears nothing for
+	// electionTicks to twice that campaigns; a read that hears nothing for
+	// readTicks is given up.
+	tickInterval   = 100 * time.Millisecond
+	electionTicks  = 10
+	heartbeatTicks = 1
+	readTicks      = 2 * electionTicks
+
+	// minTickSpacing keeps a state machine whose deadline stays in the past
+	// (expiry may be held) from ticking without end.
+	minTickSpacing = time.Second
+	// maxDeadlineWait is how long a timer waits at most before it looks again,
+	// in milliseconds.
+	maxDeadlineWait = 24 * 60 * 60 * 1000
+
+	// encodeSlice is how long a loop encodes pages of a checkpoint before it
+	// looks after its groups again.
+	encodeSlice = 2 * time.Millisecond
+
+	// promoteLag is how many entries a learner may be behind to be promoted.
+	promoteLag = 64
+
+	// snapshotPageBytes and snapshotDataBytes bound one message of a snapshot.
+	snapshotPageBytes = 256 << 10
+	snapshotDataBytes = 1 << 20
+	// snapshotRate is how fast one member fetches snapshots, in bytes per tick
+	// and group.
+	snapshotRate = 8 << 20
+	// snapshotRetryTicks is how long an answer is waited for before another
+	// member is asked.
+	snapshotRetryTicks = 5
+	// snapshotIdleTicks is after how long a member that shows no sign of
+	// fetching the snapshot it was offered is offered another.
+	snapshotIdleTicks = 50
+	// snapshotAliveTicks is how often such a sign is given.
+	snapshotAliveTicks = 10
+	// maxPageSessions bounds the checkpoints held open for others to read,
+	// pageSessionIdle how long an unused one is.
+	maxPageSessions = 8
+	pageSessionIdle = 10 * time.Second
+)
+
+// tuning are the limits that tests move.
+type tuning struct {
+	// entryBytes is when the gathering of proposals for an entry stops.
+	entryBytes int
+	// entriesInFlight and bytesInFlight bound the entries of a group that are
+	// proposed and not yet applied.
+	entriesInFlight int
+	bytesInFlight   int
+	// uncommittedBytes is Raft's own limit.
+	uncommittedBytes uint64
+	// groupBytes bounds the proposals that a group holds.
+	groupBytes int64
+	// keepBytes is how much log below its checkpoint a group with other
+	// members keeps for those that lag; keepLeaderBytes is how much a leader
+	// keeps for a member that it knows to lag.
+	keepBytes       uint64
+	keepLeaderBytes uint64
+}
+
+func defaultTuning() tuning {
+	return tuning{
+		entryBytes:       1 << 20,
+		entriesInFlight:  8,
+		bytesInFlight:    8 << 20,
+		uncommittedBytes: maxUncommittedBytes,
+		groupBytes:       32 << 20,
+		keepBytes:        4 << 20,
+		keepLeaderBytes:  64 << 20,
+	}
+}

@@ -1,0 +1,329 @@
+package replica
+
+import (
+	"sync"
+
+	"go.etcd.io/raft/v3/raftpb"
+
+	"github.com/polylog-mq/polylog/internal/clock"
+	"github.com/polylog-mq/polylog/internal/record"
+	"github.com/polylog-mq/polylog/internal/store"
+)
+
+// loop drives a fixed subset of the groups. What comes from elsewhere (clients,
+// other members, the store, timers) waits in its inbox as events; step takes
+// them all, lets every group that had one go on, and hands all appends of all
+// groups to the store at once.
+type loop struct {
+	host   *Host
+	index  int
+	groups []*Group // in the order of Open
+	wake   chan struct{}
+
+	inbox struct {
+		sync.Mutex
+		events   []event
+		messages int // of the events
+		closed   bool
+	}
+
+	// The rest belongs to whoever steps the loop.
+	spare   []event
+	dirty   []*Group
+	again   []*Group // dirty, but others have their turn first
+	write   *write   // what this step gives to the store
+	writes  []*write // for use again
+	body    []byte   // the entry being encoded
+	cuts    loopCuts
+	ticker  clock.Timer
+	ticking bool
+	onTick  func()
+	stopped bool
+}
+
+type eventKind uint8
+
+const (
+	evCall eventKind = iota
+	evPropose
+	evRefuse
+	evMessage
+	evAppended
+)
+
+// event is something for the loop to do.
+type event struct {
+	kind eventKind
+	g    *Group   // whom it concerns: that group goes on afterwards
+	p    Proposal // evPropose, evRefuse
+	err  error    // evRefuse
+	fn   func()   // evCall
+	msg  *envelope
+	w    *write // evAppended
+}
+
+type envelope struct {
+	from record.NodeID
+	m    Message
+}
+
+func newLoop(h *Host, i int) *loop {
+	l := &loop{host: h, index: i, wake: make(chan struct{}, 1)}
+	l.onTick = func() { l.call(nil, l.tick) }
+	return l
+}
+
+// put adds an event; false once the loop is closed.
+func (l *loop) put(e event) bool {
+	l.inbox.Lock()
+	if l.inbox.closed || e.kind == evMessage && l.inbox.messages >= maxInboxMessages {
+		closed := l.inbox.closed
+		l.inbox.Unlock()
+		return !closed
+	}
+	if e.kind == evMessage {
+		l.inbox.messages++
+	}
+	first := len(l.inbox.events) == 0
+	l.inbox.events = append(l.inbox.events, e)
+	l.inbox.Unlock()
+	if first {
+		select {
+		case l.wake <- struct{}{}:
+		default:
+		}
+	}
+	return true
+}
+
+// call runs fn on the loop; g, if any, goes on afterwards.
+func (l *loop) call(g *Group, fn func()) bool { return l.put(event{kind: evCall, g: g, fn: fn}) }
+
+func (l *loop) receive(g *Group, from record.NodeID, m Message) {
+	l.put(event{kind: evMessage, g: g, msg: &envelope{from, m}})
+}
+
+// step does everything that waits, once.
+func (l *loop) step() bool {
+	l.inbox.Lock()
+	events := l.inbox.events
+	l.inbox.events, l.inbox.messages = l.spare, 0
+	l.inbox.Unlock()
+	for i := range events {
+		l.handle(&events[i])
+	}
+	worked := len(events) > 0 || len(l.dirty) > 0
+	clear(events)
+	l.spare = events[:0]
+	for i := 0; i < len(l.dirty); i++ {
+		l.dirty[i].dirty = false
+		l.dirty[i].advance()
+	}
+	clear(l.dirty)
+	l.dirty, l.again = l.again, l.dirty[:0]
+	l.submit()
+	return l.encodeCuts() || worked
+}
+
+func (l *loop) handle(e *event) {
+	if l.stopped && e.kind != evCall {
+		l.refuse(e)
+		return
+	}
+	switch e.kind {
+	case evCall:
+		e.fn()
+	case evPropose:
+		e.g.enqueue(e.p)
+	case evRefuse:
+		e.p.Done(e.err)
+	case evMessage:
+		e.g.receive(e.msg.from, e.msg.m)
+	case evAppended:
+		l.appended(e.w)
+	}
+	if e.g != nil {
+		l.touch(e.g)
+	}
+}
+
+// refuse answers what arrives after the loop stopped.
+func (l *loop) refuse(e *event) {
+	switch e.kind {
+	case evPropose:
+		e.g.release(e.p.Size())
+		e.p.Done(ErrStopped)
+	case evRefuse:
+		e.p.Done(e.err)
+	}
+}
+
+// touch lets g go on at the end of this step.
+func (l *loop) touch(g *Group) {
+	if !g.dirty && !l.stopped {
+		g.dirty = true
+		l.dirty = append(l.dirty, g)
+	}
+}
+
+// touchLater lets g go on in the next step.
+func (l *loop) touchLater(g *Group) {
+	if !g.dirty && !l.stopped {
+		g.dirty = true
+		l.again = append(l.again, g)
+	}
+}
+
+// tick is a tick of Raft's time for all groups that need any.
+func (l *loop) tick() {
+	l.ticking = false
+	for _, g := range l.groups {
+		if g.needsTicks() && !l.stopped {
+			g.tick()
+			l.touch(g)
+		}
+	}
+	l.host.pages.expire(l.host)
+	l.startTicks()
+}
+
+// startTicks sees to the next tick if a group needs it. Groups whose only
+// member leads need none: an idle node sets no timers.
+func (l *loop) startTicks() {
+	if l.ticking || l.stopped {
+		return
+	}
+	for _, g := range l.groups {
+		if g.needsTicks() {
+			l.ticking = true
+			if l.ticker == nil {
+				l.ticker = l.host.clock.AfterFunc(tickInterval, l.onTick)
+			} else {
+				l.ticker.Reset(tickInterval)
+			}
+			return
+		}
+	}
+}
+
+// stop ends all groups of the loop; what comes later is refused.
+func (l *loop) stop() {
+	if l.stopped {
+		return
+	}
+	l.stopped = true
+	if l.ticker != nil {
+		l.ticker.Stop()
+	}
+	for _, g := range l.groups {
+		g.stop()
+	}
+	l.dirty, l.again = nil, nil
+}
+
+// close stops the loop and answers what waits in its inbox.
+func (l *loop) close() {
+	l.stop()
+	l.inbox.Lock()
+	l.inbox.closed = true
+	events := l.inbox.events
+	l.inbox.events = nil
+	l.inbox.Unlock()
+	for i := range events {
+		l.handle(&events[i])
+	}
+}
+
+// write is one append to the store, for all groups that had something in one
+// step, and what to do when it is durable.
+type write struct {
+	slots   []slot
+	entries []store.Entry
+	parts   []store.Append // what the store is given: slots and entries
+	err     error
+	done    func(error)
+}
+
+// slot is one group's part of a write.
+type slot struct {
+	g         *Group
+	hard      store.HardState
+	hasHard   bool
+	from, to  int // of write.entries
+	responses []*raftpb.Message
+}
+
+func (l *loop) newWrite() *write {
+	if n := len(l.writes); n > 0 {
+		w := l.writes[n-1]
+		l.writes = l.writes[:n-1]
+		return w
+	}
+	w := &write{}
+	w.done = func(err error) {
+		w.err = err
+		l.put(event{kind: evAppended, w: w})
+	}
+	return w
+}
+
+// add queues entries and a hard state (nil: none) of g; responses are
+// delivered once they are durable.
+func (l *loop) add(g *Group, hard *store.HardState, ents []*raftpb.Entry, responses []*raftpb.Message) {
+	if l.write == nil {
+		l.write = l.newWrite()
+	}
+	w := l.write
+	s := slot{g: g, from: len(w.entries), responses: responses}
+	if hard != nil {
+		s.hard, s.hasHard = *hard, true
+	}
+	for _, e := range ents {
+		w.entries = append(w.entries, store.Entry{
+			Index: record.Index(e.GetIndex()), Term: record.Term(e.GetTerm()), Kind: uint8(e.GetType()), Data: e.GetData(),
+		})
+	}
+	s.to = len(w.entries)
+	w.slots = append(w.slots, s)
+	g.writing, g.lastWrite, g.lastSlot = g.writing+1, w, len(w.slots)-1
+}
+
+// submit gives the step's write to the store.
+func (l *loop) submit() {
+	w := l.write
+	if w == nil || l.stopped {
+		return
+	}
+	l.write = nil
+	for i := range w.slots {
+		s := &w.slots[i]
+		part := store.Append{Group: s.g.id, Entries: w.entries[s.from:s.to:s.to], Sync: true}
+		if s.hasHard {
+			part.HardState = &s.hard
+		}
+		w.parts = append(w.parts, part)
+	}
+	l.host.store.Append(w.parts, w.done)
+	l.considerCut()
+}
+
+// appended takes a write back from the store.
+func (l *loop) appended(w *write) {
+	if w.err != nil {
+		l.host.fail(w.err)
+		l.stop()
+		return
+	}
+	for i := range w.slots {
+		g := w.slots[i].g
+		g.writing--
+		g.respond(w.slots[i].responses)
+		l.touch(g)
+	}
+	clear(w.slots)
+	clear(w.entries)
+	clear(w.parts)
+	w.slots, w.entries, w.parts = w.slots[:0], w.entries[:0], w.parts[:0]
+	l.writes = append(l.writes, w)
+	l.considerCut()
+}

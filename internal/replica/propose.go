@@ -1,0 +1,267 @@
+package replica
+
+import (
+	"errors"
+	"time"
+
+	"go.etcd.io/raft/v3"
+
+	"github.com/polylog-mq/polylog/internal/clock"
+	"github.com/polylog-mq/polylog/internal/record"
+)
+
+// leading is a group's part in proposing: it does something only while this
+// member leads.
+//
+// Proposals wait in queue. While the window allows, those that wait are
+// gathered into an entry, stamped with log time and given to Raft; from then on
+// the entry is in flight, in the order of the log, until it is applied or
+// leadership is lost. An entry that Raft drops (its own limit is reached,
+// leadership is being transferred) stays in held and goes before anything
+// newer.
+type leading struct {
+	isLeader bool // Raft says that this member leads
+	isReady  bool // and everything of earlier terms is applied
+	clock    LogClock
+
+	queue    []Proposal // from head on
+	head     int
+	held     *batch
+	blocked  bool // Raft has dropped held; something must change first
+	inFlight []*batch
+	flying   int // bytes in flight
+	spare    []*batch
+
+	timer    clock.Timer
+	armed    bool
+	armedFor record.LogTime
+	tickDue  bool
+	ticked   record.LogTime // log time of the latest entry without proposals,
+	tickedAt time.Duration  // and monotonic time
+	onTimer  func()
+}
+
+// batch is the proposals of one entry.
+type batch struct {
+	proposals []Proposal
+	bytes     int
+	size      int // of the entry
+}
+
+func (l *leading) init(g *Group) {
+	l.onTimer = func() { g.loop.call(g, func() { g.armed = false }) }
+}
+
+// Propose asks for p to be put into the log. Proposals keep the order of the
+// calls: one is never applied before an earlier one of the same group that
+// succeeds. The outcome comes through p.Done.
+func (g *Group) Propose(p Proposal) {
+	size := p.Size()
+	e := event{kind: evPropose, g: g, p: p}
+	switch {
+	case size > maxProposalBytes:
+		e.kind, e.err = evRefuse, ErrTooLarge
+	case g.bytes.Add(int64(size)) > g.host.tune.groupBytes:
+		g.bytes.Add(-int64(size))
+		e.kind, e.err = evRefuse, ErrBusy
+	case g.host.bytes.Add(int64(size)) > maxHostBytes:
+		g.release(size)
+		e.kind, e.err = evRefuse, ErrBusy
+	}
+	if g.loop.put(e) {
+		return
+	}
+	if e.kind == evPropose {
+		g.release(size)
+	}
+	p.Done(ErrStopped)
+}
+
+// release gives back the room of proposals.
+func (g *Group) release(size int) {
+	g.bytes.Add(-int64(size))
+	g.host.bytes.Add(-int64(size))
+}
+
+// enqueue takes a proposal from the inbox.
+func (g *Group) enqueue(p Proposal) {
+	if !g.isLeader {
+		g.release(p.Size())
+		p.Done(NotLeaderError{g.lead})
+		return
+	}
+	g.queue = append(g.queue, p)
+}
+
+// propose gives Raft entries while there is something to propose and room in
+// the window.
+func (g *Group) propose() {
+	for g.isReady && !g.blocked && len(g.inFlight) < g.host.tune.entriesInFlight &&
+		g.flying < g.host.tune.bytesInFlight {
+		b := g.held
+		if b == nil {
+			b = g.gather()
+		}
+		if b == nil {
+			return
+		}
+		g.held = nil
+		if !g.proposeBatch(b) {
+			g.held, g.blocked = b, true
+			if len(g.inFlight) == 0 && !g.needsTicks() {
+				// Nothing will ever come that could change Raft's mind.
+				g.refuseWaiting(NotLeaderError{g.lead})
+			}
+		}
+	}
+}
+
+// gather takes the next entry's proposals from the queue; an empty batch is a
+// tick; nil if there is nothing to do.
+func (g *Group) gather() *batch {
+	if g.head == len(g.queue) && !g.tickDue {
+		return nil
+	}
+	b := g.newBatch()
+	for g.head < len(g.queue) {
+		p := g.queue[g.head]
+		size := p.Size()
+		if len(b.proposals) > 0 && b.bytes+size > g.host.tune.entryBytes {
+			break
+		}
+		g.queue[g.head] = nil
+		g.head++
+		b.proposals = append(b.proposals, p)
+		b.bytes += size
+	}
+	if g.head == len(g.queue) {
+		g.queue, g.head = g.queue[:0], 0
+	}
+	return b
+}
+
+// proposeBatch encodes an entry and gives it to Raft; false if Raft dropped it.
+func (g *Group) proposeBatch(b *batch) bool {
+	now, mono := g.logTime()
+	body := appendEntryHeader(g.loop.body[:0], now, g.clock.Holding())
+	body = g.sm.Encode(body, now, b.proposals)
+	g.loop.body = body
+	if cap(body) > 2*g.host.tune.entryBytes {
+		g.loop.body = nil // one large proposal must not stay
+	}
+	if err := g.node.Propose(body); err != nil {
+		if !errors.Is(err, raft.ErrProposalDropped) {
+			panic(&raftPanic{"proposing: " + err.Error()})
+		}
+		return false
+	}
+	b.size = len(body)
+	g.inFlight = append(g.inFlight, b)
+	g.flying += b.size
+	g.tickDue = false
+	if len(b.proposals) == 0 {
+		g.ticked, g.tickedAt = now, mono
+	}
+	return true
+}
+
+// logTime reads the leader's clocks.
+func (g *Group) logTime() (now record.LogTime, mono time.Duration) {
+	mono = g.host.clock.Mono()
+	now, step := g.clock.Now(g.host.clock.Now(), mono)
+	if step > bigStep {
+		g.host.warnStep(step, mono)
+	}
+	return now, mono
+}
+
+// landed returns the proposals of the oldest entry in flight, which has been
+// committed.
+func (g *Group) landed() *batch {
+	if len(g.inFlight) == 0 {
+		return nil
+	}
+	b := g.inFlight[0]
+	n := copy(g.inFlight, g.inFlight[1:])
+	g.inFlight[n] = nil
+	g.inFlight = g.inFlight[:n]
+	g.flying -= b.size
+	return b
+}
+
+// finish answers the proposals of a batch.
+func (g *Group) finish(b *batch, err error) {
+	g.release(b.bytes)
+	for i, p := range b.proposals {
+		b.proposals[i] = nil
+		p.Done(err)
+	}
+	b.proposals, b.bytes, b.size = b.proposals[:0], 0, 0
+	g.spare = append(g.spare, b)
+}
+
+func (g *Group) newBatch() *batch {
+	if n := len(g.spare); n > 0 {
+		b := g.spare[n-1]
+		g.spare = g.spare[:n-1]
+		return b
+	}
+	return &batch{}
+}
+
+// refuseWaiting answers everything that Raft has not accepted.
+func (g *Group) refuseWaiting(err error) {
+	if b := g.held; b != nil {
+		g.held = nil
+		g.finish(b, err)
+	}
+	queue := g.queue[g.head:]
+	g.queue, g.head, g.blocked, g.tickDue = nil, 0, false, false
+	for _, p := range queue {
+		g.release(p.Size())
+		p.Done(err)
+	}
+}
+
+// endReign answers everything that waits for this member's leadership: what is
+// in the log has an unknown fate, the rest is refused with err.
+func (g *Group) endReign(err error) {
+	g.isLeader, g.isReady = false, false
+	flying := g.inFlight
+	g.inFlight, g.flying = nil, 0
+	for _, b := range flying {
+		g.finish(b, ErrUnknown)
+	}
+	g.refuseWaiting(err)
+	g.members.end()
+	g.offers = nil
+}
+
+// armDeadline sees to a tick when the state machine's next deadline passes.
+// While an entry is on its way there is no need: applying it judges deadlines.
+func (g *Group) armDeadline() {
+	if !g.isReady || g.tickDue || len(g.inFlight) > 0 || g.held != nil {
+		return
+	}
+	deadline, ok := g.sm.NextDeadline()
+	if !ok || g.armed && g.armedFor <= deadline {
+		return
+	}
+	now, mono := g.logTime()
+	wait := time.Duration(min(deadline-now, maxDeadlineWait)) * time.Millisecond
+	if deadline <= g.ticked {
+		// The latest tick did not move it.
+		wait = max(wait, g.tickedAt+minTickSpacing-mono)
+	}
+	if wait <= 0 {
+		g.tickDue = true
+		g.loop.touchLater(g)
+		return
+	}
+	g.armed, g.armedFor = true, deadline
+	if g.timer == nil {
+		g.timer = g.host.clock.AfterFunc(wait, g.onTimer)
+	} else {
+		g.timer.Reset(wait)
+	}
+}
