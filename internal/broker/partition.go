@@ -1,7 +1,12 @@
 package broker
 
 import (
+	"errors"
+	"sync/atomic"
+
 	"github.com/polylog-mq/polylog/internal/record"
+	"github.com/polylog-mq/polylog/internal/state/topic"
+	"github.com/polylog-mq/polylog/internal/store"
 )
 
 // Partition is the handle of one partition. It stays valid for ever; when the
@@ -11,7 +16,31 @@ import (
 type Partition struct {
 	id     record.PartitionID
 	number int32
-	shard  record.ShardID
+	shard  *shard
+
+	// What the shard's loop has published.
+	highWatermark atomic.Int64
+	lastStable    atomic.Int64
+	floor         atomic.Int64
+	size          atomic.Int64
+	epochBase     atomic.Int32
+	epochs        atomic.Pointer[topic.Epochs]
+	// settings is nil while the partition is not defined here, and once it is
+	// dropped.
+	settings atomic.Pointer[topic.Settings]
+
+	waiters waitList
+
+	// The rest belongs to the shard's loop.
+
+	state *topic.Partition
+	// newestEpoch is the last one of the published ladder.
+	newestEpoch record.Epoch
+	// chain links the appends of an entry under construction.
+	chain struct{ first, last *appendProposal }
+	// fresh is how many bytes the entry that is being applied has added.
+	fresh   int
+	touched bool
 }
 
 // ID returns the id that the metadata group gave the partition.
@@ -21,76 +50,81 @@ func (p *Partition) ID() record.PartitionID { return p.id }
 func (p *Partition) Number() int32 { return p.number }
 
 // Shard returns the Raft group that orders it.
-func (p *Partition) Shard() record.ShardID { return p.shard }
+func (p *Partition) Shard() record.ShardID { return p.shard.id }
 
 // HighWatermark returns the offset after the last committed record.
-func (p *Partition) HighWatermark() record.Offset { panic("unfilled") }
+func (p *Partition) HighWatermark() record.Offset { return record.Offset(p.highWatermark.Load()) }
 
 // LastStable returns the first offset that an open transaction may yet decide,
 // or the high watermark. Readers other than read_uncommitted stop here.
-func (p *Partition) LastStable() record.Offset { panic("unfilled") }
+func (p *Partition) LastStable() record.Offset { return record.Offset(p.lastStable.Load()) }
+
+func (p *Partition) watermark(stable bool) record.Offset {
+	if stable {
+		return p.LastStable()
+	}
+	return p.HighWatermark()
+}
 
 // Floor returns the first offset that is still kept (the log start offset).
-func (p *Partition) Floor() record.Offset { panic("unfilled") }
+func (p *Partition) Floor() record.Offset { return record.Offset(p.floor.Load()) }
 
-// Epoch returns the leader epoch, -1 if there is no leader.
-func (p *Partition) Epoch() record.Epoch { panic("unfilled") }
+// Size returns the bytes of the batches that are kept.
+func (p *Partition) Size() int64 { return p.size.Load() }
+
+// Epoch returns the leader epoch of the present leader.
+func (p *Partition) Epoch() record.Epoch {
+	return record.Epoch(p.epochBase.Load()) + record.Epoch(p.shard.term.Load())
+}
 
 // Leader returns the node that leads, 0 if none is known.
-func (p *Partition) Leader() record.NodeID { panic("unfilled") }
+func (p *Partition) Leader() record.NodeID { return record.NodeID(p.shard.leader.Load()) }
 
-// Append is one batch on its way into a partition. The caller fills Batch and
-// Done, and may pool and reuse the whole after Done. Further fields are the
-// broker's.
-type Append struct {
-	// Batch is one record batch, checked with record.Validate by the caller. It
-	// belongs to the broker until Done; the broker copies and never writes it.
-	Batch []byte
-	// Done is called once, on the shard's loop (or in Partition.Append if the
-	// batch is refused at once), after the results below were filled. It must
-	// not block. Keep it in the pooled object: setting it anew costs an
-	// allocation.
-	Done func(*Append)
+// Settings returns the settings that appends are held against, nil if the
+// partition is not defined on this node. They never change; a later call may
+// return others.
+func (p *Partition) Settings() *topic.Settings { return p.settings.Load() }
 
-	// Base is the offset of the first record, -1 on error. For a duplicate it
-	// is the offset it got the first time.
-	Base record.Offset
-	// LogAppendTime is the time in ms that was stamped on the batch, -1 if the
-	// topic keeps the producer's timestamps.
-	LogAppendTime int64
-	// Floor is the partition's first kept offset at that moment.
-	Floor record.Offset
-	// Err is nil when the batch, or its first copy, is committed.
-	Err error
-}
+// Result holds what Read found; see store.Result.
+type Result = store.Result
 
-// Append hands a batch to the partition's shard. It never blocks. Batches
-// appended one after the other by one goroutine keep their order. Errors:
-// ErrNotLeader, ErrUnknownFate, ErrBusy, ErrDiskFull, ErrStorage, ErrClosed,
-// ErrUnknownPartition, ErrTooLarge, ErrListTooLarge, ErrInvalidTimestamp,
-// ErrInvalidRecord, ErrOutOfOrderSequence, ErrProducerEpoch.
-func (p *Partition) Append(a *Append) { panic("unfilled") }
-
-// Read reads whole batches from offset from on, below limit (pass HighWatermark
-// or LastStable), until maxBytes are gathered; with minOne the first batch is
-// returned even if it is larger. Base offsets and leader epochs are patched.
-// The first batch may begin below from. It may read the disk: call it from a
-// goroutine that may wait. dst.Release must be called when its buffers were
-// written out. ErrOffsetOutOfRange if from lies outside [Floor, HighWatermark];
-// ErrDamaged, ErrUnknownPartition, ErrStorage.
+// Read adds whole batches to dst, from the one that holds offset from, below
+// limit (pass HighWatermark or LastStable), until maxBytes are gathered; with
+// minOne the first batch is added even if it is larger. Base offsets and leader
+// epochs are those of the log. The first batch may begin below from. It may
+// read the disk: call it from a goroutine that may wait. dst.Release must be
+// called when the buffers were written out. Errors: ErrOffsetOutOfRange if from
+// lies outside [Floor, HighWatermark], ErrUnknownPartition, ErrDamaged,
+// ErrStorage.
 func (p *Partition) Read(dst *Result, from, limit record.Offset, maxBytes int, minOne bool) error {
-	panic("unfilled")
+	if p.settings.Load() == nil {
+		return ErrUnknownPartition
+	}
+	// The watermark is read first: a floor never passes it.
+	high := p.HighWatermark()
+	switch {
+	case from < p.Floor() || from > high:
+		return ErrOffsetOutOfRange
+	case from >= min(limit, high):
+		dst.Next = from
+		return nil
+	}
+	err := p.shard.b.store.Read(dst, p.id, from, min(limit, high), maxBytes, minOne)
+	return p.readError(err)
 }
 
-// Result holds what Read found.
-type Result struct {
-	Buffers [][]byte      // consecutive whole batches; read only
-	Size    int           // bytes in Buffers
-	Next    record.Offset // the offset after the last batch; from if none
+// readError translates what the store answers.
+func (p *Partition) readError(err error) error {
+	switch {
+	case errors.Is(err, store.ErrOffsetOutOfRange):
+		return ErrOffsetOutOfRange
+	case errors.Is(err, store.ErrNoPartition):
+		return ErrUnknownPartition
+	case errors.Is(err, store.ErrClosed):
+		return ErrClosed
+	}
+	return p.shard.b.explain(err)
 }
-
-// Release gives the buffers back. The result can be used again.
-func (r *Result) Release() { panic("unfilled") }
 
 // TimeOffset is where a timestamp was found.
 type TimeOffset struct {
@@ -102,24 +136,104 @@ type TimeOffset struct {
 // OffsetForTime returns the first record below limit whose timestamp is at
 // least ts (ms). It may read the disk and look into a batch.
 func (p *Partition) OffsetForTime(ts int64, limit record.Offset) (TimeOffset, error) {
-	panic("unfilled")
+	return p.find(limit, func(from, limit record.Offset) (store.Found, bool, error) {
+		return p.shard.b.store.FindTime(p.id, from, limit, ts)
+	})
 }
 
 // MaxTimestamp returns the record with the largest timestamp below limit
 // (Kafka's ListOffsets -3). It may read the disk.
-func (p *Partition) MaxTimestamp(limit record.Offset) (TimeOffset, error) { panic("unfilled") }
+func (p *Partition) MaxTimestamp(limit record.Offset) (TimeOffset, error) {
+	return p.find(limit, func(from, limit record.Offset) (store.Found, bool, error) {
+		return p.shard.b.store.FindMaxTime(p.id, from, limit)
+	})
+}
+
+func (p *Partition) find(limit record.Offset, in func(from, limit record.Offset) (store.Found, bool, error)) (TimeOffset, error) {
+	none := TimeOffset{Offset: -1, Timestamp: -1, Epoch: -1}
+	if p.settings.Load() == nil {
+		return none, ErrUnknownPartition
+	}
+	limit = min(limit, p.HighWatermark())
+	from := p.Floor()
+	if from >= limit {
+		return none, nil
+	}
+	f, ok, err := in(from, limit)
+	if err != nil || !ok {
+		return none, p.readError(err)
+	}
+	return TimeOffset{Offset: f.Offset, Timestamp: f.Timestamp, Epoch: f.Epoch}, nil
+}
 
 // EpochEnd returns the largest leader epoch not above e that wrote records, and
-// the offset after its last one (Kafka's OffsetForLeaderEpoch): (-1, -1) if
-// there is none.
-func (p *Partition) EpochEnd(e record.Epoch) (record.Epoch, record.Offset) { panic("unfilled") }
+// the offset after its last one (Kafka's OffsetForLeaderEpoch); for the present
+// epoch the high watermark; (-1, -1) if e is negative or newer than that. For an
+// e older than what is remembered it returns e and the first offset known of a
+// later epoch.
+func (p *Partition) EpochEnd(e record.Epoch) (record.Epoch, record.Offset) {
+	current, high := p.Epoch(), p.HighWatermark()
+	if l := p.epochs.Load(); l != nil {
+		return l.End(current, high, e)
+	}
+	return -1, -1
+}
 
-// EpochAt returns the leader epoch under which offset o was written, -1 if
-// unknown.
-func (p *Partition) EpochAt(o record.Offset) record.Epoch { panic("unfilled") }
+// EpochAt returns the leader epoch under which offset o was written, -1 if it
+// is not kept or not remembered.
+func (p *Partition) EpochAt(o record.Offset) record.Epoch {
+	l := p.epochs.Load()
+	if l == nil || o < p.Floor() || o >= p.HighWatermark() {
+		return -1
+	}
+	return l.At(o)
+}
 
 // DeleteRecords raises the floor to before (-1: the high watermark) and answers
 // the new floor. ErrOffsetOutOfRange if before is above the high watermark.
 func (p *Partition) DeleteRecords(before record.Offset, done func(floor record.Offset, err error)) {
-	panic("unfilled")
+	c := topic.DeleteRecords{Partition: p.id, Before: before}
+	p.shard.propose(kindTopic, c.AppendTo(nil), func(_ any, err error) {
+		if err != nil {
+			done(-1, err)
+			return
+		}
+		done(p.Floor(), nil)
+	})
+}
+
+// publish makes the partition's state visible after an entry or a restore. It
+// is called on the shard's loop.
+func (p *Partition) publish() {
+	s := p.state
+	p.floor.Store(int64(s.LogStart()))
+	p.size.Store(s.Bytes())
+	p.highWatermark.Store(int64(s.HighWatermark()))
+	p.lastStable.Store(int64(s.LastStable()))
+}
+
+// publishEpochs does so for the ladder of leader epochs, which changes rarely.
+func (p *Partition) publishEpochs() {
+	l := p.state.Epochs()
+	p.epochs.Store(&l)
+	p.newestEpoch = -1
+	if len(l) > 0 {
+		p.newestEpoch = l[len(l)-1].Epoch
+	}
+}
+
+// define makes the partition usable under its present settings.
+func (p *Partition) define(s *topic.Partition) {
+	p.state = s
+	p.epochBase.Store(int32(s.Epoch(0)))
+	p.publish()
+	p.publishEpochs()
+	p.settings.Store(s.Settings())
+}
+
+// drop makes the partition unusable.
+func (p *Partition) drop() {
+	p.state = nil
+	p.settings.Store(nil)
+	p.waiters.changed()
 }

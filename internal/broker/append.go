@@ -1,0 +1,128 @@
+package broker
+
+import (
+	"fmt"
+
+	"github.com/polylog-mq/polylog/internal/record"
+	"github.com/polylog-mq/polylog/internal/state/topic"
+	"github.com/polylog-mq/polylog/internal/store"
+)
+
+// Append is one batch on its way into a partition. The caller fills Batch and
+// Done, and may pool and reuse the whole after Done. The other exported fields
+// are the results.
+type Append struct {
+	// Batch is one record batch, checked with record.Validate by the caller. It
+	// belongs to the broker until Done; the broker copies and never writes it.
+	Batch []byte
+	// Done is called once, on the shard's loop (or in Partition.Append if the
+	// batch is refused at once), after the results were filled in. It must not
+	// block. Keep it in the pooled object: setting it anew costs an allocation.
+	Done func(*Append)
+
+	// Base is the offset of the first record, -1 on error. For a duplicate it
+	// is the offset it got the first time.
+	Base record.Offset
+	// LogAppendTime is the time in ms that was stamped on the batch, -1 if the
+	// topic keeps the producer's timestamps.
+	LogAppendTime int64
+	// Floor is the partition's first kept offset at that moment, -1 on error.
+	Floor record.Offset
+	// Err is nil when the batch, or its first copy, is committed.
+	Err error
+
+	proposal appendProposal
+}
+
+// Append hands a batch to the partition's shard. It never blocks. Batches
+// appended one after the other by one goroutine keep their order. Errors:
+// ErrNotLeader, ErrUnknownFate, ErrBusy, ErrDiskFull, ErrStorage, ErrClosed,
+// ErrUnknownPartition, ErrTooLarge, ErrListTooLarge, ErrInvalidTimestamp,
+// ErrInvalidRecord, ErrOutOfOrderSequence, ErrProducerEpoch.
+func (p *Partition) Append(a *Append) {
+	a.proposal = appendProposal{owner: a, partition: p, batch: a.Batch}
+	a.Base, a.LogAppendTime, a.Floor, a.Err = -1, -1, -1, nil
+	if err := p.admit(a); err != nil {
+		a.Err = err
+		a.Done(a)
+		return
+	}
+	p.shard.group.Propose(&a.proposal)
+}
+
+// admit checks what can be checked before the log, and charges the budget.
+func (p *Partition) admit(a *Append) error {
+	settings := p.settings.Load()
+	switch {
+	case settings == nil:
+		return ErrUnknownPartition
+	case !p.shard.leads.Load():
+		return ErrNotLeader
+	}
+	h, err := record.ParseHeader(a.Batch)
+	if err != nil {
+		return err
+	}
+	now := record.LogTime(p.shard.b.opts.Clock.Now().UnixMilli())
+	if err := settings.Check(now, len(a.Batch), h.BaseTimestamp, h.MaxTimestamp); err != nil {
+		return err
+	}
+	if settings.Compact {
+		if err := requireKeys(a.Batch); err != nil {
+			return err
+		}
+	}
+	if c := settings.Codec; settings.Recompress && c != h.Codec() {
+		if a.proposal.batch, err = record.Recompress(nil, a.Batch, c); err != nil {
+			return err
+		}
+	}
+	if p.shard.b.store.Health().State >= store.DiskFull {
+		return p.shard.b.refusal()
+	}
+	return p.shard.b.admit(a.proposal.Size())
+}
+
+// requireKeys refuses a batch with a record that has no key: compaction could
+// not tell what it replaces.
+func requireKeys(batch []byte) error {
+	n := 0
+	return record.Records(batch, func(r record.Record) error {
+		if r.Key == nil {
+			return fmt.Errorf("%w: record %d has no key, and the topic is compacted", ErrInvalidRecord, n)
+		}
+		n++
+		return nil
+	})
+}
+
+// appendProposal is the part of an Append that the shard works on.
+type appendProposal struct {
+	owner     *Append
+	partition *Partition
+	// batch is what goes into the log: Append.Batch, or a copy under the codec
+	// that the topic stores.
+	batch []byte
+	next  *appendProposal // of the same partition in the same entry
+	at    int             // its place among the proposals of its entry
+}
+
+// Size implements replica.Proposal.
+func (p *appendProposal) Size() int { return len(p.batch) + proposalOverhead }
+
+// Done implements replica.Proposal.
+func (p *appendProposal) Done(err error) {
+	a, b := p.owner, p.partition.shard.b
+	b.release(p.Size())
+	if err != nil {
+		a.Base, a.LogAppendTime, a.Floor, a.Err = -1, -1, -1, b.explain(err)
+	}
+	p.batch, p.next = nil, nil
+	a.Done(a)
+}
+
+// answer fills in what apply made of the batch.
+func (p *appendProposal) answer(base record.Offset, stamped int64, s *topic.Partition) {
+	a := p.owner
+	a.Base, a.LogAppendTime, a.Floor = base, stamped, s.LogStart()
+}

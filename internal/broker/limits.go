@@ -1,0 +1,34 @@
+package broker
+
+import "time"
+
+// Limits.
+const (
+	// DefaultInFlight bounds the bytes of appends and commands that are under
+	// way on this node, unless chosen otherwise.
+	DefaultInFlight = 64 << 20
+	// DefaultShards is the number of data shards of a fresh cluster.
+	DefaultShards = 16
+
+	// debtFree is the share of the store's allowed debt from which producers
+	// are slowed.
+	debtFree = 0.5
+	// pauseCheck is how often paused connections are looked at when nothing
+	// else wakes them.
+	pauseCheck = 20 * time.Millisecond
+
+	// producerIDBlock is how many producer ids a node takes at a time.
+	producerIDBlock = 1000
+	// maxProducerIDWaiters bounds who waits for the next block.
+	maxProducerIDWaiters = 1 << 16
+
+	// resendDelay is how long the disseminator waits before it sends a
+	// definition again that a shard did not take.
+	resendDelay = 100 * time.Millisecond
+
+	// proposalOverhead is what a proposal is charged beside its bytes.
+	proposalOverhead = 64
+
+	// maxTargets bounds the partitions that one append command names.
+	maxTargets = 1 << 12
+)

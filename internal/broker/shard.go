@@ -1,0 +1,232 @@
+package broker
+
+import (
+	"fmt"
+
+	"github.com/polylog-mq/polylog/internal/record"
+	"github.com/polylog-mq/polylog/internal/replica"
+	"github.com/polylog-mq/polylog/internal/state/dedup"
+	"github.com/polylog-mq/polylog/internal/state/topic"
+	"github.com/polylog-mq/polylog/internal/store"
+)
+
+// shard is the state machine of one data shard: partitions, the producers that
+// write to them, and components such as consumer groups. It implements
+// replica.StateMachine; all that is not in member belongs to the shard's loop.
+type shard struct {
+	member
+
+	topics     *topic.Partitions
+	producers  *dedup.Table
+	components []component
+
+	// parts holds the handles of the partitions that are defined here.
+	parts map[record.PartitionID]*Partition
+
+	// Reused from entry to entry.
+	entry   replica.Entry
+	locals  locals
+	fx      topic.Effects
+	runs    []store.Run
+	touched []*Partition
+	chains  []*Partition
+
+	pages pages
+}
+
+// component is a part of a shard's state beside its partitions. Everything but
+// its construction happens on the shard's loop.
+type component interface {
+	// kind is that of its commands, and the prefix of its pages.
+	kind() commandKind
+	// apply carries out a command. Results go into local, which is nil unless
+	// this node has proposed it. A returned error means that the command could
+	// not be read, which ends the program; refusals go into local.err.
+	apply(e *replica.Entry, payload []byte, local *command) error
+	// tick is called after the commands of every entry, e.Hold forbids expiry.
+	tick(e *replica.Entry)
+	nextDeadline() (record.LogTime, bool)
+	leaderChanged(self bool, leader record.NodeID, term record.Term)
+	section
+	// reset empties the state; pages and restored follow.
+	reset()
+}
+
+// section is what a checkpoint asks of a part of the state.
+type section interface {
+	Freeze()
+	EncodePages(emit func(key, value []byte), more func() bool) bool
+	RestorePage(key, value []byte) error
+	Restored() error
+}
+
+// newShard returns a shard without state.
+func newShard(b *Broker, id record.ShardID) *shard {
+	s := &shard{member: member{b: b, id: id}, parts: map[record.PartitionID]*Partition{}}
+	s.components = newComponents(s)
+	s.reset()
+	return s
+}
+
+// newComponents lists what a shard is made of beside its partitions. Their
+// order is that of their ticks and of their pages.
+func newComponents(*shard) []component { return nil }
+
+// Apply implements replica.StateMachine.
+func (s *shard) Apply(e replica.Entry, batch []replica.Proposal) {
+	s.entry = e
+	if err := s.apply(&s.entry, batch); err != nil {
+		// Another member may have applied it: to go on would be to diverge.
+		panic(fmt.Sprintf("shard %d cannot apply entry %d: %v", s.id, e.Index, err))
+	}
+}
+
+func (s *shard) apply(e *replica.Entry, batch []replica.Proposal) error {
+	s.locals.begin(batch)
+	cmds, err := openBody(e.Data)
+	if err != nil {
+		return err
+	}
+	for cmds.more() {
+		kind, payload, err := cmds.next()
+		if err != nil {
+			return err
+		}
+		switch kind {
+		case kindAppend:
+			err = s.applyAppend(e, payload, cmds.pos)
+		case kindTopic:
+			err = s.applyTopic(e, payload)
+		default:
+			err = s.applyComponent(e, kind, payload)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	s.tick(e)
+	s.settle(e)
+	return nil
+}
+
+func (s *shard) applyTopic(e *replica.Entry, payload []byte) error {
+	local := s.locals.command()
+	cmd, err := topic.DecodeShardCommand(payload)
+	if err != nil {
+		return err
+	}
+	err = s.topics.Apply(e.Now, cmd, &s.fx)
+	if local != nil {
+		local.result, local.err = s.topics.Revision(), err
+	}
+	return nil
+}
+
+func (s *shard) applyComponent(e *replica.Entry, kind commandKind, payload []byte) error {
+	local := s.locals.command()
+	for _, c := range s.components {
+		if c.kind() == kind {
+			return c.apply(e, payload, local)
+		}
+	}
+	return fmt.Errorf("%w: command of unknown kind %d", errBody, kind)
+}
+
+// tick judges the deadlines that have passed.
+func (s *shard) tick(e *replica.Entry) {
+	if at, ok := s.topics.NextDeadline(); ok && at <= e.Now {
+		s.topics.Tick(e.Now, e.Hold, &s.fx)
+	}
+	if at, ok := s.producers.NextDeadline(); ok && at <= e.Now {
+		s.producers.Tick(e.Now, e.Hold)
+	}
+	for _, c := range s.components {
+		c.tick(e)
+	}
+}
+
+// settle carries out the effects of an entry: first the store, then what
+// readers see, then who waits for it.
+func (s *shard) settle(e *replica.Entry) {
+	if len(s.runs) > 0 {
+		s.b.store.AddRuns(s.id, e.Index, s.runs)
+		s.runs = s.runs[:0]
+	}
+	for _, f := range s.fx.Floors {
+		s.b.store.SetFloor(s.id, e.Index, f.Partition, store.AllLevels, f.Offset)
+		if p := s.parts[f.Partition]; p != nil {
+			p.publish()
+			p.waiters.changed()
+		}
+	}
+	for _, st := range s.fx.Defined {
+		s.define(st)
+	}
+	for _, p := range s.touched {
+		p.touched = false
+		if p.state.Dropped() {
+			continue
+		}
+		p.publish()
+		p.waiters.added(p.fresh, false)
+		p.waiters.added(p.fresh, true)
+		p.fresh = 0
+	}
+	s.touched = s.touched[:0]
+	for _, id := range s.fx.Dropped {
+		s.b.store.DropPartition(s.id, e.Index, id)
+		s.drop(id)
+	}
+	s.fx.Reset()
+}
+
+// define makes a partition, or its new settings, known.
+func (s *shard) define(st *topic.Partition) {
+	if st.Dropped() {
+		return
+	}
+	p := s.parts[st.ID()]
+	if p == nil {
+		p = s.b.handle(st.ID(), s)
+		s.parts[st.ID()] = p
+	}
+	p.define(st)
+}
+
+func (s *shard) drop(id record.PartitionID) {
+	if p := s.parts[id]; p != nil {
+		delete(s.parts, id)
+		s.b.forget(id)
+		p.drop()
+	}
+}
+
+// NextDeadline implements replica.StateMachine.
+func (s *shard) NextDeadline() (record.LogTime, bool) {
+	next, ok := s.topics.NextDeadline()
+	earlier := func(at record.LogTime, has bool) {
+		if has && (!ok || at < next) {
+			next, ok = at, true
+		}
+	}
+	earlier(s.producers.NextDeadline())
+	for _, c := range s.components {
+		earlier(c.nextDeadline())
+	}
+	return next, ok
+}
+
+// LeaderChanged implements replica.StateMachine.
+func (s *shard) LeaderChanged(self bool, leader record.NodeID, term record.Term) {
+	s.leaderChanged(self, leader, term)
+	for _, c := range s.components {
+		c.leaderChanged(self, leader, term)
+	}
+	for _, st := range s.topics.All() { // in an order that does not vary
+		s.parts[st.ID()].waiters.changed()
+	}
+	s.b.led(&s.member, self, leader)
+	if self {
+		s.b.metadata.shardLed(s.id)
+	}
+}
