@@ -5,15 +5,24 @@ import "strings"
 // nearest returns the spelling of the setting that a mistyped name probably
 // meant, "" if none is near.
 func nearest(name string, spell spelling) string {
+	known := make([]string, len(settings))
+	for i, s := range settings {
+		known[i] = spell(s.key)
+	}
+	return Nearest(name, known)
+}
+
+// Nearest returns the known name that a mistyped one probably meant, "" if none
+// is near: at most a third of its letters may be wrong.
+func Nearest(name string, known []string) string {
 	best, bestDistance := "", len(name)/3+1
-	for _, s := range settings {
-		known := spell(s.key)
-		d := distance(strings.ToLower(name), strings.ToLower(known))
-		if strings.HasSuffix(known, "."+name) { // the section was forgotten
+	for _, k := range known {
+		d := distance(strings.ToLower(name), strings.ToLower(k))
+		if strings.HasSuffix(k, "."+name) { // the section was forgotten
 			d = 1
 		}
 		if d < bestDistance {
-			best, bestDistance = known, d
+			best, bestDistance = k, d
 		}
 	}
 	return best

@@ -1,0 +1,118 @@
+// Package admin is what the server says about itself over HTTP: whether it
+// lives and is ready, metrics, and its own API under /v1/.
+package admin
+
+import (
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/prometheus/client_golang/prometheus/promhttp"
+
+	"github.com/polylog-mq/polylog/internal/server"
+	"github.com/polylog-mq/polylog/internal/store"
+)
+
+// New returns the handler for http.listen. It answers from the first moment,
+// also while the server recovers.
+func New(s *server.Server) http.Handler {
+	mux := http.NewServeMux()
+	mux.HandleFunc("GET /livez", func(w http.ResponseWriter, _ *http.Request) { verdict(w, alive(s)) })
+	mux.HandleFunc("GET /readyz", func(w http.ResponseWriter, _ *http.Request) { verdict(w, ready(s)) })
+	mux.Handle("GET /metrics", promhttp.HandlerFor(registry(s), promhttp.HandlerOpts{}))
+	mux.HandleFunc("GET /v1/node", func(w http.ResponseWriter, _ *http.Request) { writeJSON(w, http.StatusOK, describe(s)) })
+	mux.HandleFunc("/v1/", func(w http.ResponseWriter, r *http.Request) {
+		writeJSON(w, http.StatusNotFound, failure{fmt.Sprintf("there is no %s %s", r.Method, r.URL.Path)})
+	})
+	mux.HandleFunc("GET /{$}", index)
+	return mux
+}
+
+// alive says why the process should be restarted, "" if it need not be.
+func alive(s *server.Server) string {
+	if s.State() == server.Failed {
+		return "the server has failed: its log says why"
+	}
+	return ""
+}
+
+// ready says why clients should not be sent here, "" if they should.
+func ready(s *server.Server) string {
+	if state := s.State(); state != server.Serving {
+		return "the server is " + state.String()
+	}
+	return ""
+}
+
+// verdict answers a probe.
+func verdict(w http.ResponseWriter, why string) {
+	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
+	if why != "" {
+		w.WriteHeader(http.StatusServiceUnavailable)
+		fmt.Fprintln(w, why)
+		return
+	}
+	fmt.Fprintln(w, "ok")
+}
+
+// node is the answer to GET /v1/node.
+type node struct {
+	Version   string    `json:"version"`
+	State     string    `json:"state"`
+	Started   time.Time `json:"started"`
+	Cluster   string    `json:"cluster,omitempty"`
+	Node      uint64    `json:"node,omitempty"`
+	Listeners listeners `json:"listeners"`
+	Disk      *disk     `json:"disk,omitempty"`
+}
+
+type listeners struct {
+	Kafka string `json:"kafka,omitempty"`
+	HTTP  string `json:"http,omitempty"`
+}
+
+type disk struct {
+	State string `json:"state"` // ok, warn, full, dead
+	Free  uint64 `json:"freeBytes"`
+	Total uint64 `json:"totalBytes"`
+}
+
+// failure is the body of every error.
+type failure struct {
+	Error string `json:"error"`
+}
+
+func describe(s *server.Server) node {
+	n := node{
+		Version: s.Version(), State: s.State().String(), Started: s.Started().UTC(),
+		Listeners: listeners{s.KafkaAddress(), s.HTTPAddress()},
+	}
+	b := s.Broker()
+	if b == nil {
+		return n
+	}
+	n.Cluster, n.Node = uuid.UUID(b.ClusterID()).String(), uint64(b.NodeID())
+	h := b.Health()
+	n.Disk = &disk{diskStates[h.State], h.Free, h.Total}
+	return n
+}
+
+var diskStates = map[store.HealthState]string{
+	store.Healthy: "ok", store.DiskWarn: "warn", store.DiskFull: "full", store.Dead: "dead",
+}
+
+func writeJSON(w http.ResponseWriter, status int, body any) {
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(status)
+	enc := json.NewEncoder(w)
+	enc.SetIndent("", "  ")
+	_ = enc.Encode(body) // the client has gone
+}
+
+// index tells who came with a browser what there is.
+func index(w http.ResponseWriter, _ *http.Request) {
+	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
+	fmt.Fprint(w, "Polylog\n\n/livez    is the process alive\n/readyz   may clients be sent here\n/metrics  for Prometheus\n/v1/node  what this node is\n")
+}

@@ -1,0 +1,20 @@
+package server
+
+import "time"
+
+const (
+	// drainTime is how long requests under way may take to be answered once the
+	// server stops, and closeTime what is left of them is given to end; together
+	// they stay under a second.
+	drainTime = 600 * time.Millisecond
+	closeTime = 200 * time.Millisecond
+
+	// Limits of the HTTP listener.
+	httpHeaderTime  = 5 * time.Second
+	httpIdleTime    = 2 * time.Minute
+	httpHeaderBytes = 32 << 10
+
+	// memoryShare is the part of a container's memory limit that the garbage
+	// collector may let the heap grow to.
+	memoryShare = 0.9
+)

@@ -1,0 +1,316 @@
+// Package server builds a node out of the floors below it and runs it: the
+// store, the Raft host over it, the broker, and the protocols' listeners. It
+// owns their lifetimes: what is started here is stopped here, in the opposite
+// order.
+package server
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/cockroachdb/pebble/v2/vfs"
+
+	"github.com/polylog-mq/polylog/internal/broker"
+	"github.com/polylog-mq/polylog/internal/clock"
+	"github.com/polylog-mq/polylog/internal/config"
+	"github.com/polylog-mq/polylog/internal/protocol/kafka"
+	"github.com/polylog-mq/polylog/internal/record"
+	"github.com/polylog-mq/polylog/internal/replica"
+	"github.com/polylog-mq/polylog/internal/state/access"
+	"github.com/polylog-mq/polylog/internal/store"
+)
+
+// Options says what to run.
+type Options struct {
+	Config  config.Config
+	Version string
+	// FS holds the data folder. Default: the machine's.
+	FS vfs.FS
+	// Logger; the default discards.
+	Logger *slog.Logger
+	// HTTP makes the handler for http.listen. It is called once, before the
+	// data folder is opened, and may ask the server about itself at any time.
+	HTTP func(*Server) http.Handler
+}
+
+// State is what a server is doing.
+type State int32
+
+// The states, in the order in which they follow each other.
+const (
+	Starting State = iota // recovering; connections wait
+	Serving
+	Stopping
+	Failed // the store has failed; see Failure
+)
+
+// String returns the state's name.
+func (s State) String() string {
+	return [...]string{"starting", "serving", "stopping", "failed"}[s]
+}
+
+// Server is a running node. All methods may be called from any goroutine.
+type Server struct {
+	opts    Options
+	log     *slog.Logger
+	started time.Time
+	state   atomic.Int32
+	failure chan error // the first fatal error
+
+	kafkaListener, httpListener net.Listener
+
+	store  *store.Store
+	host   *replica.Host
+	broker atomic.Pointer[broker.Broker] // nil while the folder is opened
+	kafka  *kafka.Server
+	http   *http.Server
+
+	halt    context.CancelFunc // ends what runs in the background
+	running sync.WaitGroup
+	stop    sync.Once
+}
+
+// Start opens the listeners, recovers the data folder, and returns once the
+// node serves. An error that the operator can do something about is a
+// *Refusal; nothing is left behind then.
+func Start(ctx context.Context, opts Options) (*Server, error) {
+	if opts.FS == nil {
+		opts.FS = vfs.Default
+	}
+	if opts.Logger == nil {
+		opts.Logger = slog.New(slog.DiscardHandler)
+	}
+	limitMemoryOfContainer()
+	s := &Server{opts: opts, log: opts.Logger, started: time.Now(), failure: make(chan error, 1), halt: func() {}}
+	if err := s.start(ctx); err != nil {
+		s.close()
+		return nil, err
+	}
+	s.state.CompareAndSwap(int32(Starting), int32(Serving))
+	return s, nil
+}
+
+func (s *Server) start(ctx context.Context) error {
+	if err := s.listen(ctx); err != nil {
+		return err
+	}
+	s.serveHTTP()
+	if err := s.open(); err != nil {
+		return err
+	}
+	select {
+	case <-s.Broker().Ready():
+	case err := <-s.failure:
+		return err
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+	s.serveKafka()
+	return nil
+}
+
+// listen binds the addresses first: a client that connects while the folder
+// is recovered waits instead of being refused.
+func (s *Server) listen(ctx context.Context) (err error) {
+	c := &s.opts.Config
+	if s.kafkaListener, err = bind(ctx, "kafka.listen", "--kafka-listen", c.Kafka.Listen); err != nil {
+		return err
+	}
+	s.httpListener, err = bind(ctx, "http.listen", "--http-listen", c.HTTP.Listen)
+	return err
+}
+
+// bind listens on an address; an empty one is nobody's.
+func bind(ctx context.Context, setting, flag, address string) (net.Listener, error) {
+	if address == "" {
+		return nil, nil
+	}
+	var lc net.ListenConfig
+	l, err := lc.Listen(ctx, "tcp", address)
+	if err != nil {
+		return nil, refuseListen(setting, flag, address, err)
+	}
+	return l, nil
+}
+
+// open recovers the folder and sets everything above it going.
+func (s *Server) open() error {
+	c := &s.opts.Config
+	st, err := store.Open(store.Options{FS: s.opts.FS, Dir: c.Data.Dir, Logger: s.log})
+	if err != nil {
+		return refuseData(c.Data.Dir, err)
+	}
+	s.store = st
+	node := record.NodeID(1)
+	if meta, ok := st.Meta(); ok {
+		node = meta.Node
+	}
+	system := clock.System()
+	s.host = replica.New(replica.Options{Node: node, Store: st, Clock: system, Logger: s.log, Fatal: s.fail})
+	b, err := broker.Open(broker.Options{
+		Node: node, Nodes: []broker.Node{s.self(node)}, Store: st, Host: s.host, Clock: system, Logger: s.log,
+		Policy: s.policy(), Shards: c.Data.Shards, DefaultPartitions: int32(c.Kafka.DefaultPartitions), AutoCreate: c.Kafka.AutoCreateTopics,
+	})
+	if err != nil {
+		return refuseData(c.Data.Dir, err)
+	}
+	s.broker.Store(b)
+	ctx, halt := context.WithCancel(context.Background())
+	s.halt = halt
+	s.running.Go(func() { s.host.Run(ctx) })
+	s.running.Go(func() {
+		if err := st.Run(ctx); err != nil {
+			s.fail(err)
+		}
+	})
+	return nil
+}
+
+// self describes this node to clients. Without an address of its own a
+// protocol advertises the one that the client came in by.
+func (s *Server) self(id record.NodeID) broker.Node {
+	n := broker.Node{ID: id}
+	if a := s.opts.Config.Kafka.Advertise; a != "" {
+		n.Addresses = map[string]string{"kafka": a}
+	}
+	return n
+}
+
+func (s *Server) policy() access.Policy { return access.Policy{Insecure: s.opts.Config.Insecure} }
+
+func (s *Server) serveKafka() {
+	if s.kafkaListener == nil {
+		return
+	}
+	s.kafka = kafka.New(kafka.Options{Broker: s.Broker(), Access: s.Broker(), Logger: s.log})
+	s.running.Go(func() {
+		if err := s.kafka.Serve(s.kafkaListener); err != nil {
+			s.fail(err)
+		}
+	})
+}
+
+func (s *Server) serveHTTP() {
+	if s.httpListener == nil || s.opts.HTTP == nil {
+		return
+	}
+	protocols := new(http.Protocols)
+	protocols.SetHTTP1(true)
+	protocols.SetUnencryptedHTTP2(true)
+	s.http = &http.Server{
+		Handler: s.opts.HTTP(s), Protocols: protocols, ErrorLog: slog.NewLogLogger(s.log.Handler(), slog.LevelInfo),
+		ReadHeaderTimeout: httpHeaderTime, IdleTimeout: httpIdleTime, MaxHeaderBytes: httpHeaderBytes,
+	}
+	s.running.Go(func() {
+		if err := s.http.Serve(s.httpListener); !errors.Is(err, http.ErrServerClosed) {
+			s.fail(fmt.Errorf("serving HTTP: %w", err))
+		}
+	})
+}
+
+// fail takes down the server: nothing more is acknowledged.
+func (s *Server) fail(err error) {
+	s.state.Store(int32(Failed))
+	select {
+	case s.failure <- err:
+	default: // the first one counts
+	}
+}
+
+// Wait returns when ctx is done (nil), or why the server cannot go on.
+func (s *Server) Wait(ctx context.Context) error {
+	select {
+	case <-ctx.Done():
+		return nil
+	case err := <-s.failure:
+		return err
+	}
+}
+
+// Stop answers what is under way, refuses what comes, and closes everything,
+// within a second. What was acknowledged is on the disk in any case.
+func (s *Server) Stop() {
+	s.state.CompareAndSwap(int32(Serving), int32(Stopping))
+	s.stop.Do(s.close)
+}
+
+// close takes down whatever start has built.
+func (s *Server) close() {
+	drain, cancel := context.WithTimeout(context.Background(), drainTime)
+	defer cancel()
+	if s.kafkaListener != nil {
+		s.closing("the Kafka listener", s.kafkaListener.Close())
+	}
+	if s.kafka != nil {
+		s.kafka.Shutdown(drain)
+	}
+	if b := s.Broker(); b != nil {
+		s.closing("the broker", b.Close(drain))
+	}
+	s.halt()
+	if s.http != nil {
+		rest, cancel := context.WithTimeout(context.Background(), closeTime)
+		defer cancel()
+		if s.http.Shutdown(rest) != nil {
+			s.closing("HTTP", s.http.Close())
+		}
+	} else if s.httpListener != nil {
+		s.closing("the HTTP listener", s.httpListener.Close())
+	}
+	s.running.Wait()
+	if s.host != nil {
+		s.host.Close()
+	}
+	if s.store != nil {
+		s.closing("the store", s.store.Close())
+	}
+}
+
+// closing notes what could not be closed in good order.
+func (s *Server) closing(what string, err error) {
+	if err != nil && !errors.Is(err, net.ErrClosed) {
+		s.log.Warn("closing "+what, "error", err)
+	}
+}
+
+// State tells what the server is doing.
+func (s *Server) State() State { return State(s.state.Load()) }
+
+// Broker returns the broker, nil while the data folder is opened.
+func (s *Server) Broker() *broker.Broker { return s.broker.Load() }
+
+// Store returns the store, nil while the data folder is opened. It is there once
+// Broker is.
+func (s *Server) Store() *store.Store {
+	if s.Broker() == nil {
+		return nil
+	}
+	return s.store
+}
+
+// Version returns the version that the server was built as.
+func (s *Server) Version() string { return s.opts.Version }
+
+// Started returns when the server was started.
+func (s *Server) Started() time.Time { return s.started }
+
+// KafkaAddress and HTTPAddress return the addresses that are bound, "" for a
+// protocol that is switched off.
+func (s *Server) KafkaAddress() string { return addressOf(s.kafkaListener) }
+
+// HTTPAddress is like KafkaAddress.
+func (s *Server) HTTPAddress() string { return addressOf(s.httpListener) }
+
+func addressOf(l net.Listener) string {
+	if l == nil {
+		return ""
+	}
+	return l.Addr().String()
+}

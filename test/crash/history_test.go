@@ -1,0 +1,151 @@
+package crash
+
+import (
+	"strings"
+	"sync"
+	"testing"
+)
+
+// history is what the producers were told.
+type history struct {
+	mu    sync.Mutex
+	acked map[place]payload
+	sent  map[int][partitions]int // by producer: how many to each partition
+	left  int                     // acknowledgements until goal is closed
+	goal  chan struct{}
+}
+
+type place struct {
+	partition int32
+	offset    int64
+}
+
+// found is a record that was read.
+type found struct {
+	offset int64
+	payload
+}
+
+func newHistory() *history {
+	return &history{acked: map[place]payload{}, sent: map[int][partitions]int{}}
+}
+
+// after returns a channel that is closed when n more records are acknowledged.
+func (h *history) after(n int) <-chan struct{} {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.left, h.goal = n, make(chan struct{})
+	return h.goal
+}
+
+func (h *history) acknowledged(partition int32, offset int64, p payload) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.acked[place{partition, offset}] = p
+	if h.left--; h.left == 0 {
+		close(h.goal)
+	}
+}
+
+func (h *history) finished(producer int, sent [partitions]int) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.sent[producer] = sent
+}
+
+// errorer is the part of testing.TB that the checker needs, so that it can be
+// tested itself.
+type errorer interface {
+	Errorf(format string, args ...any)
+}
+
+// check holds the partitions against the history and returns how many records
+// were acknowledged.
+func (h *history) check(t errorer, read map[int32][]found) int {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	at := map[place]payload{}
+	for partition, records := range read {
+		next := map[int]int{} // by producer: the number expected
+		for i, r := range records {
+			if r.offset != int64(i) {
+				t.Errorf("partition %d: offset %d follows %d", partition, r.offset, i-1)
+				break
+			}
+			if r.Partition != partition {
+				t.Errorf("partition %d offset %d holds a record of partition %d", partition, r.offset, r.Partition)
+			}
+			switch want := next[r.Producer]; {
+			case r.N < want:
+				t.Errorf("partition %d offset %d: record %d of producer %d is doubled or out of order", partition, r.offset, r.N, r.Producer)
+			case r.N > want:
+				t.Errorf("partition %d offset %d: record %d of producer %d comes where %d is missing", partition, r.offset, r.N, r.Producer, want)
+			}
+			next[r.Producer] = r.N + 1
+			at[place{partition, r.offset}] = r.payload
+		}
+		for producer, sent := range h.sent {
+			if next[producer] != sent[partition] {
+				t.Errorf("partition %d: producer %d wrote %d records, %d are there", partition, producer, sent[partition], next[producer])
+			}
+		}
+	}
+	for where, p := range h.acked {
+		if got, ok := at[where]; !ok {
+			t.Errorf("partition %d offset %d was acknowledged and is lost: %+v", where.partition, where.offset, p)
+		} else if got != p {
+			t.Errorf("partition %d offset %d was acknowledged as %+v and holds %+v", where.partition, where.offset, p, got)
+		}
+	}
+	return len(h.acked)
+}
+
+// complaints counts what a checker finds.
+type complaints struct{ said []string }
+
+func (c *complaints) Errorf(format string, _ ...any) { c.said = append(c.said, format) }
+
+// TestChecker shows that each kind of damage is seen.
+func TestChecker(t *testing.T) {
+	good := func() (*history, map[int32][]found) {
+		h, read := newHistory(), map[int32][]found{}
+		for i := range 10 {
+			p := payload{Producer: i % 2, Partition: 3, N: i / 2}
+			h.acknowledged(3, int64(i), p)
+			read[3] = append(read[3], found{int64(i), p})
+		}
+		h.finished(0, [partitions]int{3: 5})
+		h.finished(1, [partitions]int{3: 5})
+		return h, read
+	}
+	for _, c := range []struct {
+		name, want string
+		damage     func(r []found) []found
+	}{
+		{"none", "", func(r []found) []found { return r }},
+		{"lost at the end", "is lost", func(r []found) []found { return r[:9] }},
+		{"a gap", "follows", func(r []found) []found { return append(r[:4:4], r[5:]...) }},
+		{"doubled", "is doubled", func(r []found) []found { return append(r, found{10, r[9].payload}) }},
+		{"swapped", "out of order", func(r []found) []found {
+			r[4].payload, r[6].payload = r[6].payload, r[4].payload
+			return r
+		}},
+		{"another's record", "and holds", func(r []found) []found {
+			r[2].payload = payload{Producer: 7, Partition: 3}
+			return r
+		}},
+		{"in the wrong partition", "holds a record of partition", func(r []found) []found {
+			r[2].Partition = 4
+			return r
+		}},
+	} {
+		h, read := good()
+		read[3] = c.damage(read[3])
+		var got complaints
+		h.check(&got, read)
+		all := strings.Join(got.said, "\n")
+		if c.want == "" && all != "" || c.want != "" && !strings.Contains(all, c.want) {
+			t.Errorf("%s: the checker says %q, want %q", c.name, all, c.want)
+		}
+	}
+}
