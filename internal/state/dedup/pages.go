@@ -34,7 +34,7 @@ func (t *Table) EncodePages(emit func(key, value []byte), more func() bool) bool
 
 // encodePage appends which slots are taken, then their producers.
 func (t *Table) encodePage(dst []byte, n uint32) ([]byte, bool) {
-	if int(n) >= len(t.leaves) || t.leaves[n] == nil {
+	if int(n) >= len(t.leaves) || t.leaves[n] == nil || t.leaves[n].used == 0 {
 		return dst, false
 	}
 	l := t.leaves[n]

@@ -170,12 +170,12 @@ func TestCatalogAgainstCarelessMessenger(t *testing.T) {
 	rapid.Check(t, func(rt *rapid.T) {
 		w := newCourier(t)
 		actions := w.actions()
-		actions["restart"] = func(*rapid.T) { w.restarted = restoreCatalog(t, dumpCatalog(w.restarted)) }
+		actions["restart"] = func(t *rapid.T) { w.restarted = restoreCatalog(t, dumpCatalog(w.restarted)) }
 		actions[""] = func(rt *rapid.T) {
 			if a, b := dumpCatalog(w.catalog), dumpCatalog(w.restarted); !maps.Equal(a, b) {
 				rt.Fatal("a replica that restarted has other pages")
 			}
-			checkCatalogPages(t, w.catalog)
+			checkCatalogPages(rt, w.catalog)
 		}
 		rt.Repeat(actions)
 		w.finish(rt)

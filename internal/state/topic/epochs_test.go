@@ -1,6 +1,7 @@
 package topic
 
 import (
+	"slices"
 	"testing"
 
 	"github.com/polylog-mq/polylog/internal/record"
@@ -37,5 +38,36 @@ func TestEpochsAt(t *testing.T) {
 		if e := ladder.At(o); e != want {
 			t.Errorf("At(%d) = %d, want %d", o, e, want)
 		}
+	}
+}
+
+func TestEpochsAreBounded(t *testing.T) {
+	var l Epochs
+	for i := range 10 * maxEpochs {
+		before := len(l)
+		l = l.begin(record.Epoch(i), record.Offset(i*10))
+		if again := l.begin(record.Epoch(i), record.Offset(i*10+5)); len(again) != len(l) || len(l) > maxEpochs {
+			t.Fatalf("epoch %d: from %d to %d and %d rungs", i, before, len(l), len(again))
+		}
+	}
+	if e := l.At(10*maxEpochs*10 + 5); e != 10*maxEpochs-1 {
+		t.Errorf("the last epoch is %d", e)
+	}
+}
+
+func TestEpochsFromLogStart(t *testing.T) {
+	ladder := Epochs{{Epoch: 2, Start: 0}, {Epoch: 5, Start: 10}, {Epoch: 6, Start: 25}}
+	for start, want := range map[record.Offset]Epochs{
+		0:  {{2, 0}, {5, 10}, {6, 25}},
+		9:  {{2, 9}, {5, 10}, {6, 25}},
+		10: {{5, 10}, {6, 25}},
+		99: {{6, 99}},
+	} {
+		if got := ladder.from(start); !slices.Equal(got, want) {
+			t.Errorf("from %d: %v, want %v", start, got, want)
+		}
+	}
+	if ladder[0].Start != 0 || ladder[2].Start != 25 {
+		t.Errorf("a value changed: %v", ladder)
 	}
 }

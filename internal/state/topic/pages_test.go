@@ -5,8 +5,14 @@ import (
 	"math/rand/v2"
 	"reflect"
 	"slices"
-	"testing"
 )
+
+// failer is a test of the testing package or of rapid.
+type failer interface {
+	Helper()
+	Fatal(...any)
+	Fatalf(string, ...any)
+}
 
 // A dump is every page that a state has, by key.
 type dump map[string]string
@@ -34,7 +40,10 @@ func dumpCatalog(c *Catalog) dump {
 
 func dumpShard(s *Partitions) dump {
 	d := dump{}
-	keys := []shardPage{{kind: pageShard}}
+	var keys []shardPage
+	if s.revision > 0 {
+		keys = append(keys, shardPage{kind: pageShard})
+	}
 	for id := range s.topics {
 		keys = append(keys, shardPage{kind: pageShardTopic, id: uint64(id)})
 	}
@@ -51,7 +60,7 @@ func dumpShard(s *Partitions) dump {
 }
 
 // restore gives a dump to a state in an order of chance.
-func restore(t *testing.T, d dump, page func(key, value []byte) error, end func() error) {
+func restore(t failer, d dump, page func(key, value []byte) error, end func() error) {
 	t.Helper()
 	keys := slices.Sorted(maps.Keys(d))
 	r := rand.New(rand.NewPCG(uint64(len(keys)), 1))
@@ -66,14 +75,14 @@ func restore(t *testing.T, d dump, page func(key, value []byte) error, end func(
 	}
 }
 
-func restoreCatalog(t *testing.T, d dump) *Catalog {
+func restoreCatalog(t failer, d dump) *Catalog {
 	t.Helper()
 	c := NewCatalog()
 	restore(t, d, c.RestorePage, c.Restored)
 	return c
 }
 
-func restoreShard(t *testing.T, d dump) *Partitions {
+func restoreShard(t failer, d dump) *Partitions {
 	t.Helper()
 	s := NewPartitions()
 	restore(t, d, s.RestorePage, s.Restored)
@@ -81,7 +90,7 @@ func restoreShard(t *testing.T, d dump) *Partitions {
 }
 
 // checkCatalogPages restores what c's pages say and compares everything.
-func checkCatalogPages(t *testing.T, c *Catalog) {
+func checkCatalogPages(t failer, c *Catalog) {
 	t.Helper()
 	d := dumpCatalog(c)
 	o := restoreCatalog(t, d)
@@ -109,7 +118,7 @@ func checkCatalogPages(t *testing.T, c *Catalog) {
 }
 
 // checkShardPages restores what s's pages say and compares everything.
-func checkShardPages(t *testing.T, s *Partitions) {
+func checkShardPages(t failer, s *Partitions) {
 	t.Helper()
 	d := dumpShard(s)
 	o := restoreShard(t, d)

@@ -85,7 +85,7 @@ func (s *Partitions) Append(now record.LogTime, term record.Term, p *Partition, 
 	p.next += record.Offset(b.Offsets)
 	p.lastID = record.EntryID{Time: v.FirstID.Time, Seq: v.FirstID.Seq + uint64(b.Offsets) - 1}
 	p.epochs = p.epochs.begin(v.Epoch, v.Base)
-	if p.heapAt < 0 || p.oversize(set) {
+	if first := p.bytes == int64(b.Size); first || p.heapAt < 0 || p.oversize(set) {
 		s.schedule(now, p)
 	}
 	return v
