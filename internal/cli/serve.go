@@ -37,13 +37,13 @@ func (a *App) serve(ctx context.Context, loaded *config.Loaded) error {
 		log.Warn(w)
 	}
 	s, err := server.Start(ctx, server.Options{Config: loaded.Config, Version: a.Version, Logger: log, HTTP: a.HTTP})
-	if refusal, ok := errors.AsType[*server.Refusal](err); ok {
+	var refusal *server.Refusal
+	switch {
+	case errors.As(err, &refusal):
 		return hinted{refusal, refusal.Way, exitFailed}
-	}
-	if errors.Is(err, context.Canceled) {
+	case ctx.Err() != nil:
 		return nil // stopped before it had begun
-	}
-	if err != nil {
+	case err != nil:
 		return err
 	}
 	if err := a.welcome(s, &loaded.Config); err != nil {

@@ -275,7 +275,9 @@ func (s *memStore) Read(dst *store.Result, p record.PartitionID, from, limit rec
 		}
 		b := bytes.Clone(runs[i].bytes)
 		record.SetBaseOffset(b, runs[i].run.Base)
-		dst.Runs = append(dst.Runs, store.RunPart{Run: runs[i].run, First: len(dst.Buffers)})
+		run := runs[i].run
+		run.Len = uint32(len(b))
+		dst.Runs = append(dst.Runs, run)
 		dst.Buffers = append(dst.Buffers, b)
 		dst.Size += len(b)
 		dst.Next = runs[i].run.Last + 1

@@ -284,12 +284,11 @@ func (g *Group) readData(m *SnapshotMessage) error {
 	if err := g.host.store.Read(&result, p, from, until, snapshotDataBytes, true); err != nil {
 		return err
 	}
+	buffers := result.Buffers
 	for i := range result.Runs {
-		end := len(result.Buffers)
-		if i+1 < len(result.Runs) {
-			end = result.Runs[i+1].First
-		}
-		if err := m.addRun(result.Runs[i].Run, result.Buffers[result.Runs[i].First:end]); err != nil {
+		var part [][]byte
+		part, buffers = split(buffers, int(result.Runs[i].Len))
+		if err := m.addRun(result.Runs[i], part); err != nil {
 			return err
 		}
 	}
@@ -298,6 +297,19 @@ func (g *Group) readData(m *SnapshotMessage) error {
 	}
 	m.Sum = crc32.Checksum(m.Body, castagnoli)
 	return nil
+}
+
+// split takes the first n bytes off buffers.
+func split(buffers [][]byte, n int) (first, rest [][]byte) {
+	for len(buffers) > 0 && n >= len(buffers[0]) {
+		n -= len(buffers[0])
+		first, buffers = append(first, buffers[0]), buffers[1:]
+	}
+	if n > 0 && len(buffers) > 0 {
+		first = append(first, buffers[0][:n])
+		buffers = append([][]byte{buffers[0][n:]}, buffers[1:]...)
+	}
+	return first, buffers
 }
 
 // addRun adds the part of a run that was read: it becomes a run of its own.

@@ -1,5 +1,10 @@
 package store
 
+import "github.com/polylog-mq/polylog/internal/record"
+
+// NewImport begins the installation of a snapshot of group g.
+func (s *Store) NewImport(g record.ShardID) *Import { panic("store: not yet") }
+
 // Import installs a snapshot of a group: first the data that this node lacks,
 // then the state that counts on it. It is not safe for concurrent use.
 type Import struct{}

@@ -7,4 +7,26 @@ const (
 	// DefaultCheckpointBytes is how much WAL a recovery reads at most, about,
 	// unless chosen otherwise.
 	DefaultCheckpointBytes = 256 << 20
+
+	// checkpointEntries is how many entries may follow a checkpoint, since
+	// memory holds a little of each.
+	checkpointEntries = 256 << 10
+
+	maxHandles = 64      // segment and index files kept open for reading
+	cacheBytes = 4 << 20 // decoded index blocks kept
+
+	// Reading.
+	copyBytes   = 1 << 10  // a batch in memory up to this size is copied whole rather than split
+	arenaBytes  = 4 << 10  // the first piece of memory a Result takes for copies
+	arenaMax    = 64 << 10 // the largest
+	fillRuns    = 64       // runs looked up under a partition's lock at a time
+	gapBytes    = 4 << 10  // runs of a file closer than this are read in one go
+	maxReadSize = 4 << 20  // one read call asks for no more, unless a single batch is larger
+	maxRetries  = 16       // look-ups of a run whose file is being replaced
+	findBytes   = 1 << 20  // records looked through at a time in a search by time
+
+	// A disk is full below this room, and nearly full below the other: a share
+	// of it, but no more than a number of bytes.
+	fullShare, fullBytes = 25, 1 << 30
+	warnShare, warnBytes = 10, 8 << 30
 )

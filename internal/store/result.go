@@ -1,6 +1,10 @@
 package store
 
-import "github.com/polylog-mq/polylog/internal/record"
+import (
+	"sync"
+
+	"github.com/polylog-mq/polylog/internal/record"
+)
 
 // Result gathers what Read returns. The zero value is ready to use, and a
 // Result is best reused: it keeps its memory. Reads add to a Result until
@@ -17,19 +21,156 @@ type Result struct {
 	Size int
 	// Next is where the latest read ended: the offset to go on from.
 	Next record.Offset
-	// Runs are those that the batches belong to, in order; Pos is without
-	// meaning and Len is the bytes that this read took of the run. First is
-	// the index in Buffers where each one's bytes begin.
-	Runs []RunPart
+	// Runs are those that the batches belong to, in order. Their Pos is
+	// without meaning, and Len is the bytes taken of the run.
+	Runs []Run
+
+	arena []byte // where copies and patched headers go; never moved, only replaced
+	open  bool   // the last buffer is arena[start:] and can grow
+	start int
+	reads []*[]byte // what was read from files
+	iters []runIter
 }
 
-// RunPart is what a read took of a run.
-type RunPart struct {
-	Run
-	// First is the index in Result.Buffers where the part begins.
-	First int
+// mark is a state of a result to return to.
+type mark struct{ buffers, runs, size int }
+
+func (r *Result) mark() mark { return mark{len(r.Buffers), len(r.Runs), r.Size} }
+
+func (r *Result) rewind(m mark) {
+	r.Buffers, r.Runs, r.Size = r.Buffers[:m.buffers], r.Runs[:m.runs], m.size
+	r.open = false
 }
 
 // Release gives the memory back and empties the result. Nothing that was read
 // may be used afterwards.
-func (r *Result) Release() { panic("store: not yet") }
+func (r *Result) Release() {
+	for _, b := range r.reads {
+		putRead(b)
+	}
+	clear(r.reads)
+	clear(r.Buffers)
+	r.reads, r.Buffers, r.Runs = r.reads[:0], r.Buffers[:0], r.Runs[:0]
+	r.arena, r.open, r.Size, r.Next = r.arena[:0], false, 0, 0
+}
+
+// Batches calls yield for every batch of a result whose Whole was set, with
+// the run it belongs to, until yield returns false.
+func (r *Result) Batches(yield func(run *Run, batch []byte) bool) {
+	run, left := -1, 0
+	for _, b := range r.Buffers {
+		for len(b) > 0 {
+			if left == 0 {
+				run++
+				left = int(r.Runs[run].Len)
+			}
+			n, err := record.Size(b)
+			if err != nil || n > len(b) {
+				return
+			}
+			if !yield(&r.Runs[run], b[:n:n]) {
+				return
+			}
+			b, left = b[n:], left-n
+		}
+	}
+}
+
+// grow returns n new bytes of the arena.
+func (r *Result) grow(n int) []byte {
+	if cap(r.arena)-len(r.arena) < n {
+		size := min(max(2*cap(r.arena), arenaBytes), arenaMax)
+		r.arena, r.open = make([]byte, 0, max(size, n)), false
+	}
+	at := len(r.arena)
+	r.arena = r.arena[:at+n]
+	return r.arena[at:]
+}
+
+// headerPatch is how much of a batch is replaced: base offset, length and
+// epoch.
+const headerPatch = 16
+
+// addShared takes a batch that lies in memory which others read too.
+func (r *Result) addShared(batch []byte, base record.Offset, epoch record.Epoch) {
+	if len(batch) <= copyBytes || r.Whole {
+		r.addCopy(batch, base, epoch)
+		return
+	}
+	r.addCopy(batch[:headerPatch], base, epoch)
+	r.Buffers = append(r.Buffers, batch[headerPatch:])
+	r.Size += len(batch) - headerPatch
+	r.open = false
+}
+
+// addCopy copies b, which begins with a batch's header, and patches it.
+func (r *Result) addCopy(b []byte, base record.Offset, epoch record.Epoch) {
+	dst := r.grow(len(b))
+	copy(dst, b)
+	patch(dst, base, epoch)
+	r.Size += len(b)
+	if r.open {
+		r.Buffers[len(r.Buffers)-1] = r.arena[r.start:]
+		return
+	}
+	r.open, r.start = true, len(r.arena)-len(b)
+	r.Buffers = append(r.Buffers, r.arena[r.start:])
+}
+
+// addOwn takes a batch at chunk[at:end], memory of this result alone.
+// Neighbours become one buffer: joined says that the batch before it is the
+// last buffer's end.
+func (r *Result) addOwn(chunk []byte, at, end int, joined bool) {
+	r.Size += end - at
+	r.open = false
+	if joined {
+		last := &r.Buffers[len(r.Buffers)-1]
+		*last = chunk[at-len(*last) : end]
+		return
+	}
+	r.Buffers = append(r.Buffers, chunk[at:end])
+}
+
+func patch(batch []byte, base record.Offset, epoch record.Epoch) {
+	record.SetBaseOffset(batch, base)
+	record.SetEpoch(batch, epoch)
+}
+
+// addRun notes that the next n bytes belong to a run.
+func (r *Result) addRun(run *Run, n int) {
+	if n == 0 {
+		return
+	}
+	r.Runs = append(r.Runs, *run)
+	r.Runs[len(r.Runs)-1].Len = uint32(n)
+}
+
+// readBuffers keeps buffers for file reads, by size class.
+var readBuffers [8]sync.Pool
+
+// readClass is the smallest buffer, the next ones double.
+const readClass = 64 << 10
+
+func getRead(n int) *[]byte {
+	for i := range readBuffers {
+		if size := readClass << i; n <= size {
+			if b, ok := readBuffers[i].Get().(*[]byte); ok {
+				*b = (*b)[:n]
+				return b
+			}
+			b := make([]byte, n, size)
+			return &b
+		}
+	}
+	b := make([]byte, n)
+	return &b
+}
+
+func putRead(b *[]byte) {
+	for i := range readBuffers {
+		if cap(*b) == readClass<<i {
+			readBuffers[i].Put(b)
+			return
+		}
+	}
+}

@@ -33,7 +33,28 @@ type Usage struct {
 }
 
 // Stats returns the counters.
-func (s *Store) Stats() *Stats { panic("store: not yet") }
+func (s *Store) Stats() *Stats { return &s.stats }
 
 // Usage looks at what is held; its cost grows with the number of files.
-func (s *Store) Usage() Usage { panic("store: not yet") }
+func (s *Store) Usage() Usage {
+	var u Usage
+	for _, f := range s.files.all() {
+		u.Wanted += f.live.Load()
+		f.mu.Lock()
+		if f.index != nil {
+			u.IndexBytes += f.index.Size
+		}
+		f.mu.Unlock()
+		if f.level > 0 {
+			u.SegmentFiles++
+			u.SegmentBytes += f.info.DataLen
+		}
+	}
+	u.WALFiles = s.lane.Space().Files
+	u.WALBytes = int64(u.WALFiles) * s.o.WALFileSize
+	u.Tail, _ = s.tail.state()
+	s.partitions.mu.RLock()
+	u.Partitions = len(s.partitions.byID)
+	s.partitions.mu.RUnlock()
+	return u
+}

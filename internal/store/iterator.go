@@ -1,0 +1,136 @@
+package store
+
+import (
+	"sort"
+
+	"github.com/polylog-mq/polylog/internal/record"
+	"github.com/polylog-mq/polylog/internal/store/segment"
+)
+
+// located is a run and where its body is.
+type located struct {
+	Run
+	f    *file
+	body []byte // nil if it must be read from the file
+}
+
+// runIter walks over the runs of one level of a partition in the order of
+// offsets. It looks them up piecemeal under the partition's lock and reads
+// indexes without it.
+type runIter struct {
+	s     *Store
+	p     *partition
+	level uint8
+	// from is where the look-up goes on: runs that end before are done with.
+	from record.Offset
+
+	buf []located // runs looked up and not yet taken
+	pos int
+	cur *segment.Cursor // over the span at hand, if that is on disk
+	in  span
+	end bool
+}
+
+// reset makes it begin at offset from.
+func (it *runIter) reset(s *Store, p *partition, level uint8, from record.Offset) {
+	*it = runIter{s: s, p: p, level: level, from: from, buf: it.buf[:0]}
+}
+
+// release lets go of what the iterator refers to.
+func (it *runIter) release() {
+	clear(it.buf[:cap(it.buf)])
+	*it = runIter{buf: it.buf[:0]}
+}
+
+// head returns the next run, nil behind the last. want bounds the bytes of
+// bodies that are looked up ahead.
+func (it *runIter) head(want int) (*located, error) {
+	for it.pos == len(it.buf) {
+		if it.end {
+			return nil, nil
+		}
+		if err := it.fill(want); err != nil {
+			return nil, err
+		}
+	}
+	return &it.buf[it.pos], nil
+}
+
+// advance takes the head.
+func (it *runIter) advance() { it.pos++ }
+
+// reach returns where the bytes end that are worth reading together with the
+// head: those of the runs behind it in the same file, without much between.
+func (it *runIter) reach() int64 {
+	r := &it.buf[it.pos]
+	end := int64(r.Pos) + int64(r.Len)
+	for i := it.pos + 1; i < len(it.buf); i++ {
+		n := &it.buf[i]
+		if n.f != r.f || n.body != nil || int64(n.Pos) < end || int64(n.Pos) > end+gapBytes {
+			break
+		}
+		end = int64(n.Pos) + int64(n.Len)
+	}
+	return end
+}
+
+func (it *runIter) fill(want int) error {
+	it.buf, it.pos = it.buf[:0], 0
+	if it.cur == nil {
+		if it.fillFromMemory(want); it.cur == nil && it.in.index == nil {
+			return nil
+		}
+		var err error
+		s := segment.Span{Partition: it.p.id, Level: it.level, First: it.in.first, Last: it.in.last, Block: it.in.block}
+		if it.cur, err = it.s.reader.Seek(it.in.index, &s, it.from); err != nil {
+			return it.s.explain(err)
+		}
+	}
+	for size := 0; len(it.buf) < fillRuns && (size < want || size == 0); {
+		r, err := it.cur.Next()
+		if err != nil {
+			return it.s.explain(err)
+		}
+		if r == nil {
+			it.from, it.cur, it.in = it.in.last+1, nil, span{}
+			return nil
+		}
+		it.buf = append(it.buf, located{Run: *r, f: it.in.file})
+		size += int(r.Len)
+	}
+	return nil
+}
+
+// fillFromMemory looks up the span that holds it.from. Runs in memory go to
+// the buffer; for others the span is left in it.in.
+func (it *runIter) fillFromMemory(want int) {
+	it.in = span{}
+	it.p.mu.RLock()
+	defer it.p.mu.RUnlock()
+	c := it.p.chain(it.level)
+	i := c.find(it.from)
+	if i == len(c.spans) {
+		it.end = true
+		return
+	}
+	s := &c.spans[i]
+	if s.runs == nil {
+		it.in = *s
+		return
+	}
+	n := sort.Search(len(s.runs), func(i int) bool { return s.runs[i].Last >= it.from })
+	size := 0
+	for ; n < len(s.runs) && len(it.buf) < fillRuns && (size < want || size == 0); n++ {
+		r := &s.runs[n]
+		l := located{Run: r.Run, f: s.file}
+		if r.e != nil {
+			if d := r.e.data.Load(); d != nil {
+				at := int64(r.Pos) - r.e.at.Offset
+				l.body = (*d)[at : at+int64(r.Len)]
+			}
+		}
+		it.buf = append(it.buf, l)
+		size += int(r.Len)
+		it.from = r.Last + 1
+	}
+}

@@ -1,0 +1,286 @@
+package store
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"sync"
+
+	"github.com/polylog-mq/polylog/internal/record"
+)
+
+// Read adds whole batches of a partition to dst, in the order of offsets over
+// all levels: from the batch that holds offset from, or the first one after
+// it, while they end before limit and fit into maxBytes. With minOne the first
+// batch is taken whatever its size. Batches have their base offsets and epochs
+// set. Records that are in memory are neither copied (but small ones) nor
+// read; sealed data is verified.
+//
+// dst.Next is where to go on: after the last batch, or at from if there was
+// none. Errors: ErrNoPartition, ErrOffsetOutOfRange, ErrDamaged; dst then has
+// nothing of this read.
+func (s *Store) Read(dst *Result, p record.PartitionID, from, limit record.Offset, maxBytes int, minOne bool) error {
+	part := s.partitions.get(p)
+	if part == nil {
+		return ErrNoPartition
+	}
+	m := dst.mark()
+	for range maxRetries {
+		err := s.read(dst, part, from, limit, maxBytes, minOne)
+		if err == nil {
+			return nil
+		}
+		dst.rewind(m)
+		if !errors.Is(err, errGone) {
+			return err
+		}
+	}
+	return fmt.Errorf("reading partition %d at offset %d: %w too often", p, from, errGone)
+}
+
+func (s *Store) read(dst *Result, p *partition, from, limit record.Offset, maxBytes int, minOne bool) error {
+	if err := dst.begin(s, p, from, &limit); err != nil {
+		return err
+	}
+	defer dst.end()
+	w := walker{s: s, p: p, dst: dst, from: from, limit: limit, left: maxBytes, minOne: minOne, next: from}
+	for !w.full && (w.left > 0 || w.minOne) {
+		it, r, err := dst.first(w.left)
+		if err != nil {
+			return err
+		}
+		if r == nil || r.Base >= limit {
+			break
+		}
+		before := dst.Size
+		if r.body != nil {
+			err = w.memory(r)
+		} else {
+			err = w.file(r, it.reach())
+		}
+		if err != nil {
+			return err
+		}
+		dst.addRun(&r.Run, dst.Size-before)
+		it.advance()
+	}
+	dst.Next = w.next
+	return nil
+}
+
+// begin checks the bounds of a read and sets up an iterator per level.
+func (r *Result) begin(s *Store, p *partition, from record.Offset, limit *record.Offset) error {
+	p.mu.RLock()
+	defer p.mu.RUnlock()
+	if p.drop.dropped {
+		return ErrNoPartition
+	}
+	if from < p.floor.now || from > p.next {
+		return ErrOffsetOutOfRange
+	}
+	*limit = min(*limit, p.next)
+	for i, c := range p.chains {
+		if i == cap(r.iters) {
+			r.iters = append(r.iters[:i], runIter{})
+		}
+		r.iters = r.iters[:i+1]
+		r.iters[i].reset(s, p, c.level, max(from, c.floor.now))
+	}
+	return nil
+}
+
+func (r *Result) end() {
+	for i := range r.iters {
+		r.iters[i].release()
+	}
+	r.iters = r.iters[:0]
+}
+
+// first returns the iterator with the lowest run, and that run.
+func (r *Result) first(want int) (it *runIter, low *located, err error) {
+	for i := range r.iters {
+		l, err := r.iters[i].head(want)
+		if err != nil {
+			return nil, nil, err
+		}
+		if l != nil && (low == nil || l.Base < low.Base) {
+			it, low = &r.iters[i], l
+		}
+	}
+	return it, low, nil
+}
+
+// walker takes batches from runs until a read is full.
+type walker struct {
+	s           *Store
+	p           *partition
+	dst         *Result
+	from, limit record.Offset
+	left        int // bytes that may still be taken
+	minOne      bool
+	next        record.Offset
+	full        bool
+
+	// The piece of a file that was read last.
+	chunk   []byte
+	chunkAt int64
+	chunkOf *file
+	joined  int64 // where in the file the last batch taken ended, if it is the last buffer
+}
+
+// want reports whether the batch from base to last, of size bytes, is to be
+// taken; it is skipped if not, unless the walk is full.
+func (w *walker) want(last record.Offset, size int) bool {
+	if last < w.from {
+		return false
+	}
+	if last >= w.limit || size > w.left && !w.minOne {
+		w.full = true
+		return false
+	}
+	w.minOne = false
+	w.left -= size
+	w.next = last + 1
+	return true
+}
+
+// batchAt returns the size and the last offset of the batch at the beginning
+// of b, which must reach that far.
+func batchAt(b []byte, base record.Offset) (size int, last record.Offset, err error) {
+	if size, err = record.Size(b); err != nil {
+		return 0, 0, err
+	}
+	if len(b) < record.HeaderSize {
+		return 0, 0, record.ErrTruncated
+	}
+	delta := int32(binary.BigEndian.Uint32(b[23:]))
+	if delta < 0 {
+		return 0, 0, record.ErrInvalid
+	}
+	return size, base + record.Offset(delta), nil
+}
+
+// memory takes batches from a run that is in memory.
+func (w *walker) memory(r *located) error {
+	base, skip := w.resume(r)
+	body := r.body[skip:]
+	size := w.dst.Size
+	for len(body) > 0 {
+		n, last, err := batchAt(body, base)
+		if err != nil || n > len(body) {
+			return fmt.Errorf("%w: run %d-%d of partition %d is not made of batches", ErrDamaged, r.Base, r.Last, r.Partition)
+		}
+		if w.want(last, n) {
+			w.dst.addShared(body[:n:n], base, r.Epoch)
+		} else if w.full {
+			w.remember(r, base, len(r.body)-len(body))
+			break
+		}
+		base, body = last+1, body[n:]
+	}
+	w.s.stats.TailReads.Add(uint64(w.dst.Size - size))
+	return nil
+}
+
+// file takes batches from a run that must be read; reading on up to offset
+// reach of the file is worth while.
+func (w *walker) file(r *located, reach int64) error {
+	base, skip := w.resume(r)
+	pos, end := int64(r.Pos)+int64(skip), int64(r.Pos)+int64(r.Len)
+	size := w.dst.Size
+	for pos < end {
+		head, err := w.view(r.f, pos, min(record.HeaderSize, end-pos), reach)
+		if err != nil {
+			return err
+		}
+		n, last, err := batchAt(head, base)
+		if err != nil || int64(n) > end-pos {
+			return w.s.damage(w.s.pathOf(r.f), pos, "there is no record batch where the run index names one")
+		}
+		wanted := w.want(last, n)
+		if w.full {
+			w.remember(r, base, int(pos-int64(r.Pos)))
+			break
+		}
+		if wanted {
+			if err := w.take(r, pos, n, base, reach); err != nil {
+				return err
+			}
+		}
+		base, pos = last+1, pos+int64(n)
+	}
+	w.s.stats.FileReads.Add(uint64(w.dst.Size - size))
+	return nil
+}
+
+// take verifies a batch of a file and adds it.
+func (w *walker) take(r *located, pos int64, n int, base record.Offset, reach int64) error {
+	batch, err := w.view(r.f, pos, int64(n), reach)
+	if err != nil {
+		return err
+	}
+	if _, err := record.Validate(batch, record.Checks{}); err != nil {
+		return w.s.damage(w.s.pathOf(r.f), pos, err.Error())
+	}
+	patch(batch, base, r.Epoch)
+	at := int(pos - w.chunkAt)
+	w.dst.addOwn(w.chunk, at, at+n, w.joined == pos)
+	w.joined = pos + int64(n)
+	return nil
+}
+
+// view returns n bytes of a file, from the piece read last or a new one.
+func (w *walker) view(f *file, pos, n, reach int64) ([]byte, error) {
+	if at := pos - w.chunkAt; f != w.chunkOf || at < 0 || at+n > int64(len(w.chunk)) {
+		size := max(n, min(reach-pos, int64(w.left)+gapBytes, maxReadSize))
+		b := getRead(int(size))
+		w.dst.reads = append(w.dst.reads, b)
+		if err := w.s.readFile(f, *b, pos); err != nil {
+			return nil, err
+		}
+		w.chunk, w.chunkAt, w.chunkOf, w.joined = *b, pos, f, -1
+	}
+	at := pos - w.chunkAt
+	return w.chunk[at : at+n], nil
+}
+
+// resumes remembers where in long runs recent reads have stopped, so that the
+// next one need not walk there again.
+type resumes struct {
+	mu   sync.Mutex
+	at   [4]resumePoint
+	next int
+}
+
+// resumePoint says that the batch with offset base begins skip bytes into the
+// run that begins with offset run.
+type resumePoint struct {
+	run, base record.Offset
+	skip      uint32
+}
+
+// resume returns where in the run to begin, and the offset of the batch there.
+func (w *walker) resume(r *located) (record.Offset, int) {
+	if w.from > r.Base {
+		rs := &w.p.resumes
+		rs.mu.Lock()
+		defer rs.mu.Unlock()
+		for i := range rs.at {
+			if p := &rs.at[i]; p.run == r.Base && p.base == w.from && p.skip > 0 && p.skip < r.Len {
+				return p.base, int(p.skip)
+			}
+		}
+	}
+	return r.Base, 0
+}
+
+func (w *walker) remember(r *located, base record.Offset, skip int) {
+	if skip == 0 || base <= r.Base {
+		return
+	}
+	rs := &w.p.resumes
+	rs.mu.Lock()
+	defer rs.mu.Unlock()
+	rs.at[rs.next] = resumePoint{r.Base, base, uint32(skip)}
+	rs.next = (rs.next + 1) % len(rs.at)
+}
