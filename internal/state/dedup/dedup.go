@@ -3,15 +3,17 @@
 // appended once and answered twice (KIP-98; DESIGN §4 "Proposals of unknown
 // fate"). It is pure state: (state, batch, log time) in, verdict out.
 //
-// Producers lie in pages of 64 slots. A new one takes the lowest free slot, and
-// all of them hang in one list, the longest silent first; so every operation
-// costs the same with one producer or a million, and two replicas that applied
-// the same batches have the same pages.
+// Producers lie in leaves of 64 slots, which are the pages of the checkpoint. A
+// new one takes the lowest free slot, and each leaf knows a time before which
+// none of its producers expires. So a batch touches nothing but its producer,
+// every operation costs the same with one producer or a million, and two
+// replicas that applied the same batches have the same pages.
 //
 // A Table belongs to the loop of its shard and is not safe for concurrent use.
 package dedup
 
 import (
+	"container/heap"
 	"errors"
 	"fmt"
 	"math"
@@ -48,16 +50,16 @@ type Verdict struct {
 	Time      record.LogTime // at which the first copy was appended
 
 	producer *producer // nil if it is unknown
+	slot     uint32
 }
 
 // Table is the state of one shard's producers.
 type Table struct {
 	index  map[key]uint32 // slot by producer
-	leaves []*leaf        // by slot / slotsPerPage; nil: empty
+	leaves []*leaf        // by slot / slotsPerLeaf; nil: empty
+	due    dueHeap        // the same leaves
 	// free is the lowest leaf that may have a free slot.
 	free int
-	// oldest and newest end the list of all producers by their last batch.
-	oldest, newest uint32
 	// later is when a tick that was told to hold wants to be asked again.
 	later record.LogTime
 
@@ -72,36 +74,31 @@ type key struct {
 	producer  int64
 }
 
-// leaf is a page of producers. It holds no pointers, so the collector passes
-// it by.
+// leaf is a page of producers.
 type leaf struct {
 	used    uint64 // bit i: slots[i] is taken
-	touched uint32 // the cut since which it is marked as changed
-	slots   [slotsPerPage]producer
+	number  uint32
+	touched uint32         // the cut since which it is marked as changed
+	due     record.LogTime // when to look for expired ones: a lower bound, since producers speak again
+	heapAt  int            // position in Table.due
+	slots   [slotsPerLeaf]producer
 }
 
+// producer is laid out so that Check reads one cache line of it.
 type producer struct {
 	key
-	slot       uint32
-	prev, next uint32 // neighbours in the list, none at its ends
-	epoch      int16
-	count      uint8 // of last, at least 1
-	head       uint8 // the newest of last
-	last       [batches]batch
+	epoch int16
+	count uint8 // how many of the arrays' places are in use, at least 1
+	head  uint8 // the place of the newest batch
+	// What is remembered of the last batches.
+	first, last [batches]int32
+	base        [batches]record.Offset
+	time        [batches]record.LogTime
 }
-
-type batch struct {
-	base        record.Offset
-	time        record.LogTime
-	first, last int32
-}
-
-// none is no slot.
-const none = math.MaxUint32
 
 // New returns an empty table.
 func New() *Table {
-	t := &Table{index: map[key]uint32{}, oldest: none, newest: none, cut: 1}
+	t := &Table{index: map[key]uint32{}, cut: 1}
 	t.pages = page.New(t.encodePage)
 	return t
 }
@@ -125,17 +122,17 @@ func (t *Table) Check(b *Batch) (Verdict, error) {
 		if b.First != 0 {
 			return Verdict{}, fmt.Errorf("%w: producer %d began epoch %d with %d", ErrOutOfOrder, b.Producer, b.Epoch, b.First)
 		}
-		return Verdict{producer: p}, nil
+		return Verdict{producer: p, slot: slot}, nil
 	}
-	for i := range p.last[:p.count] {
-		if l := &p.last[i]; l.first == b.First && l.last == b.Last {
-			return Verdict{Duplicate: true, Base: l.base, Time: l.time, producer: p}, nil
+	for i := range p.count {
+		if p.first[i] == b.First && p.last[i] == b.Last {
+			return Verdict{Duplicate: true, Base: p.base[i], Time: p.time[i], producer: p, slot: slot}, nil
 		}
 	}
-	if last := p.last[p.head].last; !follows(last, b.First) {
+	if last := p.last[p.head]; !follows(last, b.First) {
 		return Verdict{}, fmt.Errorf("%w: producer %d sent %d after %d", ErrOutOfOrder, b.Producer, b.First, last)
 	}
-	return Verdict{producer: p}, nil
+	return Verdict{producer: p, slot: slot}, nil
 }
 
 // follows reports whether next comes right after last; MaxInt32 wraps to 0.
@@ -152,35 +149,34 @@ func follows(last, next int32) bool {
 func (t *Table) Record(now record.LogTime, b *Batch, v Verdict, base record.Offset) {
 	p := v.producer
 	if p == nil {
-		p = t.add(key{b.Partition, b.Producer})
+		p = t.add(now, key{b.Partition, b.Producer})
 	} else {
-		t.touch(p.slot)
-		t.unlink(p)
+		t.touch(t.leaves[v.slot/slotsPerLeaf])
 	}
 	if b.Epoch != p.epoch {
 		p.epoch, p.count = b.Epoch, 0
 	}
-	p.record(batch{base: base, time: now, first: b.First, last: b.Last})
-	t.link(p)
+	p.record(b.First, b.Last, base, now)
 }
 
 // record writes over the oldest batch, or takes the next free place.
-func (p *producer) record(b batch) {
+func (p *producer) record(first, last int32, base record.Offset, now record.LogTime) {
 	if p.count == 0 {
 		p.head = batches - 1
 	}
 	p.head = (p.head + 1) % batches
-	p.last[p.head] = b
 	p.count = min(p.count+1, batches)
+	p.first[p.head], p.last[p.head] = first, last
+	p.base[p.head], p.time[p.head] = base, now
 }
 
 // at returns the producer in a slot that is taken.
 func (t *Table) at(slot uint32) *producer {
-	return &t.leaves[slot/slotsPerPage].slots[slot%slotsPerPage]
+	return &t.leaves[slot/slotsPerLeaf].slots[slot%slotsPerLeaf]
 }
 
-// add gives a new producer the lowest free slot. The caller links it.
-func (t *Table) add(k key) *producer {
+// add gives a new producer the lowest free slot.
+func (t *Table) add(now record.LogTime, k key) *producer {
 	if len(t.index) >= MaxProducers {
 		t.forgetOldest()
 	}
@@ -190,105 +186,28 @@ func (t *Table) add(k key) *producer {
 	if t.free == len(t.leaves) {
 		t.leaves = append(t.leaves, nil)
 	}
-	if t.leaves[t.free] == nil {
-		t.leaves[t.free] = &leaf{}
-	}
 	l := t.leaves[t.free]
-	i := uint32(bits.TrailingZeros64(^l.used))
-	slot := uint32(t.free)*slotsPerPage + i
-	t.touch(slot)
+	if l == nil {
+		l = &leaf{number: uint32(t.free), due: look(now)}
+		t.leaves[t.free] = l
+		heap.Push(&t.due, l)
+	}
+	t.touch(l)
+	i := bits.TrailingZeros64(^l.used)
 	l.used |= 1 << i
-	l.slots[i] = producer{key: k, slot: slot, prev: none, next: none}
-	t.index[k] = slot
+	l.slots[i] = producer{key: k}
+	t.index[k] = l.number*slotsPerLeaf + uint32(i)
 	return &l.slots[i]
 }
 
-// remove frees a producer's slot.
-func (t *Table) remove(p *producer) {
-	t.touch(p.slot)
-	t.unlink(p)
-	delete(t.index, p.key)
-	n := p.slot / slotsPerPage
-	l := t.leaves[n]
-	l.used &^= 1 << (p.slot % slotsPerPage)
-	t.free = min(t.free, int(n))
-	if l.used > 0 {
-		return
-	}
-	t.leaves[n] = nil
-	for len(t.leaves) > 0 && t.leaves[len(t.leaves)-1] == nil {
-		t.leaves = t.leaves[:len(t.leaves)-1]
-	}
-	t.free = min(t.free, len(t.leaves))
-}
-
-// link hangs p at the newest end of the list.
-func (t *Table) link(p *producer) {
-	p.prev, p.next = t.newest, none
-	if t.newest == none {
-		t.oldest = p.slot
-	} else {
-		t.at(t.newest).next = p.slot
-	}
-	t.newest = p.slot
-}
-
-// unlink takes p out of the list.
-func (t *Table) unlink(p *producer) {
-	if p.prev == none {
-		t.oldest = p.next
-	} else {
-		t.at(p.prev).next = p.next
-	}
-	if p.next == none {
-		t.newest = p.prev
-	} else {
-		t.at(p.next).prev = p.prev
-	}
-}
-
 // seen is when the producer's last batch was appended.
-func (p *producer) seen() record.LogTime { return p.last[p.head].time }
+func (p *producer) seen() record.LogTime { return p.time[p.head] }
 
-// NextDeadline returns the log time at which Tick has work to do, and false if
-// the table is empty.
-func (t *Table) NextDeadline() (record.LogTime, bool) {
-	if t.oldest == none {
-		return 0, false
-	}
-	at := t.at(t.oldest).seen() + expiryMs
-	return max(t.later, (at/lookMs+1)*lookMs), true
-}
-
-// Tick forgets producers that have been silent for 24 hours, about a thousand
-// at a time (NextDeadline stays in the past while there are more). With hold
-// it forgets nothing.
-func (t *Table) Tick(now record.LogTime, hold bool) {
-	if hold {
-		t.later = now + lookMs
-		return
-	}
-	for n := 0; n < perTick && t.oldest != none && t.at(t.oldest).seen()+expiryMs < now; {
-		n += t.forgetOldest()
-	}
-}
-
-// forgetOldest forgets those that have been silent longest: all of the same
-// millisecond, because a replica that restarted no longer knows their order
-// among themselves. It returns how many they were.
-func (t *Table) forgetOldest() (n int) {
-	for at := t.at(t.oldest).seen(); t.oldest != none && t.at(t.oldest).seen() == at; n++ {
-		t.remove(t.at(t.oldest))
-	}
-	return n
-}
-
-// touch must be called before every change of a slot; it costs a look-up only
+// touch must be called before every change of a leaf; it costs a look-up only
 // the first time after a cut.
-func (t *Table) touch(slot uint32) {
-	n := slot / slotsPerPage
-	if l := t.leaves[n]; l.touched != t.cut {
-		t.pages.Touch(n)
+func (t *Table) touch(l *leaf) {
+	if l.touched != t.cut {
+		t.pages.Touch(l.number)
 		l.touched = t.cut
 	}
 }

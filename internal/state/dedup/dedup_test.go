@@ -50,23 +50,31 @@ func restored(t failer, d map[uint32]string) *Table {
 	return o
 }
 
-// list walks the producers from the longest silent one and checks the links.
+// list returns the producers by slot, and checks what is derived.
 func list(t failer, tab *Table) (all []*producer) {
 	t.Helper()
-	last := uint32(none)
-	for s := tab.oldest; s != none; s = tab.at(s).next {
-		p := tab.at(s)
-		if p.prev != last || p.slot != s || tab.index[p.key] != s || len(all) > tab.Len() {
-			t.Fatalf("the list is broken at slot %d", s)
+	leaves := 0
+	for n, l := range tab.leaves {
+		if l == nil {
+			continue
 		}
-		if len(all) > 0 && all[len(all)-1].seen() > p.seen() {
-			t.Fatalf("the list is out of order at slot %d", s)
+		leaves++
+		if l.used == 0 || int(l.number) != n || tab.due[l.heapAt] != l {
+			t.Fatalf("leaf %d is empty or astray", n)
 		}
-		last = s
-		all = append(all, p)
+		for i := range l.slots {
+			p := &l.slots[i]
+			if l.used>>i&1 == 0 {
+				continue
+			}
+			if slot, ok := tab.index[p.key]; !ok || tab.at(slot) != p || l.due > look(p.seen()) {
+				t.Fatalf("slot %d of leaf %d is lost, or expires before the leaf is due", i, n)
+			}
+			all = append(all, p)
+		}
 	}
-	if last != tab.newest || len(all) != tab.Len() {
-		t.Fatalf("the list has %d producers, the table %d", len(all), tab.Len())
+	if len(all) != tab.Len() || leaves != len(tab.due) {
+		t.Fatalf("%d producers in %d leaves, the table says %d in %d", len(all), leaves, tab.Len(), len(tab.due))
 	}
 	return all
 }
@@ -128,10 +136,10 @@ func (d *driver) send(c *script.Command) string {
 func (d *driver) state() string {
 	var b strings.Builder
 	for _, p := range list(d.t, d.tab) {
-		fmt.Fprintf(&b, "partition %d producer %d epoch %d slot %d:", p.partition, p.producer, p.epoch, p.slot)
-		for i := range p.count {
-			l := p.last[(p.head+batches-i)%batches]
-			fmt.Fprintf(&b, " %d-%d@%d", l.first, l.last, l.base)
+		fmt.Fprintf(&b, "slot %d: partition %d producer %d epoch %d:", d.tab.index[p.key], p.partition, p.producer, p.epoch)
+		for n := range p.count {
+			i := (p.head + batches - n) % batches
+			fmt.Fprintf(&b, " %d-%d@%d", p.first[i], p.last[i], p.base[i])
 		}
 		b.WriteString("\n")
 	}
@@ -256,7 +264,7 @@ func (w *twin) tick(t *rapid.T) {
 		t.Fatalf("at %d the next deadline is %d", w.now, at)
 	}
 	for k, m := range w.model {
-		if !hold && m.seen+expiryMs < w.now {
+		if !hold && look(m.seen) <= w.now {
 			delete(w.model, k)
 		}
 	}
@@ -323,42 +331,46 @@ func fill(tab *Table, n, perMs int) {
 }
 
 func TestExpiryIsBoundedPerTick(t *testing.T) {
+	const most = leavesPerTick * slotsPerLeaf
 	tab := New()
-	fill(tab, 10*perTick, 700)
-	ticks := 0
-	for now := record.LogTime(2 * expiryMs); tab.Len() > 0; ticks++ {
-		if at, ok := tab.NextDeadline(); !ok || at > now {
+	fill(tab, 3*most+100, 700)
+	for tick, want := range []int{2*most + 100, most + 100, 100, 0} {
+		if at, ok := tab.NextDeadline(); !ok || at > 2*expiryMs {
 			t.Fatalf("with %d producers left the next deadline is %d, %v", tab.Len(), at, ok)
 		}
-		before := tab.Len()
-		tab.Tick(now, false)
-		if gone := before - tab.Len(); gone > perTick+700 {
-			t.Fatalf("one tick forgot %d producers", gone)
+		if tab.Tick(2*expiryMs, false); tab.Len() != want {
+			t.Fatalf("after tick %d there are %d producers, want %d", tick, tab.Len(), want)
 		}
 	}
-	if ticks < 7 {
-		t.Errorf("it took %d ticks", ticks)
-	}
-	if len(tab.leaves) > 0 || tab.free != 0 {
+	if _, ok := tab.NextDeadline(); ok || len(tab.leaves) > 0 || tab.free != 0 {
 		t.Errorf("an empty table has %d pages", len(tab.leaves))
 	}
 }
 
 func TestFullTableForgetsTheLongestSilent(t *testing.T) {
 	tab := New()
-	fill(tab, MaxProducers, 3)
-	b := Batch{Partition: 2, Producer: 7}
-	v, _ := tab.Check(&b)
-	tab.Record(MaxProducers, &b, v, 0)
-	if want := MaxProducers - 3 + 1; tab.Len() != want {
+	fill(tab, MaxProducers, 1) // 60,000 a minute
+	send := func(partition record.PartitionID, pid int64, first int32) {
+		b := Batch{Partition: partition, Producer: pid, First: first, Last: first}
+		v, _ := tab.Check(&b)
+		tab.Record(MaxProducers, &b, v, 0)
+	}
+	for pid := range int64(slotsPerLeaf) { // the first leaf is silent no longer
+		send(1, pid, 1)
+	}
+	send(2, 7, 0)
+	if want := MaxProducers - slotsPerLeaf + 1; tab.Len() != want {
 		t.Errorf("%d producers, want %d", tab.Len(), want)
 	}
-	if _, known := tab.index[key{1, 2}]; known {
-		t.Error("the longest silent one is still known")
+	_, busy := tab.index[key{1, 0}]
+	_, silent := tab.index[key{1, slotsPerLeaf}]
+	if !busy || silent {
+		t.Errorf("known: the busy one %v, the silent one %v", busy, silent)
 	}
-	if tab.at(tab.index[key{2, 7}]).slot != 0 {
-		t.Error("the newest did not take the lowest free slot")
+	if slot := tab.index[key{2, 7}]; slot != slotsPerLeaf {
+		t.Errorf("the newest took slot %d, not the lowest free one", slot)
 	}
+	list(t, tab)
 }
 
 func TestCheckOfKnownProducerAllocatesNothing(t *testing.T) {
@@ -393,7 +405,6 @@ func FuzzRestorePage(f *testing.F) {
 		if err := o.Restored(); err != nil {
 			t.Fatal(err)
 		}
-		list(t, o)
 		if again := restored(t, dump(o)); !maps.Equal(dump(again), dump(o)) {
 			t.Fatal("a second restore differs")
 		}

@@ -10,13 +10,14 @@ const (
 	// lookMs is how finely expiry is judged, in ms, so that many producers
 	// share a tick.
 	lookMs = 60_000
-	// perTick is how many producers one tick forgets before it leaves the rest
-	// to the next.
-	perTick = 1024
+	// leavesPerTick is how many leaves one tick looks at before it leaves the
+	// rest to the next.
+	leavesPerTick = 64
 	// MaxProducers bounds the (partition, producer) pairs of a shard. Beyond
-	// it, those that have been silent longest are forgotten early.
+	// it, those that have been silent longest are forgotten early. It takes
+	// some 200 MB.
 	MaxProducers = 1 << 20
-	// slotsPerPage is the number of producers in a page of the checkpoint: the
+	// slotsPerLeaf is the number of producers in a page of the checkpoint: the
 	// bits of a word, few enough that a lone busy producer rewrites little.
-	slotsPerPage = 64
+	slotsPerLeaf = 64
 )

@@ -1,18 +1,21 @@
 package dedup
 
 import (
-	"cmp"
+	"container/heap"
 	"encoding/binary"
 	"fmt"
 	"math"
-	"slices"
+	"math/bits"
 
 	"github.com/polylog-mq/polylog/internal/codec"
 	"github.com/polylog-mq/polylog/internal/record"
 )
 
 // maxLeaves is how many pages MaxProducers need.
-const maxLeaves = MaxProducers / slotsPerPage
+const maxLeaves = MaxProducers / slotsPerLeaf
+
+// maxTime is later than any log time, and safe to add to.
+const maxTime = math.MaxInt64 / 2
 
 // Freeze makes the present state the cut of a checkpoint.
 func (t *Table) Freeze() {
@@ -32,17 +35,17 @@ func (t *Table) EncodePages(emit func(key, value []byte), more func() bool) bool
 	return false
 }
 
-// encodePage appends which slots are taken, then their producers.
+// encodePage appends which slots are taken and when the leaf is due, then its
+// producers.
 func (t *Table) encodePage(dst []byte, n uint32) ([]byte, bool) {
 	if int(n) >= len(t.leaves) || t.leaves[n] == nil || t.leaves[n].used == 0 {
 		return dst, false
 	}
 	l := t.leaves[n]
 	dst = codec.AppendUvarint(dst, l.used)
-	for i := range l.slots {
-		if l.used>>i&1 == 1 {
-			dst = l.slots[i].appendTo(dst)
-		}
+	dst = codec.AppendVarint(dst, l.due)
+	for rest := l.used; rest > 0; rest &= rest - 1 {
+		dst = l.slots[bits.TrailingZeros64(rest)].appendTo(dst)
 	}
 	return dst, true
 }
@@ -53,12 +56,12 @@ func (p *producer) appendTo(dst []byte) []byte {
 	dst = codec.AppendVarint(dst, p.producer)
 	dst = codec.AppendVarint(dst, p.epoch)
 	dst = append(dst, p.count)
-	for i := p.head + batches + 1 - p.count; i <= p.head+batches; i++ {
-		b := &p.last[i%batches]
-		dst = codec.AppendVarint(dst, b.base)
-		dst = codec.AppendVarint(dst, b.time)
-		dst = codec.AppendVarint(dst, b.first)
-		dst = codec.AppendVarint(dst, b.last)
+	for n := p.head + batches + 1 - p.count; n <= p.head+batches; n++ {
+		i := n % batches
+		dst = codec.AppendVarint(dst, p.first[i])
+		dst = codec.AppendVarint(dst, p.last[i])
+		dst = codec.AppendVarint(dst, p.base[i])
+		dst = codec.AppendVarint(dst, p.time[i])
 	}
 	return dst
 }
@@ -74,21 +77,16 @@ func (t *Table) RestorePage(key, value []byte) error {
 		t.leaves = append(t.leaves, make([]*leaf, missing)...)
 	}
 	r := codec.NewReader(value)
-	l := &leaf{used: r.Uvarint(math.MaxUint64)}
-	if l.used == 0 {
-		r.Fail("an empty page")
+	l := &leaf{
+		number: n, used: r.Uvarint(math.MaxUint64), due: record.LogTime(r.Varint(0, maxTime)),
 	}
-	for i := range l.slots {
-		if l.used>>i&1 == 0 {
-			continue
-		}
-		p := &l.slots[i]
-		*p = producer{slot: n*slotsPerPage + uint32(i), prev: none, next: none}
-		t.restore(p, &r)
-		if r.Err() != nil {
-			break
-		}
-		t.index[p.key] = p.slot
+	if l.used == 0 || t.leaves[n] != nil {
+		r.Fail("an empty page, or one given twice")
+	}
+	for rest := l.used; rest > 0 && r.Err() == nil; rest &= rest - 1 {
+		i := bits.TrailingZeros64(rest)
+		t.restore(&l.slots[i], &r)
+		t.index[l.slots[i].key] = n*slotsPerLeaf + uint32(i)
 	}
 	if err := r.Close(); err != nil {
 		return fmt.Errorf("page %d of the producers: %w", n, err)
@@ -107,30 +105,20 @@ func (t *Table) restore(p *producer, r *codec.Reader) {
 		return
 	}
 	for range n {
-		p.record(batch{
-			base: record.Offset(r.Varint(0, math.MaxInt64)), time: record.LogTime(r.Varint(0, math.MaxInt64)),
-			first: int32(r.Varint(0, math.MaxInt32)), last: int32(r.Varint(0, math.MaxInt32)),
-		})
+		first, last := int32(r.Varint(0, math.MaxInt32)), int32(r.Varint(0, math.MaxInt32))
+		p.record(first, last, record.Offset(r.Varint(0, math.MaxInt64)), record.LogTime(r.Varint(0, maxTime)))
 	}
 	if _, twice := t.index[p.key]; twice {
 		r.Fail("producer %d is there twice in partition %d", p.producer, p.partition)
 	}
 }
 
-// Restored ends a restore and rebuilds what is derived: the list, by the last
-// batch and then the slot.
+// Restored ends a restore and rebuilds what is derived.
 func (t *Table) Restored() error {
-	all := make([]*producer, 0, len(t.index))
 	for _, l := range t.leaves {
-		for i := range slotsPerPage {
-			if l != nil && l.used>>i&1 == 1 {
-				all = append(all, &l.slots[i])
-			}
+		if l != nil {
+			heap.Push(&t.due, l)
 		}
-	}
-	slices.SortStableFunc(all, func(a, b *producer) int { return cmp.Compare(a.seen(), b.seen()) })
-	for _, p := range all {
-		t.link(p)
 	}
 	return nil
 }
