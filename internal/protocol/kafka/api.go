@@ -1,7 +1,9 @@
 package kafka
 
 import (
+	"fmt"
 	"slices"
+	"strconv"
 
 	"github.com/polylog-mq/polylog/internal/protocol/kafka/wire"
 	"github.com/polylog-mq/polylog/internal/state/access"
@@ -34,6 +36,14 @@ type api struct {
 type versions struct{ min, max int16 }
 
 func (v versions) has(n int16) bool { return n >= v.min && n <= v.max }
+
+// String returns the range as the documentation spells it.
+func (v versions) String() string {
+	if v.min == v.max {
+		return strconv.Itoa(int(v.min))
+	}
+	return fmt.Sprintf("%d-%d", v.min, v.max)
+}
 
 // permission is an action on a type of resource.
 type permission struct {
