@@ -37,11 +37,11 @@ func (a *App) serve(ctx context.Context, loaded *config.Loaded) error {
 		log.Warn(w)
 	}
 	s, err := server.Start(ctx, server.Options{Config: loaded.Config, Version: a.Version, Logger: log, HTTP: a.HTTP})
-	if refusal, ok := errors.AsType[*server.Refusal](err); ok {
-		return hinted{refusal, refusal.Way, exitFailed}
-	}
 	if errors.Is(err, context.Canceled) {
 		return nil // stopped before it had begun
+	}
+	if refusal, ok := errors.AsType[*server.Refusal](err); ok {
+		return hinted{refusal, refusal.Way, exitFailed}
 	}
 	if err != nil {
 		return err
