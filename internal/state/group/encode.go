@@ -15,8 +15,7 @@ const (
 	kindDelete        = 6
 	kindDeleteOffsets = 7
 	kindForget        = 8
-	kindResume        = 9
-	kindConfigure     = 10
+	kindConfigure     = 9
 )
 
 // The bits of a Join's flag byte.
@@ -49,8 +48,6 @@ func Decode(b []byte) (Command, error) {
 		c = decodeDeleteOffsets(r)
 	case kindForget:
 		c = decodeForget(r)
-	case kindResume:
-		c = &Resume{}
 	case kindConfigure:
 		c = &Configure{decodeSettings(r)}
 	default:
@@ -297,9 +294,6 @@ func decodeForget(r *reader) *Forget {
 	}
 	return c
 }
-
-// AppendTo implements Command.
-func (c *Resume) AppendTo(dst []byte) []byte { return append(dst, kindResume) }
 
 // AppendTo implements Command.
 func (c *Configure) AppendTo(dst []byte) []byte {

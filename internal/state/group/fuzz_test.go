@@ -31,7 +31,6 @@ func samples() []Command {
 		&Delete{Group: "g"},
 		&DeleteOffsets{Group: "g", Topics: []DeleteTopic{{Topic: 1, Name: "t", Partitions: []int32{0, 5}}, {Topic: 2}}},
 		&Forget{Topics: []record.TopicID{1, 1 << 60}},
-		&Resume{},
 		&Configure{Settings{InitialDelay: 3000, MaxSize: 5, Retention: 86_400_000}},
 	}
 }

@@ -11,10 +11,10 @@ import (
 
 // The kinds of pages, which are the first byte of their keys.
 const (
-	pageSettings byte = 1 // one
-	pageGroup    byte = 2 // one per group
-	pageMember   byte = 3 // one per member
-	pageOffsets  byte = 4 // one per pageEntries offsets of a group
+	pageShard   byte = 1 // one
+	pageGroup   byte = 2 // one per group
+	pageMember  byte = 3 // one per member
+	pageOffsets byte = 4 // one per pageEntries offsets of a group
 )
 
 // pageVersion begins the value of every page.
@@ -46,7 +46,7 @@ func decodePageKey(b []byte) (pageKey, error) {
 	r := newReader(b)
 	k := pageKey{kind: r.Byte()}
 	switch k.kind {
-	case pageSettings:
+	case pageShard:
 	case pageGroup:
 		k.group = r.name()
 	case pageMember:
@@ -77,8 +77,8 @@ func (s *State) EncodePages(emit func(key, value []byte), more func() bool) (don
 // encodePage appends the present content of a page.
 func (s *State) encodePage(dst []byte, k pageKey) ([]byte, bool) {
 	dst = append(dst, pageVersion)
-	if k.kind == pageSettings {
-		return appendSettings(dst, s.settings), true
+	if k.kind == pageShard {
+		return appendSettings(codec.AppendUvarint(dst, s.term), s.settings), true
 	}
 	g := s.groups[k.group]
 	if g == nil {
@@ -232,14 +232,14 @@ func (s *State) RestorePage(key, value []byte) error {
 		r.Fail("version %d of a page, this program knows %d", v, pageVersion)
 	}
 	g := s.groups[k.group]
-	if g == nil && k.kind != pageSettings {
+	if g == nil && k.kind != pageShard {
 		g = newGroup(k.group, 0)
 		g.loaded = false
 		s.groups[k.group] = g
 	}
 	switch k.kind {
-	case pageSettings:
-		s.settings = decodeSettings(r)
+	case pageShard:
+		s.term, s.settings = record.Term(r.uint64()), decodeSettings(r)
 	case pageGroup:
 		g.load(r)
 	case pageMember:

@@ -45,13 +45,14 @@ type harness struct {
 	t     *testing.T
 	s     *State
 	now   record.LogTime
+	term  record.Term
 	disk  map[string][]byte // the checkpoint
 	shown map[string]string // what was last printed of each group
 	out   strings.Builder
 }
 
 func newHarness(t *testing.T) *harness {
-	return &harness{t: t, s: New(), now: 1_000_000, disk: map[string][]byte{}, shown: map[string]string{}}
+	return &harness{t: t, s: New(), now: 1_000_000, term: 1, disk: map[string][]byte{}, shown: map[string]string{}}
 }
 
 // run carries out one line and returns what it answers.
@@ -80,6 +81,7 @@ func (h *harness) apply(c Command) {
 		h.t.Fatalf("decoding %+v: %v", c, err)
 	}
 	var fx Effects
+	h.s.Begin(h.now, h.term)
 	r := h.s.Apply(h.now, decoded, &fx)
 	switch c.(type) {
 	case *Join:
@@ -190,7 +192,7 @@ func load(t interface {
 // dump shows everything that a state holds, field by field.
 func dump(s *State) string {
 	var b strings.Builder
-	fmt.Fprintf(&b, "%+v %v\n", s.settings, s.Topics())
+	fmt.Fprintf(&b, "%d %+v %v\n", s.term, s.settings, s.Topics())
 	for _, g := range s.sorted() {
 		bare := *g
 		bare.members, bare.byID, bare.static, bare.topics, bare.pages = nil, nil, nil, nil, nil
