@@ -35,7 +35,7 @@ type budget struct {
 }
 
 func newBudget(limit int64, c clock.Clock, debt func() float64) *budget {
-	return &budget{clock: c, debt: debt, pause: limit / 2, limit: limit}
+	return &budget{clock: c, debt: debt, pause: limit / pauseShare, limit: limit}
 }
 
 // take charges n bytes; false if there is no room. One append is let through

@@ -8,7 +8,7 @@ import (
 )
 
 func TestBudgetRefusesAboveItsLimit(t *testing.T) {
-	b := newBudget(1000, clock.NewVirtual(time.Unix(0, 0)), func() float64 { return 0 })
+	b := newBudget(2000, clock.NewVirtual(time.Unix(0, 0)), func() float64 { return 0 })
 	if !b.take(5000) {
 		t.Fatal("a single append larger than the limit must pass, or it never could")
 	}
@@ -16,13 +16,13 @@ func TestBudgetRefusesAboveItsLimit(t *testing.T) {
 		t.Fatal("took more than the limit")
 	}
 	b.give(5000)
-	if !b.take(1000) || b.take(1) {
+	if !b.take(2000) || b.take(1) {
 		t.Fatal("the limit is not where it should be")
 	}
 }
 
 func TestBudgetPausesAndResumes(t *testing.T) {
-	b := newBudget(1000, clock.NewVirtual(time.Unix(0, 0)), func() float64 { return 0 })
+	b := newBudget(2000, clock.NewVirtual(time.Unix(0, 0)), func() float64 { return 0 })
 	resumed := 0
 	resume := func() { resumed++ }
 	b.take(500)
@@ -50,7 +50,7 @@ func TestBudgetPausesAndResumes(t *testing.T) {
 func TestBudgetFollowsTheDebtOfTheStore(t *testing.T) {
 	c := clock.NewVirtual(time.Unix(0, 0))
 	debt := 1.5
-	b := newBudget(1000, c, func() float64 { return debt })
+	b := newBudget(2000, c, func() float64 { return debt })
 	resumed := 0
 	if b.accepting(func() { resumed++ }) {
 		t.Fatal("did not pause although the store must catch up")
@@ -73,7 +73,7 @@ func TestBudgetFollowsTheDebtOfTheStore(t *testing.T) {
 }
 
 func TestBudgetDrains(t *testing.T) {
-	b := newBudget(1000, clock.NewVirtual(time.Unix(0, 0)), func() float64 { return 0 })
+	b := newBudget(2000, clock.NewVirtual(time.Unix(0, 0)), func() float64 { return 0 })
 	b.take(10)
 	done := b.drained()
 	select {

@@ -10,6 +10,11 @@ const (
 	// DefaultShards is the number of data shards of a fresh cluster.
 	DefaultShards = 16
 
+	// pauseShare is the part of them from which connections pause: far enough
+	// below, so that what they have read already still finds room, in one shard
+	// if need be.
+	pauseShare = 4
+
 	// debtFree is the share of the store's allowed debt from which producers
 	// are slowed.
 	debtFree = 0.5

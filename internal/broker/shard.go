@@ -168,8 +168,7 @@ func (s *shard) settle(e *replica.Entry) {
 			continue
 		}
 		p.publish()
-		p.waiters.added(p.fresh, false)
-		p.waiters.added(p.fresh, true)
+		p.waiters.added(p.fresh, p.fresh) // nothing is undecided yet
 		p.fresh = 0
 	}
 	s.touched = s.touched[:0]

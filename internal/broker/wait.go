@@ -169,15 +169,18 @@ func (l *waitList) unlink(n *waitNode) {
 	l.n.Add(-1)
 }
 
-// added tells that so many bytes can be read now that could not before, by all
-// readers or (stable) by those that stop at the last stable offset. The
-// watermark must have been moved before.
-func (l *waitList) added(bytes int, stable bool) {
+// added tells that so many bytes can be read now that could not before, and how
+// many of those that stop at the last stable offset can read. The watermarks
+// must have been moved before.
+func (l *waitList) added(bytes, stable int) {
 	if l.n.Load() == 0 {
 		return
 	}
 	l.each(func(n *waitNode) bool {
-		return n.stable == stable && n.w.need.Add(-int64(bytes)) <= 0
+		if n.stable {
+			return stable > 0 && n.w.need.Add(-int64(stable)) <= 0
+		}
+		return bytes > 0 && n.w.need.Add(-int64(bytes)) <= 0
 	})
 }
 

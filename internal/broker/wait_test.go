@@ -28,8 +28,7 @@ func newWaiting() *waiting {
 func grow(p *Partition, records, bytes int) {
 	p.highWatermark.Add(int64(records))
 	p.lastStable.Add(int64(records))
-	p.waiters.added(bytes, false)
-	p.waiters.added(bytes, true)
+	p.waiters.added(bytes, bytes)
 }
 
 func TestWaiterWakesOnceAtEnoughBytes(t *testing.T) {
@@ -94,12 +93,12 @@ func TestWaiterOfStableRecordsIgnoresUndecidedOnes(t *testing.T) {
 	p.lastStable.Store(4)
 	w.Wait([]Interest{{Partition: p, Seen: 4, Stable: true}}, 1, time.Second)
 	p.highWatermark.Store(11)
-	p.waiters.added(100, false)
+	p.waiters.added(100, 0)
 	if w.woken != 0 {
 		t.Fatal("woke for records that it may not read")
 	}
 	p.lastStable.Store(11)
-	p.waiters.added(100, true)
+	p.waiters.added(0, 100)
 	if w.woken != 1 {
 		t.Fatal("did not wake for stable records")
 	}

@@ -88,7 +88,8 @@ func (a *App) root() *cobra.Command {
 
 // flagError says which flag was probably meant.
 func flagError(cmd *cobra.Command, err error) error {
-	if unknown, ok := errors.AsType[*pflag.NotExistError](err); ok {
+	var unknown *pflag.NotExistError
+	if errors.As(err, &unknown) {
 		var known []string
 		cmd.Flags().VisitAll(func(f *pflag.Flag) { known = append(known, f.Name) })
 		if near := config.Nearest(unknown.GetSpecifiedName(), known); near != "" {

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
 
 	"github.com/polylog-mq/polylog/internal/cli/kafkaclient"
 )
@@ -55,9 +54,6 @@ var hints = map[kafkaclient.Code]string{
 	kafkaclient.GroupIDNotFound:    "'polylog group list' shows what there is",
 }
 
-// missing are the answers that say that something does not exist.
-var missing = []kafkaclient.Code{kafkaclient.UnknownTopic, kafkaclient.UnknownTopicID, kafkaclient.GroupIDNotFound}
-
 // explain says an error in a sentence, what to do about it, and with which
 // code to exit.
 func explain(err error) (message, hint string, code int) {
@@ -71,7 +67,8 @@ func explain(err error) (message, hint string, code int) {
 		return err.Error(), fmt.Sprintf("'%s --help' tells more", usage.command), exitUsage
 	case errors.As(err, &answer):
 		code = exitRefused
-		if slices.Contains(missing, answer.Code) {
+		switch answer.Code {
+		case kafkaclient.UnknownTopic, kafkaclient.UnknownTopicID, kafkaclient.GroupIDNotFound:
 			code = exitNotFound
 		}
 		return err.Error(), hints[answer.Code], code

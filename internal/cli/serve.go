@@ -37,13 +37,13 @@ func (a *App) serve(ctx context.Context, loaded *config.Loaded) error {
 		log.Warn(w)
 	}
 	s, err := server.Start(ctx, server.Options{Config: loaded.Config, Version: a.Version, Logger: log, HTTP: a.HTTP})
-	if errors.Is(err, context.Canceled) {
-		return nil // stopped before it had begun
-	}
-	if refusal, ok := errors.AsType[*server.Refusal](err); ok {
+	var refusal *server.Refusal
+	switch {
+	case errors.As(err, &refusal):
 		return hinted{refusal, refusal.Way, exitFailed}
-	}
-	if err != nil {
+	case ctx.Err() != nil:
+		return nil // stopped before it had begun
+	case err != nil:
 		return err
 	}
 	if err := a.welcome(s, &loaded.Config); err != nil {

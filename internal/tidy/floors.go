@@ -38,6 +38,7 @@ var floors = []floor{
 	{folders: []string{"internal/cluster"}},
 	{folders: []string{"internal/state"}, family: true, pure: []string{"internal/record", "internal/page", "internal/codec"}},
 	{folders: []string{"internal/broker"}},
+	{folders: []string{"internal/brokertest"}},
 	{folders: []string{"internal/protocol/aws"}},
 	{folders: []string{"internal/protocol"}, family: true},
 	{folders: []string{"internal/config"}},

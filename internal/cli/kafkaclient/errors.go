@@ -129,13 +129,14 @@ func codeError(code int16, message *string) error {
 
 // isUnknown reports whether the server knows no such topic.
 func isUnknown(err error) bool {
-	e, ok := errors.AsType[*Error](err)
-	return ok && (e.Code == UnknownTopic || e.Code == UnknownTopicID)
+	var e *Error
+	return errors.As(err, &e) && (e.Code == UnknownTopic || e.Code == UnknownTopicID)
 }
 
 // retriable reports whether asking again, perhaps another server, can help.
 func retriable(err error) bool {
-	if e, ok := errors.AsType[*Error](err); ok {
+	var e *Error
+	if errors.As(err, &e) {
 		return codes[e.Code].again
 	}
 	return errors.Is(err, ErrUnreachable)
