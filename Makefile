@@ -10,7 +10,7 @@ ROUNDS   ?= 50
 # Packages with goroutines of their own, or called from several.
 RACED := ./internal/store/... ./internal/replica/... ./internal/broker/... ./internal/protocol/... ./internal/server/...
 
-.PHONY: run build test race lint bench fuzz e2e crash
+.PHONY: run build test race lint bench bench-kafka fuzz e2e crash
 
 run: build ## start a server with the defaults
 	./bin/polylog serve
@@ -33,6 +33,9 @@ lint: ## vet, format and house rules; golangci-lint where it is installed
 
 bench: ## Go benchmarks; BENCH=regexp chooses
 	$(GO) test -run '^$$' -bench '$(BENCH)' -benchmem ./internal/...
+
+bench-kafka: ## Kafka's work on Polylog and on Apache Kafka, side by side; ARGS="-only REGEXP ..."
+	cd bench && $(GO) run ./cmd/bench-kafka $(ARGS)
 
 fuzz: ## every fuzz target for FUZZTIME each
 	@for dir in $$(grep -rl --include='*_test.go' '^func Fuzz' internal | xargs -n1 dirname | sort -u); do \

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/polylog-mq/polylog/internal/cli/kafkaclient"
 )
@@ -54,6 +55,9 @@ var hints = map[kafkaclient.Code]string{
 	kafkaclient.GroupIDNotFound:    "'polylog group list' shows what there is",
 }
 
+// missing are the answers that say that something does not exist.
+var missing = []kafkaclient.Code{kafkaclient.UnknownTopic, kafkaclient.UnknownTopicID, kafkaclient.GroupIDNotFound}
+
 // explain says an error in a sentence, what to do about it, and with which
 // code to exit.
 func explain(err error) (message, hint string, code int) {
@@ -67,8 +71,7 @@ func explain(err error) (message, hint string, code int) {
 		return err.Error(), fmt.Sprintf("'%s --help' tells more", usage.command), exitUsage
 	case errors.As(err, &answer):
 		code = exitRefused
-		switch answer.Code {
-		case kafkaclient.UnknownTopic, kafkaclient.UnknownTopicID, kafkaclient.GroupIDNotFound:
+		if slices.Contains(missing, answer.Code) {
 			code = exitNotFound
 		}
 		return err.Error(), hints[answer.Code], code

@@ -37,13 +37,13 @@ func (a *App) serve(ctx context.Context, loaded *config.Loaded) error {
 		log.Warn(w)
 	}
 	s, err := server.Start(ctx, server.Options{Config: loaded.Config, Version: a.Version, Logger: log, HTTP: a.HTTP})
-	var refusal *server.Refusal
-	switch {
-	case errors.As(err, &refusal):
-		return hinted{refusal, refusal.Way, exitFailed}
-	case ctx.Err() != nil:
+	if errors.Is(err, context.Canceled) {
 		return nil // stopped before it had begun
-	case err != nil:
+	}
+	if refusal, ok := errors.AsType[*server.Refusal](err); ok {
+		return hinted{refusal, refusal.Way, exitFailed}
+	}
+	if err != nil {
 		return err
 	}
 	if err := a.welcome(s, &loaded.Config); err != nil {

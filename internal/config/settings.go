@@ -18,37 +18,63 @@ type setting struct {
 // settings is the table of everything that can be set, in the order in which
 // it is shown.
 var settings = []setting{
-	{"data.dir", "folder that holds everything the server keeps; made if missing",
-		func(c *Config) any { return &c.Data.Dir }, notEmpty},
-	{"data.shards", "data shards of a fresh data folder; afterwards the folder knows",
-		func(c *Config) any { return &c.Data.Shards }, between(1, 1024)},
+	{
+		"data.dir", "folder that holds everything the server keeps; made if missing",
+		func(c *Config) any { return &c.Data.Dir }, notEmpty,
+	},
+	{
+		"data.shards", "data shards of a fresh data folder; afterwards the folder knows",
+		func(c *Config) any { return &c.Data.Shards }, between(1, 1024),
+	},
 
-	{"kafka.listen", "address of the Kafka protocol; empty switches it off, port 0 takes a free one",
-		func(c *Config) any { return &c.Kafka.Listen }, listenAddress},
-	{"kafka.advertise", "host:port that Kafka clients are told to connect to; empty: the address they came in by",
-		func(c *Config) any { return &c.Kafka.Advertise }, advertisedAddress},
-	{"kafka.auto-create-topics", "create a topic when a client first names it (Kafka: auto.create.topics.enable)",
-		func(c *Config) any { return &c.Kafka.AutoCreateTopics }, nil},
-	{"kafka.default-partitions", "partitions of a topic that does not say (Kafka: num.partitions)",
-		func(c *Config) any { return &c.Kafka.DefaultPartitions }, between(1, 10_000)},
-	{"kafka.group-initial-rebalance-delay", "how long a new consumer group waits for more members (Kafka: group.initial.rebalance.delay.ms)",
-		func(c *Config) any { return &c.Kafka.GroupInitialRebalanceDelay }, nil},
+	{
+		"kafka.listen", "address of the Kafka protocol; empty switches it off, port 0 takes a free one",
+		func(c *Config) any { return &c.Kafka.Listen }, listenAddress,
+	},
+	{
+		"kafka.advertise", "host:port that Kafka clients are told to connect to; empty: the address they came in by",
+		func(c *Config) any { return &c.Kafka.Advertise }, advertisedAddress,
+	},
+	{
+		"kafka.auto-create-topics", "create a topic when a client first names it (Kafka: auto.create.topics.enable)",
+		func(c *Config) any { return &c.Kafka.AutoCreateTopics }, nil,
+	},
+	{
+		"kafka.default-partitions", "partitions of a topic that does not say (Kafka: num.partitions)",
+		func(c *Config) any { return &c.Kafka.DefaultPartitions }, between(1, 10_000),
+	},
+	{
+		"kafka.group-initial-rebalance-delay", "how long a new consumer group waits for more members (Kafka: group.initial.rebalance.delay.ms)",
+		func(c *Config) any { return &c.Kafka.GroupInitialRebalanceDelay }, nil,
+	},
 
-	{"http.listen", "address of health, metrics and the HTTP API; empty switches it off, port 0 takes a free one",
-		func(c *Config) any { return &c.HTTP.Listen }, listenAddress},
+	{
+		"http.listen", "address of health, metrics and the HTTP API; empty switches it off, port 0 takes a free one",
+		func(c *Config) any { return &c.HTTP.Listen }, listenAddress,
+	},
 
-	{"disk.warn-free", "warn when less than this is free on the disk of data.dir",
-		func(c *Config) any { return &c.Disk.WarnFree }, nil},
-	{"disk.refuse-free", "refuse produces, and nothing else, when less than this is free",
-		func(c *Config) any { return &c.Disk.RefuseFree }, nil},
+	{
+		"disk.warn-free", "warn when less than this is free on the disk of data.dir",
+		func(c *Config) any { return &c.Disk.WarnFree }, nil,
+	},
+	{
+		"disk.refuse-free", "refuse produces, and nothing else, when less than this is free",
+		func(c *Config) any { return &c.Disk.RefuseFree }, nil,
+	},
 
-	{"log.level", "debug, info, warn or error",
-		func(c *Config) any { return &c.Log.Level }, oneOf("debug", "info", "warn", "error")},
-	{"log.format", "text or json",
-		func(c *Config) any { return &c.Log.Format }, oneOf("text", "json")},
+	{
+		"log.level", "debug, info, warn or error",
+		func(c *Config) any { return &c.Log.Level }, oneOf("debug", "info", "warn", "error"),
+	},
+	{
+		"log.format", "text or json",
+		func(c *Config) any { return &c.Log.Format }, oneOf("text", "json"),
+	},
 
-	{"insecure", "let listeners without authentication bind addresses that other machines can reach",
-		func(c *Config) any { return &c.Insecure }, nil},
+	{
+		"insecure", "let listeners without authentication bind addresses that other machines can reach",
+		func(c *Config) any { return &c.Insecure }, nil,
+	},
 }
 
 // spelling turns a key into one of the names it goes by.

@@ -14,10 +14,12 @@ import (
 // Size is a number of bytes, written like 512MiB.
 type Size int64
 
-var sizeUnits = []struct {
+type sizeUnit struct {
 	name  string
 	bytes Size
-}{{"TiB", 1 << 40}, {"GiB", 1 << 30}, {"MiB", 1 << 20}, {"KiB", 1 << 10}, {"B", 1}}
+}
+
+var sizeUnits = []sizeUnit{{"TiB", 1 << 40}, {"GiB", 1 << 30}, {"MiB", 1 << 20}, {"KiB", 1 << 10}, {"B", 1}}
 
 // String writes the size in the largest unit that divides it.
 func (s Size) String() string {
@@ -36,10 +38,7 @@ func ParseSize(text string) (Size, error) {
 	unit := strings.ToLower(strings.TrimSpace(text[len(digits):]))
 	scale := Size(1)
 	if unit != "" && unit != "b" {
-		i := slices.IndexFunc(sizeUnits[:4], func(u struct {
-			name  string
-			bytes Size
-		}) bool {
+		i := slices.IndexFunc(sizeUnits, func(u sizeUnit) bool {
 			full := strings.ToLower(u.name)
 			return unit == full || unit == full[:1] || unit == full[:1]+"b"
 		})

@@ -19,7 +19,8 @@ var rewrite = flag.Bool("rewrite", false, "write the present output into the tes
 // Command is one step of a script: a name and its arguments, `name a b k=v`
 // on the first line, and any lines below it.
 type Command struct {
-	Line  int // of the file, from 1
+	Line  int    // of the file, from 1
+	Text  string // the first line as it is
 	Name  string
 	Args  []string          // without "="
 	Named map[string]string // from k=v
@@ -106,7 +107,7 @@ func runFile(t *testing.T, path string, exec func(*Command) string) {
 
 func parse(line int, input []string) *Command {
 	fields := strings.Fields(input[0])
-	c := &Command{Line: line, Name: fields[0], Named: map[string]string{}, Body: input[1:]}
+	c := &Command{Line: line, Text: input[0], Name: fields[0], Named: map[string]string{}, Body: input[1:]}
 	for _, f := range fields[1:] {
 		if k, v, ok := strings.Cut(f, "="); ok {
 			c.Named[k] = v

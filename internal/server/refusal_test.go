@@ -18,14 +18,22 @@ func TestRefusals(t *testing.T) {
 		err  error
 		want []string // in the error or in the way out
 	}{
-		{"a busy port", refuseListen("kafka.listen", "--kafka-listen", ":1", &net.OpError{Err: os.NewSyscallError("bind", syscall.EADDRINUSE)}),
-			[]string{"kafka.listen: another program listens on :1", "--kafka-listen ''"}},
-		{"a privileged port", refuseListen("http.listen", "--http-listen", ":80", &net.OpError{Err: os.NewSyscallError("bind", syscall.EACCES)}),
-			[]string{"http.listen", "ports below 1024"}},
-		{"somebody else's address", refuseListen("kafka.listen", "--kafka-listen", "8.8.8.8:1", &net.OpError{Err: os.NewSyscallError("bind", syscall.EADDRNOTAVAIL)}),
-			[]string{"does not have the address 8.8.8.8:1"}},
-		{"a name that does not resolve", refuseListen("kafka.listen", "--kafka-listen", "nohost:1", &net.DNSError{Err: "no such host", Name: "nohost"}),
-			[]string{"no such host", "--kafka-listen"}},
+		{
+			"a busy port", refuseListen("kafka.listen", "--kafka-listen", ":1", &net.OpError{Err: os.NewSyscallError("bind", syscall.EADDRINUSE)}),
+			[]string{"kafka.listen: another program listens on :1", "--kafka-listen ''"},
+		},
+		{
+			"a privileged port", refuseListen("http.listen", "--http-listen", ":80", &net.OpError{Err: os.NewSyscallError("bind", syscall.EACCES)}),
+			[]string{"http.listen", "ports below 1024"},
+		},
+		{
+			"somebody else's address", refuseListen("kafka.listen", "--kafka-listen", "8.8.8.8:1", &net.OpError{Err: os.NewSyscallError("bind", syscall.EADDRNOTAVAIL)}),
+			[]string{"does not have the address 8.8.8.8:1"},
+		},
+		{
+			"a name that does not resolve", refuseListen("kafka.listen", "--kafka-listen", "nohost:1", &net.DNSError{Err: "no such host", Name: "nohost"}),
+			[]string{"no such host", "--kafka-listen"},
+		},
 		{"a locked folder", refuseData("d", fmt.Errorf("x: %w", store.ErrLocked)), []string{"data.dir: d is in use by another server", "--data-dir"}},
 		{"a newer folder", refuseData("d", &store.NewerFormatError{Path: "d", Found: 9, Known: 1}), []string{"data format 9", "start the version that wrote it"}},
 		{"a read-only folder", refuseData("d", fmt.Errorf("x: %w", store.ErrReadOnly)), []string{"cannot be written", "--data-dir"}},

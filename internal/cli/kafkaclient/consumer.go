@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kmsg"
@@ -36,11 +37,8 @@ type Delivery struct {
 // fn returns. Transaction markers are left out.
 func (c *Client) Read(ctx context.Context, r Reading, fn func(*Delivery) error) error {
 	rd := &reader{
-		client: c, topic: r.Topic, at: map[int32]int64{}, until: r.Until, fn: fn, idle: r.Idle,
+		client: c, topic: r.Topic, at: maps.Clone(r.From), until: r.Until, fn: fn, idle: r.Idle,
 		busy: map[int32]bool{}, answers: make(chan fetched),
-	}
-	for p, o := range r.From {
-		rd.at[p] = o
 	}
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()

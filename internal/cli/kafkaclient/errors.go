@@ -129,14 +129,13 @@ func codeError(code int16, message *string) error {
 
 // isUnknown reports whether the server knows no such topic.
 func isUnknown(err error) bool {
-	var e *Error
-	return errors.As(err, &e) && (e.Code == UnknownTopic || e.Code == UnknownTopicID)
+	e, ok := errors.AsType[*Error](err)
+	return ok && (e.Code == UnknownTopic || e.Code == UnknownTopicID)
 }
 
 // retriable reports whether asking again, perhaps another server, can help.
 func retriable(err error) bool {
-	var e *Error
-	if errors.As(err, &e) {
+	if e, ok := errors.AsType[*Error](err); ok {
 		return codes[e.Code].again
 	}
 	return errors.Is(err, ErrUnreachable)

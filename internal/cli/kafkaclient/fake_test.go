@@ -150,7 +150,7 @@ func metadataOf(servers []*fakeServer, leaders ...int32) *kmsg.MetadataResponse 
 		resp.Brokers = append(resp.Brokers, b)
 	}
 	t := kmsg.NewMetadataResponseTopic()
-	t.Topic = kmsg.StringPtr("t")
+	t.Topic = new("t")
 	for i, l := range leaders {
 		p := kmsg.NewMetadataResponseTopicPartition()
 		p.Partition, p.Leader = int32(i), l

@@ -237,10 +237,10 @@ func (p *part) bytes(dst, b []byte) []byte {
 }
 
 func (p *part) time(dst []byte, ms int64) []byte {
-	switch {
-	case p.mod == "":
+	switch p.mod {
+	case "":
 		return strconv.AppendInt(dst, ms, 10)
-	case p.mod == "rfc3339":
+	case "rfc3339":
 		return time.UnixMilli(ms).UTC().AppendFormat(dst, "2006-01-02T15:04:05.000Z07:00")
 	}
 	return time.UnixMilli(ms).UTC().AppendFormat(dst, p.mod[len("go["):len(p.mod)-1])

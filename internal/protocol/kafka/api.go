@@ -65,6 +65,24 @@ const (
 // apis is the table, ordered by key. Versions are those of Kafka 4.2.
 var apis = []api{
 	{
+		// Advertised from 0: librdkafka before 2.11 switches compression off
+		// unless version 0 is in range (KAFKA-18659).
+		key: keyProduce, name: "Produce", served: versions{3, 13}, advertised: versions{0, 13}, maxFrame: maxProduceFrame,
+		when:   atOnce,
+		needs:  []permission{{access.Produce, access.Topic}},
+		handle: produce,
+	},
+	{
+		key: 1, name: "Fetch", served: versions{4, 18}, maxFrame: maxListFrame,
+		needs:  []permission{{access.Consume, access.Topic}},
+		handle: fetch,
+	},
+	{
+		key: 2, name: "ListOffsets", served: versions{1, 11}, maxFrame: maxListFrame,
+		needs:  []permission{{access.Describe, access.Topic}},
+		handle: on(listOffsets),
+	},
+	{
 		key: 3, name: "Metadata", served: versions{0, 13}, maxFrame: maxListFrame,
 		needs:  []permission{{access.Describe, access.Topic}, {access.Create, access.Topic}},
 		handle: on(metadata),
@@ -72,6 +90,56 @@ var apis = []api{
 	{
 		key: keyAPIVersions, name: "ApiVersions", served: versions{0, 4}, maxFrame: maxFrame,
 		handle: on(apiVersions),
+	},
+	{
+		key: 19, name: "CreateTopics", served: versions{2, 7}, maxFrame: maxListFrame,
+		needs:  []permission{{access.Create, access.Topic}},
+		handle: on(createTopics),
+	},
+	{
+		key: 20, name: "DeleteTopics", served: versions{1, 6}, maxFrame: maxFrame,
+		needs:  []permission{{access.Delete, access.Topic}},
+		handle: on(deleteTopics),
+	},
+	{
+		key: 21, name: "DeleteRecords", served: versions{0, 2}, maxFrame: maxFrame,
+		needs:  []permission{{access.Delete, access.Topic}},
+		handle: on(deleteRecords),
+	},
+	{
+		key: 22, name: "InitProducerId", served: versions{0, 5}, maxFrame: maxFrame,
+		needs:  []permission{{access.Produce, access.Cluster}, {access.Produce, access.TransactionalID}},
+		handle: on(initProducerID),
+	},
+	{
+		key: 23, name: "OffsetForLeaderEpoch", served: versions{2, 4}, maxFrame: maxListFrame,
+		needs:  []permission{{access.Describe, access.Topic}},
+		handle: on(offsetForLeaderEpoch),
+	},
+	{
+		key: 32, name: "DescribeConfigs", served: versions{1, 4}, maxFrame: maxFrame,
+		needs:  []permission{{access.Describe, access.Topic}, {access.Describe, access.Cluster}},
+		handle: on(describeConfigs),
+	},
+	{
+		key: 33, name: "AlterConfigs", served: versions{0, 2}, maxFrame: maxFrame,
+		needs:  []permission{{access.Alter, access.Topic}, {access.Alter, access.Cluster}},
+		handle: on(alterConfigs),
+	},
+	{
+		key: 37, name: "CreatePartitions", served: versions{0, 3}, maxFrame: maxFrame,
+		needs:  []permission{{access.Alter, access.Topic}},
+		handle: on(createPartitions),
+	},
+	{
+		key: 44, name: "IncrementalAlterConfigs", served: versions{0, 1}, maxFrame: maxFrame,
+		needs:  []permission{{access.Alter, access.Topic}, {access.Alter, access.Cluster}},
+		handle: on(incrementalAlterConfigs),
+	},
+	{
+		key: 60, name: "DescribeCluster", served: versions{0, 2}, maxFrame: maxFrame,
+		needs:  []permission{{access.Describe, access.Cluster}},
+		handle: on(describeCluster),
 	},
 }
 

@@ -27,8 +27,6 @@ type call struct {
 
 	// release, if set, runs after the answer was written or given up.
 	release func()
-	// cancel, if set, ends the waiting when the connection is given up.
-	cancel func()
 }
 
 // step writes a call's answer by hand, on the writer's goroutine. It returns
@@ -96,7 +94,8 @@ func (c *call) advance(out *wire.Output) (done bool, err error) {
 	case c.failure != nil:
 		return true, c.failure
 	case c.write != nil:
-		return c.write(c, out), c.failure
+		done = c.write(c, out)
+		return done, c.failure
 	case c.response != nil:
 		m := c.beginResponse(out)
 		out.B = c.response.AppendTo(out.B)

@@ -64,9 +64,9 @@ type conn struct {
 
 	// The reader's.
 	in     *bufio.Reader
-	idle   time.Time // the read deadline while nothing comes
-	resume func()    // given to the broker when it asks for a pause
-	paused atomic.Bool
+	idle   time.Time   // the read deadline while nothing comes
+	resume func()      // given to the broker when it asks for a pause
+	paused atomic.Bool // until then
 
 	// The writer's.
 	out  wire.Output
@@ -93,6 +93,7 @@ func (c *conn) serve() {
 		c.abort()
 	}
 	<-written
+	c.session.close()
 }
 
 // note logs why a connection ended, unless that is how connections end.
@@ -112,11 +113,7 @@ func (c *conn) note(doing string, err error) {
 func (c *conn) abort() {
 	c.once.Do(func() {
 		_ = c.nc.Close()
-		for _, x := range c.pipe.abandon() {
-			if x.cancel != nil {
-				x.cancel()
-			}
-		}
+		c.pipe.abandon()
 	})
 }
 
@@ -129,9 +126,6 @@ func (c *conn) drain() {
 // readLoop makes calls of what the client sends, until it ends or breaks.
 func (c *conn) readLoop() error {
 	for {
-		if err := c.pause(); err != nil {
-			return err
-		}
 		f, err := c.readFrame()
 		if err != nil {
 			if c.pipe.stopped() {
@@ -146,8 +140,12 @@ func (c *conn) readLoop() error {
 		if !c.pipe.add(x, x.api.when == inTurn) {
 			return errGone
 		}
-		if x.api.when == atOnce {
-			x.api.handle(x)
+		if x.api.when != atOnce {
+			continue
+		}
+		x.api.handle(x)
+		if err := c.pause(); err != nil {
+			return err
 		}
 	}
 }

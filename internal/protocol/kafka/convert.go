@@ -3,6 +3,8 @@ package kafka
 import (
 	"encoding/base64"
 
+	"github.com/polylog-mq/polylog/internal/broker"
+	"github.com/polylog-mq/polylog/internal/protocol/kafka/wire"
 	"github.com/polylog-mq/polylog/internal/state/access"
 )
 
@@ -39,4 +41,51 @@ func (c *call) authorizedOperations(t access.Type, name string) int32 {
 		}
 	}
 	return bits
+}
+
+// leaderOf returns the hint at a partition's leader that goes with a refusal.
+func leaderOf(p *broker.Partition) wire.Leader {
+	if p == nil || p.Leader() == 0 {
+		return wire.NoLeader
+	}
+	return wire.Leader{Node: int32(p.Leader()), Epoch: int32(p.Epoch())}
+}
+
+// endpoints returns the nodes and where they can be reached.
+func (s *session) endpoints() []wire.Endpoint {
+	nodes := s.server.opts.Broker.Nodes()
+	out := make([]wire.Endpoint, 0, len(nodes))
+	for i := range nodes {
+		host, port := s.address(&nodes[i])
+		out = append(out, wire.Endpoint{Node: int32(nodes[i].ID), Host: host, Port: port, Rack: nodes[i].Rack})
+	}
+	return out
+}
+
+// checkEpoch holds a client's idea of the leader epoch (-1: none) against a
+// partition, whose leader must be this node.
+func (s *session) checkEpoch(p *broker.Partition, epoch int32) (code int16) {
+	switch ours := int32(p.Epoch()); {
+	case p.Leader() != s.server.opts.Broker.NodeID():
+		return errNotLeaderOrFollower
+	case epoch < 0 || epoch == ours:
+		return errNone
+	case epoch < ours:
+		return errFencedLeaderEpoch
+	default:
+		return errUnknownLeaderEpoch
+	}
+}
+
+// find returns a partition by the name of its topic, or the code to refuse it
+// with. Who may not do a to the topic does not learn whether it exists.
+func (c *call) find(a access.Action, topic string, number int32) (p *broker.Partition, refused int16) {
+	if !c.allows(a, access.Topic, topic) {
+		return nil, errTopicAuthorizationFailed
+	}
+	t := c.server.opts.Broker.Topic(topic)
+	if t == nil || number < 0 || int(number) >= len(t.Partitions) {
+		return nil, errUnknownTopicOrPartition
+	}
+	return t.Partitions[number], errNone
 }

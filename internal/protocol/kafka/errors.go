@@ -41,11 +41,13 @@ const (
 	errInvalidReplicationFactor    int16 = 38
 	errInvalidReplicaAssignment    int16 = 39
 	errInvalidConfig               int16 = 40
+	errNotController               int16 = 41
 	errInvalidRequest              int16 = 42
 	errUnsupportedForMessageFormat int16 = 43
 	errPolicyViolation             int16 = 44
 	errOutOfOrderSequence          int16 = 45
 	errInvalidProducerEpoch        int16 = 47
+	errInvalidTxnState             int16 = 48
 	errTransactionalIDAuthFailed   int16 = 53
 	errKafkaStorageError           int16 = 56
 	errNonEmptyGroup               int16 = 68
@@ -64,7 +66,34 @@ const (
 	errUnknownTopicID              int16 = 100
 	errFetchSessionTopicIDError    int16 = 106
 	errInconsistentTopicID         int16 = 103
+	errMismatchedEndpointType      int16 = 114
 )
+
+// coordinatorCode is codeOf for what a coordinator answers: clients then look
+// for the coordinator again.
+func coordinatorCode(err error) int16 {
+	switch {
+	case errors.Is(err, broker.ErrNotLeader), errors.Is(err, broker.ErrUnknownFate), errors.Is(err, broker.ErrClosed):
+		return errNotCoordinator
+	case errors.Is(err, broker.ErrBusy), errors.Is(err, broker.ErrStorage), errors.Is(err, broker.ErrDamaged):
+		return errCoordinatorNotAvailable
+	}
+	return codeOf(err)
+}
+
+// controllerCode is codeOf for changes of topics and their settings, which the
+// metadata group decides.
+func controllerCode(err error) int16 {
+	switch {
+	case errors.Is(err, broker.ErrNotLeader):
+		return errNotController
+	case errors.Is(err, broker.ErrUnknownFate), errors.Is(err, broker.ErrClosed):
+		return errRequestTimedOut
+	case errors.Is(err, broker.ErrBusy):
+		return errThrottlingQuotaExceeded
+	}
+	return codeOf(err)
+}
 
 // codes maps what the floors below answer to the protocol's codes. The first
 // row that matches counts. An operation that answers a sentinel with a code of
@@ -76,7 +105,7 @@ var codes = []struct {
 	{access.ErrDenied, errClusterAuthorizationFailed},
 
 	{record.ErrCorrupt, errCorruptMessage},
-	{record.ErrTruncated, errCorruptMessage},
+	{record.ErrTruncated, errInvalidRecord}, // as Kafka does: it sees no batch at all
 	{record.ErrUnsupportedMagic, errInvalidRecord},
 	{record.ErrUnsupportedCodec, errUnsupportedCompression},
 	{record.ErrTooLarge, errMessageTooLarge},

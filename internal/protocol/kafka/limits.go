@@ -42,6 +42,25 @@ const (
 	// read past it. An idle connection costs little more than this.
 	readBuffer = 4 << 10
 
+	// maxFetchBytes is the largest answer to a Fetch, in bytes of records, but
+	// for a first batch that is larger. Clients ask for 50 MiB and more, and
+	// are as fast with less.
+	maxFetchBytes = 8 << 20
+	// maxPooledParts is the largest number of partitions for which the scratch
+	// memory of a Fetch is kept.
+	maxPooledParts = 1024
+	// maxFetchSessions is how many fetch sessions are kept
+	// (max.incremental.fetch.session.cache.slots), and maxSessionPartitions how
+	// many partitions in all of them.
+	maxFetchSessions     = 1000
+	maxSessionPartitions = 1 << 19
+	// sessionEviction is how long a session is safe from others that want its
+	// place (min.incremental.fetch.session.eviction.ms).
+	sessionEviction = 2 * time.Minute
+
+	// maxBadRecords is how many records of a refused batch are named.
+	maxBadRecords = 100
+
 	// maxNames is how many topic names a connection remembers, to look them up
 	// without allocating.
 	maxNames = 256

@@ -112,19 +112,13 @@ func (p *pipeline) end() {
 	signal(p.room)
 }
 
-// abandon gives up all calls. Those under way come to nothing. It returns the
-// calls that were left.
-func (p *pipeline) abandon() []*call {
+// abandon gives up all calls. Those under way come to nothing.
+func (p *pipeline) abandon() {
 	p.mu.Lock()
 	p.gone = true
-	var left []*call
-	for i := p.first; i < p.next; i++ {
-		left = append(left, p.slots[i%maxInFlight].call)
-	}
 	p.mu.Unlock()
 	signal(p.work)
 	signal(p.room)
-	return left
 }
 
 // stopped reports whether no call is taken any more.

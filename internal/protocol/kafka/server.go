@@ -34,6 +34,10 @@ type Server struct {
 	table *table
 	log   *slog.Logger
 
+	sessions     *fetchSessions
+	produceCalls sync.Pool // of *produceCall
+	fetchCalls   sync.Pool // of *fetchCall
+
 	mu      sync.Mutex
 	conns   map[*conn]struct{}
 	closing bool
@@ -53,6 +57,8 @@ func New(opts Options) *Server {
 		table: newTable(apis),
 		log:   opts.Logger.With("protocol", protocolName),
 		conns: make(map[*conn]struct{}),
+
+		sessions: newFetchSessions(uint64(opts.Clock.Now().UnixNano())),
 	}
 }
 

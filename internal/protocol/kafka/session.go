@@ -3,6 +3,7 @@ package kafka
 import (
 	"fmt"
 	"net/netip"
+	"sync"
 
 	"github.com/polylog-mq/polylog/internal/broker"
 	"github.com/polylog-mq/polylog/internal/protocol/kafka/wire"
@@ -25,8 +26,15 @@ type session struct {
 	// software is what the client said it is (ApiVersions v3), "" if nothing.
 	softwareName, softwareVersion string
 
-	// names are topic names seen in produce requests. The reader's.
-	names map[string]string
+	// names are topic names that were seen in requests; nameMu lets the reader
+	// and the writer share them.
+	nameMu sync.Mutex
+	names  map[string]string
+
+	// The writer's: what its long polls use, one at a time.
+	waiter    *broker.Waiter
+	interests []broker.Interest
+	polling   *call // the call that the waiter wakes
 }
 
 func newSession(s *Server, remote, local netip.AddrPort) *session {
@@ -68,6 +76,8 @@ func (s *session) open(p *pipeline, f *wire.Frame) (*call, error) {
 // name returns b as a string, without allocating for a name that was seen
 // before.
 func (s *session) name(b []byte) string {
+	s.nameMu.Lock()
+	defer s.nameMu.Unlock()
 	if n, ok := s.names[string(b)]; ok {
 		return n
 	}
@@ -77,6 +87,14 @@ func (s *session) name(b []byte) string {
 	n := string(b)
 	s.names[n] = n
 	return n
+}
+
+// close gives up what the session has with the broker, once neither goroutine
+// of its connection runs any more.
+func (s *session) close() {
+	if s.waiter != nil {
+		s.waiter.Cancel()
+	}
 }
 
 // address returns the host and port at which the client should connect to node.
