@@ -1,6 +1,9 @@
 package tidy
 
-import "slices"
+import (
+	"slices"
+	"strings"
+)
 
 // Limits on length, in lines. A function counts from "func" to its closing
 // brace; there are no exceptions and there is no ratchet.
@@ -58,24 +61,42 @@ var (
 )
 
 var bans = []ban{
-	{path: "time", names: clockCalls, in: simulated, exceptFiles: []string{"conn.go"},
-		because: "time is told by log time or by internal/clock, so that the simulator owns it"},
-	{path: "time", names: []string{"Sleep"}, tests: testsOnly,
-		because: "a test that sleeps is slow or flaky: wait for the event itself"},
-	{path: "os", names: fileCalls, in: simulated,
-		because: "files are reached through pebble's vfs, so that crashes and errors can be injected"},
-	{path: "math/rand", tests: codeAndTests,
-		because: "use math/rand/v2 with a source of your own"},
-	{path: "math/rand/v2", names: globalRand, in: simulated, tests: codeAndTests,
-		because: "the shared random source cannot be replayed from a seed"},
-	{path: "log", tests: codeAndTests,
-		because: "logs go through log/slog"},
-	{path: "fmt", names: printCalls, except: []string{"internal/cli", "cmd", "test", "bench", "internal/sim"},
-		because: "only the command line prints"},
-	{path: "github.com/stretchr/testify/", tests: codeAndTests,
-		because: "plain comparisons read as well and fail as clearly"},
-	{path: "github.com/polylog-mq/polylog/internal/config", except: []string{"internal/server", "internal/cli", "internal/config", "cmd"}, tests: codeAndTests,
-		because: "packages take an Options struct; only server and cli know settings"},
+	{
+		path: "time", names: clockCalls, in: simulated, exceptFiles: []string{"conn.go"},
+		because: "time is told by log time or by internal/clock, so that the simulator owns it",
+	},
+	{
+		path: "time", names: []string{"Sleep"}, tests: testsOnly,
+		because: "a test that sleeps is slow or flaky: wait for the event itself",
+	},
+	{
+		path: "os", names: fileCalls, in: simulated,
+		because: "files are reached through pebble's vfs, so that crashes and errors can be injected",
+	},
+	{
+		path: "math/rand", tests: codeAndTests,
+		because: "use math/rand/v2 with a source of your own",
+	},
+	{
+		path: "math/rand/v2", names: globalRand, in: simulated, tests: codeAndTests,
+		because: "the shared random source cannot be replayed from a seed",
+	},
+	{
+		path: "log", tests: codeAndTests,
+		because: "logs go through log/slog",
+	},
+	{
+		path: "fmt", names: printCalls, except: []string{"internal/cli", "cmd", "test", "bench", "internal/sim"},
+		because: "only the command line prints",
+	},
+	{
+		path: "github.com/stretchr/testify/", tests: codeAndTests,
+		because: "plain comparisons read as well and fail as clearly",
+	},
+	{
+		path: "github.com/polylog-mq/polylog/internal/config", except: []string{"internal/server", "internal/cli", "internal/config", "cmd"},
+		because: "packages take an Options struct; only server and cli know settings",
+	},
 	clientSDK("github.com/twmb/franz-go/pkg/kgo"),
 	clientSDK("github.com/twmb/franz-go/pkg/kadm"),
 	clientSDK("github.com/IBM/sarama"),
@@ -94,8 +115,15 @@ var pureStd = []string{
 }
 
 func clientSDK(path string) ban {
-	return ban{path: path, except: []string{"test", "bench"}, tests: codeAndTests,
-		because: "client libraries live only in the modules test/ and bench/"}
+	return ban{
+		path: path, except: []string{"test", "bench"}, tests: codeAndTests,
+		because: "client libraries live only in the modules test/ and bench/",
+	}
+}
+
+// about reports whether the ban concerns an import path.
+func (b *ban) about(target string) bool {
+	return target == b.path || strings.HasSuffix(b.path, "/") && strings.HasPrefix(target, b.path)
 }
 
 // covers reports whether the ban applies to a file of the package.

@@ -111,7 +111,7 @@ func (in *inspector) bans(pkgPath string, f *file) {
 		}
 		f.imports(func(name, target string, at token.Pos) {
 			switch {
-			case target != b.path && !(strings.HasSuffix(b.path, "/") && strings.HasPrefix(target, b.path)):
+			case !b.about(target):
 			case b.names == nil:
 				in.report(f, at, "import of %s: %s", target, b.because)
 			default:

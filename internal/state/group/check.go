@@ -2,7 +2,8 @@ package group
 
 // Check judges a command against the limits that do not depend on the state. The
 // proposer calls it; what the log holds has passed it. ErrTooLarge,
-// ErrInvalidGroup, ErrInvalidSession.
+// ErrInvalidGroup, ErrInvalidSession, ErrInconsistentProtocol (a protocol without
+// a name).
 func Check(c Command) error {
 	switch c := c.(type) {
 	case *Join:
@@ -12,6 +13,9 @@ func Check(c Command) error {
 	case *Leave:
 		if c.Group == "" {
 			return ErrInvalidGroup
+		}
+		if len(c.Members) > MaxLeavers {
+			return ErrTooLarge
 		}
 		for _, m := range c.Members {
 			if tooLong(m.Member, m.Instance) {
@@ -46,8 +50,14 @@ func (c *Join) check() error {
 	case tooLong(c.Group, c.Member, c.Instance, c.ClientID, c.ClientHost, c.ProtocolType):
 		return ErrTooLarge
 	}
+	if len(c.Protocols) > MaxProtocols {
+		return ErrTooLarge
+	}
 	size := 0
 	for _, p := range c.Protocols {
+		if p.Name == "" {
+			return ErrInconsistentProtocol
+		}
 		size += len(p.Name) + len(p.Metadata)
 	}
 	if size > MaxMetadata {

@@ -126,10 +126,6 @@ type DeleteTopic struct {
 // Forget drops the offsets of deleted topics from all groups of the shard.
 type Forget struct{ Topics []record.TopicID }
 
-// Resume is the first command of a new leader: rebalances under way and reserved
-// member ids get their full time again.
-type Resume struct{}
-
 // Configure replaces the settings of the shard's groups.
 type Configure struct{ Settings }
 

@@ -15,9 +15,9 @@
 // Heartbeats are not: the shard's leader keeps them as soft state, and proposes
 // an [Expire] when a member's session is over. The command names the last sign
 // of life that the leader knew of in the log ([Session].Seen); if the member has
-// rejoined in between, the command does nothing. A new leader proposes [Resume]
-// first, which gives every rebalance its full time again, and gives every member
-// a full session.
+// rejoined in between, the command does nothing. After a change of leader every
+// rebalance has its full time again ([State.Begin]), and the new leader gives
+// every member a full session.
 //
 // Deadlines of rebalances, of reserved member ids and of committed offsets lie in
 // the state. [State.NextDeadline] tells the nearest, [State.Tick] judges them.

@@ -1,6 +1,9 @@
 package group
 
-import "github.com/polylog-mq/polylog/internal/record"
+import (
+	"github.com/polylog-mq/polylog/internal/codec"
+	"github.com/polylog-mq/polylog/internal/record"
+)
 
 // The first byte of a command. A new layout gets a new number.
 const (
@@ -12,8 +15,7 @@ const (
 	kindDelete        = 6
 	kindDeleteOffsets = 7
 	kindForget        = 8
-	kindResume        = 9
-	kindConfigure     = 10
+	kindConfigure     = 9
 )
 
 // The bits of a Join's flag byte.
@@ -24,12 +26,12 @@ const (
 	joinFlags = 1<<iota - 1
 )
 
-// Decode reads a command. The command shares no bytes with b. Its error is an
-// ErrMalformed.
+// Decode reads a command. The command shares no bytes with b. Its error
+// wraps codec.ErrMalformed.
 func Decode(b []byte) (Command, error) {
-	r := &reader{b: b}
+	r := newReader(b)
 	var c Command
-	switch r.byte() {
+	switch kind := r.Byte(); kind {
 	case kindJoin:
 		c = decodeJoin(r)
 	case kindSync:
@@ -37,23 +39,21 @@ func Decode(b []byte) (Command, error) {
 	case kindLeave:
 		c = decodeLeave(r)
 	case kindExpire:
-		c = &Expire{Group: r.string(), Member: r.string(), Seen: r.uint()}
+		c = &Expire{Group: r.name(), Member: r.name(), Seen: r.uint64()}
 	case kindCommit:
 		c = decodeCommit(r)
 	case kindDelete:
-		c = &Delete{Group: r.string()}
+		c = &Delete{Group: r.name()}
 	case kindDeleteOffsets:
 		c = decodeDeleteOffsets(r)
 	case kindForget:
 		c = decodeForget(r)
-	case kindResume:
-		c = &Resume{}
 	case kindConfigure:
 		c = &Configure{decodeSettings(r)}
 	default:
-		return nil, ErrMalformed
+		r.Fail("a command of kind %d", kind)
 	}
-	if err := r.end(); err != nil {
+	if err := r.Close(); err != nil {
 		return nil, err
 	}
 	return c, nil
@@ -72,43 +72,43 @@ func (c *Join) AppendTo(dst []byte) []byte {
 		flags |= joinCanSkip
 	}
 	dst = append(dst, kindJoin, flags)
-	dst = appendString(dst, c.Group)
-	dst = appendString(dst, c.Member)
-	dst = appendString(dst, c.Instance)
-	dst = appendString(dst, c.ClientID)
-	dst = appendString(dst, c.ClientHost)
-	dst = appendInt(dst, int64(c.SessionTimeout))
-	dst = appendInt(dst, int64(c.RebalanceTimeout))
-	dst = appendString(dst, c.ProtocolType)
+	dst = codec.AppendBytes(dst, c.Group)
+	dst = codec.AppendBytes(dst, c.Member)
+	dst = codec.AppendBytes(dst, c.Instance)
+	dst = codec.AppendBytes(dst, c.ClientID)
+	dst = codec.AppendBytes(dst, c.ClientHost)
+	dst = codec.AppendVarint(dst, c.SessionTimeout)
+	dst = codec.AppendVarint(dst, c.RebalanceTimeout)
+	dst = codec.AppendBytes(dst, c.ProtocolType)
 	return appendProtocols(dst, c.Protocols)
 }
 
 func decodeJoin(r *reader) *Join {
-	flags := r.byte()
+	flags := r.Byte()
 	if flags&^joinFlags != 0 {
-		r.fail()
+		r.Fail("flags %#x of a join", flags)
 	}
 	return &Join{
 		New:              flags&joinNew != 0,
 		RequireID:        flags&joinRequireID != 0,
 		CanSkip:          flags&joinCanSkip != 0,
-		Group:            r.string(),
-		Member:           r.string(),
-		Instance:         r.string(),
-		ClientID:         r.string(),
-		ClientHost:       r.string(),
+		Group:            r.name(),
+		Member:           r.name(),
+		Instance:         r.name(),
+		ClientID:         r.name(),
+		ClientHost:       r.name(),
 		SessionTimeout:   r.int32(),
 		RebalanceTimeout: r.int32(),
-		ProtocolType:     r.string(),
+		ProtocolType:     r.name(),
 		Protocols:        decodeProtocols(r),
 	}
 }
 
 func appendProtocols(dst []byte, ps []Protocol) []byte {
-	dst = appendUint(dst, uint64(len(ps)))
+	dst = codec.AppendUvarint(dst, uint(len(ps)))
 	for _, p := range ps {
-		dst = appendString(dst, p.Name)
-		dst = appendString(dst, p.Metadata)
+		dst = codec.AppendBytes(dst, p.Name)
+		dst = codec.AppendBytes(dst, p.Metadata)
 	}
 	return dst
 }
@@ -120,7 +120,7 @@ func decodeProtocols(r *reader) []Protocol {
 	}
 	ps := make([]Protocol, n)
 	for i := range ps {
-		ps[i] = Protocol{Name: r.string(), Metadata: r.bytes()}
+		ps[i] = Protocol{Name: r.name(), Metadata: r.blob(MaxMetadata)}
 	}
 	return ps
 }
@@ -128,29 +128,29 @@ func decodeProtocols(r *reader) []Protocol {
 // AppendTo implements Command.
 func (c *Sync) AppendTo(dst []byte) []byte {
 	dst = append(dst, kindSync)
-	dst = appendString(dst, c.Group)
-	dst = appendString(dst, c.Member)
-	dst = appendString(dst, c.Instance)
-	dst = appendInt(dst, int64(c.Generation))
-	dst = appendString(dst, c.ProtocolType)
-	dst = appendString(dst, c.Protocol)
-	dst = appendUint(dst, uint64(len(c.Assignments)))
+	dst = codec.AppendBytes(dst, c.Group)
+	dst = codec.AppendBytes(dst, c.Member)
+	dst = codec.AppendBytes(dst, c.Instance)
+	dst = codec.AppendVarint(dst, c.Generation)
+	dst = codec.AppendBytes(dst, c.ProtocolType)
+	dst = codec.AppendBytes(dst, c.Protocol)
+	dst = codec.AppendUvarint(dst, uint(len(c.Assignments)))
 	for _, a := range c.Assignments {
-		dst = appendString(dst, a.Member)
-		dst = appendString(dst, a.Data)
+		dst = codec.AppendBytes(dst, a.Member)
+		dst = codec.AppendBytes(dst, a.Data)
 	}
 	return dst
 }
 
 func decodeSync(r *reader) *Sync {
 	c := &Sync{
-		Group: r.string(), Member: r.string(), Instance: r.string(), Generation: r.int32(),
-		ProtocolType: r.string(), Protocol: r.string(),
+		Group: r.name(), Member: r.name(), Instance: r.name(), Generation: r.int32(),
+		ProtocolType: r.name(), Protocol: r.name(),
 	}
 	if n := r.count(2); n > 0 {
 		c.Assignments = make([]Assignment, n)
 		for i := range c.Assignments {
-			c.Assignments[i] = Assignment{Member: r.string(), Data: r.bytes()}
+			c.Assignments[i] = Assignment{Member: r.name(), Data: r.blob(MaxAssignment)}
 		}
 	}
 	return c
@@ -159,21 +159,21 @@ func decodeSync(r *reader) *Sync {
 // AppendTo implements Command.
 func (c *Leave) AppendTo(dst []byte) []byte {
 	dst = append(dst, kindLeave)
-	dst = appendString(dst, c.Group)
-	dst = appendUint(dst, uint64(len(c.Members)))
+	dst = codec.AppendBytes(dst, c.Group)
+	dst = codec.AppendUvarint(dst, uint(len(c.Members)))
 	for _, m := range c.Members {
-		dst = appendString(dst, m.Member)
-		dst = appendString(dst, m.Instance)
+		dst = codec.AppendBytes(dst, m.Member)
+		dst = codec.AppendBytes(dst, m.Instance)
 	}
 	return dst
 }
 
 func decodeLeave(r *reader) *Leave {
-	c := &Leave{Group: r.string()}
+	c := &Leave{Group: r.name()}
 	if n := r.count(2); n > 0 {
 		c.Members = make([]Leaver, n)
 		for i := range c.Members {
-			c.Members[i] = Leaver{Member: r.string(), Instance: r.string()}
+			c.Members[i] = Leaver{Member: r.name(), Instance: r.name()}
 		}
 	}
 	return c
@@ -182,37 +182,37 @@ func decodeLeave(r *reader) *Leave {
 // AppendTo implements Command.
 func (c *Expire) AppendTo(dst []byte) []byte {
 	dst = append(dst, kindExpire)
-	dst = appendString(dst, c.Group)
-	dst = appendString(dst, c.Member)
-	return appendUint(dst, c.Seen)
+	dst = codec.AppendBytes(dst, c.Group)
+	dst = codec.AppendBytes(dst, c.Member)
+	return codec.AppendUvarint(dst, c.Seen)
 }
 
 // AppendTo implements Command.
 func (c *Commit) AppendTo(dst []byte) []byte {
 	dst = append(dst, kindCommit)
-	dst = appendString(dst, c.Group)
-	dst = appendString(dst, c.Member)
-	dst = appendString(dst, c.Instance)
-	dst = appendInt(dst, int64(c.Generation))
-	dst = appendInt(dst, c.Retention)
-	dst = appendUint(dst, uint64(len(c.Topics)))
+	dst = codec.AppendBytes(dst, c.Group)
+	dst = codec.AppendBytes(dst, c.Member)
+	dst = codec.AppendBytes(dst, c.Instance)
+	dst = codec.AppendVarint(dst, c.Generation)
+	dst = codec.AppendVarint(dst, c.Retention)
+	dst = codec.AppendUvarint(dst, uint(len(c.Topics)))
 	for i := range c.Topics {
 		t := &c.Topics[i]
-		dst = appendUint(dst, uint64(t.Topic))
-		dst = appendString(dst, t.Name)
-		dst = appendUint(dst, uint64(len(t.Partitions)))
+		dst = codec.AppendUvarint(dst, t.Topic)
+		dst = codec.AppendBytes(dst, t.Name)
+		dst = codec.AppendUvarint(dst, uint(len(t.Partitions)))
 		for _, p := range t.Partitions {
-			dst = appendInt(dst, int64(p.Partition))
-			dst = appendInt(dst, int64(p.Offset))
-			dst = appendInt(dst, int64(p.Epoch))
-			dst = appendString(dst, p.Metadata)
+			dst = codec.AppendVarint(dst, p.Partition)
+			dst = codec.AppendVarint(dst, p.Offset)
+			dst = codec.AppendVarint(dst, p.Epoch)
+			dst = codec.AppendBytes(dst, p.Metadata)
 		}
 	}
 	return dst
 }
 
 func decodeCommit(r *reader) *Commit {
-	c := &Commit{Group: r.string(), Member: r.string(), Instance: r.string(), Generation: r.int32(), Retention: r.int()}
+	c := &Commit{Group: r.name(), Member: r.name(), Instance: r.name(), Generation: r.int32(), Retention: r.int64()}
 	n := r.count(3)
 	if n == 0 {
 		return c
@@ -220,13 +220,13 @@ func decodeCommit(r *reader) *Commit {
 	c.Topics = make([]CommitTopic, n)
 	for i := range c.Topics {
 		t := &c.Topics[i]
-		t.Topic, t.Name = r.topic(), r.string()
+		t.Topic, t.Name = r.topic(), r.name()
 		if n := r.count(4); n > 0 {
 			t.Partitions = make([]CommitPartition, n)
 		}
 		for j := range t.Partitions {
 			t.Partitions[j] = CommitPartition{
-				Partition: r.int32(), Offset: record.Offset(r.int()), Epoch: record.Epoch(r.int32()), Metadata: r.string(),
+				Partition: r.int32(), Offset: record.Offset(r.int64()), Epoch: record.Epoch(r.int32()), Metadata: r.String(MaxOffsetMetadata),
 			}
 		}
 	}
@@ -235,27 +235,27 @@ func decodeCommit(r *reader) *Commit {
 
 // AppendTo implements Command.
 func (c *Delete) AppendTo(dst []byte) []byte {
-	return appendString(append(dst, kindDelete), c.Group)
+	return codec.AppendBytes(append(dst, kindDelete), c.Group)
 }
 
 // AppendTo implements Command.
 func (c *DeleteOffsets) AppendTo(dst []byte) []byte {
 	dst = append(dst, kindDeleteOffsets)
-	dst = appendString(dst, c.Group)
-	dst = appendUint(dst, uint64(len(c.Topics)))
+	dst = codec.AppendBytes(dst, c.Group)
+	dst = codec.AppendUvarint(dst, uint(len(c.Topics)))
 	for _, t := range c.Topics {
-		dst = appendUint(dst, uint64(t.Topic))
-		dst = appendString(dst, t.Name)
-		dst = appendUint(dst, uint64(len(t.Partitions)))
+		dst = codec.AppendUvarint(dst, t.Topic)
+		dst = codec.AppendBytes(dst, t.Name)
+		dst = codec.AppendUvarint(dst, uint(len(t.Partitions)))
 		for _, p := range t.Partitions {
-			dst = appendInt(dst, int64(p))
+			dst = codec.AppendVarint(dst, p)
 		}
 	}
 	return dst
 }
 
 func decodeDeleteOffsets(r *reader) *DeleteOffsets {
-	c := &DeleteOffsets{Group: r.string()}
+	c := &DeleteOffsets{Group: r.name()}
 	n := r.count(3)
 	if n == 0 {
 		return c
@@ -263,7 +263,7 @@ func decodeDeleteOffsets(r *reader) *DeleteOffsets {
 	c.Topics = make([]DeleteTopic, n)
 	for i := range c.Topics {
 		t := &c.Topics[i]
-		t.Topic, t.Name = r.topic(), r.string()
+		t.Topic, t.Name = r.topic(), r.name()
 		if n := r.count(1); n > 0 {
 			t.Partitions = make([]int32, n)
 		}
@@ -277,9 +277,9 @@ func decodeDeleteOffsets(r *reader) *DeleteOffsets {
 // AppendTo implements Command.
 func (c *Forget) AppendTo(dst []byte) []byte {
 	dst = append(dst, kindForget)
-	dst = appendUint(dst, uint64(len(c.Topics)))
+	dst = codec.AppendUvarint(dst, uint(len(c.Topics)))
 	for _, t := range c.Topics {
-		dst = appendUint(dst, uint64(t))
+		dst = codec.AppendUvarint(dst, t)
 	}
 	return dst
 }
@@ -296,19 +296,16 @@ func decodeForget(r *reader) *Forget {
 }
 
 // AppendTo implements Command.
-func (c *Resume) AppendTo(dst []byte) []byte { return append(dst, kindResume) }
-
-// AppendTo implements Command.
 func (c *Configure) AppendTo(dst []byte) []byte {
 	return appendSettings(append(dst, kindConfigure), c.Settings)
 }
 
 func appendSettings(dst []byte, s Settings) []byte {
-	dst = appendInt(dst, int64(s.InitialDelay))
-	dst = appendInt(dst, int64(s.MaxSize))
-	return appendInt(dst, s.Retention)
+	dst = codec.AppendVarint(dst, s.InitialDelay)
+	dst = codec.AppendVarint(dst, s.MaxSize)
+	return codec.AppendVarint(dst, s.Retention)
 }
 
 func decodeSettings(r *reader) Settings {
-	return Settings{InitialDelay: r.int32(), MaxSize: r.int32(), Retention: r.int()}
+	return Settings{InitialDelay: r.int32(), MaxSize: r.int32(), Retention: r.int64()}
 }

@@ -39,7 +39,4 @@ var (
 	ErrInvalidGroup = errors.New("a group needs a name")
 	// ErrInvalidSession: INVALID_SESSION_TIMEOUT.
 	ErrInvalidSession = errors.New("session timeout out of range")
-
-	// ErrMalformed is what decoding damaged bytes answers.
-	ErrMalformed = errors.New("group: malformed bytes")
 )

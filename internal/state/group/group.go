@@ -66,7 +66,7 @@ type group struct {
 	expires record.LogTime
 	review  bool
 
-	loaded bool  // false until LoadPage has met the group's own page
+	loaded bool  // false until RestorePage has met the group's own page
 	timer  timer // in State.timers
 	expiry timer // in State.expiries
 }

@@ -7,6 +7,10 @@ const (
 	// MaxName bounds the ids of groups, members, instances and clients, and the
 	// names of protocols, in bytes.
 	MaxName = 1 << 15
+	// MaxProtocols is how many assignment protocols a member may follow.
+	MaxProtocols = 64
+	// MaxLeavers is how many members may leave by one command.
+	MaxLeavers = 4096
 	// MaxMetadata bounds the subscriptions of one member, in bytes.
 	MaxMetadata = 1 << 20
 	// MaxAssignment bounds the assignment of one member, MaxAssignments that of
@@ -50,5 +54,5 @@ const (
 	pageEntries = 1024
 	pageBytes   = 128 << 10
 	// maxPages bounds the number of pages that a checkpoint may show.
-	maxPages = 1 << 20
+	maxPages = 1 << 16
 )

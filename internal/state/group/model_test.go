@@ -43,6 +43,7 @@ type model struct {
 	t           *rapid.T
 	s, follower *State
 	now         record.LogTime
+	term        record.Term
 	ids         int
 	members     map[string][]string // ids that were ever given out, by group
 	joins       map[where]bool      // waiting; false: the request was lost in a restart
@@ -88,7 +89,9 @@ func (m *model) step() {
 		for w := range m.syncs {
 			m.syncs[w] = false
 		}
-		m.apply(&Resume{})
+		m.term++
+		m.s.Begin(m.now, m.term)
+		m.follower.Begin(m.now, m.term)
 	}
 }
 

@@ -5,15 +5,16 @@ import (
 	"fmt"
 	"slices"
 
+	"github.com/polylog-mq/polylog/internal/codec"
 	"github.com/polylog-mq/polylog/internal/record"
 )
 
 // The kinds of pages, which are the first byte of their keys.
 const (
-	pageSettings byte = 1 // one
-	pageGroup    byte = 2 // one per group
-	pageMember   byte = 3 // one per member
-	pageOffsets  byte = 4 // one per pageEntries offsets of a group
+	pageShard   byte = 1 // one
+	pageGroup   byte = 2 // one per group
+	pageMember  byte = 3 // one per member
+	pageOffsets byte = 4 // one per pageEntries offsets of a group
 )
 
 // pageVersion begins the value of every page.
@@ -30,32 +31,32 @@ func (k pageKey) append(dst []byte) []byte {
 	dst = append(dst, k.kind)
 	switch k.kind {
 	case pageGroup:
-		dst = appendString(dst, k.group)
+		dst = codec.AppendBytes(dst, k.group)
 	case pageMember:
-		dst = appendString(dst, k.group)
-		dst = appendString(dst, k.member)
+		dst = codec.AppendBytes(dst, k.group)
+		dst = codec.AppendBytes(dst, k.member)
 	case pageOffsets:
-		dst = appendString(dst, k.group)
-		dst = appendUint(dst, k.number)
+		dst = codec.AppendBytes(dst, k.group)
+		dst = codec.AppendUvarint(dst, k.number)
 	}
 	return dst
 }
 
 func decodePageKey(b []byte) (pageKey, error) {
-	r := &reader{b: b}
-	k := pageKey{kind: r.byte()}
+	r := newReader(b)
+	k := pageKey{kind: r.Byte()}
 	switch k.kind {
-	case pageSettings:
+	case pageShard:
 	case pageGroup:
-		k.group = r.string()
+		k.group = r.name()
 	case pageMember:
-		k.group, k.member = r.string(), r.string()
+		k.group, k.member = r.name(), r.name()
 	case pageOffsets:
-		k.group, k.number = r.string(), r.uint()
+		k.group, k.number = r.name(), r.uint64()
 	default:
-		r.fail()
+		r.Fail("a page of kind %d", k.kind)
 	}
-	return k, r.end()
+	return k, r.Close()
 }
 
 // Freeze begins a checkpoint: see internal/page.
@@ -76,8 +77,8 @@ func (s *State) EncodePages(emit func(key, value []byte), more func() bool) (don
 // encodePage appends the present content of a page.
 func (s *State) encodePage(dst []byte, k pageKey) ([]byte, bool) {
 	dst = append(dst, pageVersion)
-	if k.kind == pageSettings {
-		return appendSettings(dst, s.settings), true
+	if k.kind == pageShard {
+		return appendSettings(codec.AppendUvarint(dst, s.term), s.settings), true
 	}
 	g := s.groups[k.group]
 	if g == nil {
@@ -102,64 +103,64 @@ func (s *State) encodePage(dst []byte, k pageKey) ([]byte, bool) {
 
 func (g *group) append(dst []byte) []byte {
 	dst = append(dst, byte(g.phase))
-	dst = appendInt(dst, int64(g.since))
-	dst = appendInt(dst, int64(g.generation))
-	dst = appendString(dst, g.protocolType)
-	dst = appendString(dst, g.protocol)
-	dst = appendString(dst, g.leader)
-	dst = appendUint(dst, g.seen)
-	dst = appendInt(dst, int64(g.deadline))
-	dst = appendBool(dst, g.initial)
-	dst = appendInt(dst, g.left)
-	dst = appendBool(dst, g.arrived)
-	dst = appendInt(dst, int64(g.expires))
-	dst = appendUint(dst, uint64(len(g.reserved)))
+	dst = codec.AppendVarint(dst, g.since)
+	dst = codec.AppendVarint(dst, g.generation)
+	dst = codec.AppendBytes(dst, g.protocolType)
+	dst = codec.AppendBytes(dst, g.protocol)
+	dst = codec.AppendBytes(dst, g.leader)
+	dst = codec.AppendUvarint(dst, g.seen)
+	dst = codec.AppendVarint(dst, g.deadline)
+	dst = codec.AppendBool(dst, g.initial)
+	dst = codec.AppendVarint(dst, g.left)
+	dst = codec.AppendBool(dst, g.arrived)
+	dst = codec.AppendVarint(dst, g.expires)
+	dst = codec.AppendUvarint(dst, uint(len(g.reserved)))
 	for _, r := range g.reserved {
-		dst = appendString(dst, r.member)
-		dst = appendInt(dst, int64(r.timeout))
-		dst = appendInt(dst, int64(r.deadline))
+		dst = codec.AppendBytes(dst, r.member)
+		dst = codec.AppendVarint(dst, r.timeout)
+		dst = codec.AppendVarint(dst, r.deadline)
 	}
 	return dst
 }
 
 func (g *group) load(r *reader) {
-	g.phase = Phase(r.byte())
+	g.phase = Phase(r.Byte())
 	g.since = r.time()
 	g.generation = r.int32()
-	g.protocolType, g.protocol, g.leader = r.string(), r.string(), r.string()
-	g.seen = r.uint()
+	g.protocolType, g.protocol, g.leader = r.name(), r.name(), r.name()
+	g.seen = r.uint64()
 	g.deadline = r.time()
-	g.initial, g.left, g.arrived = r.bool(), r.int(), r.bool()
+	g.initial, g.left, g.arrived = r.Bool(), r.int64(), r.Bool()
 	g.expires = r.time()
 	g.reserved = make([]reservation, r.count(3))
 	for i := range g.reserved {
-		g.reserved[i] = reservation{member: r.string(), timeout: r.int32(), deadline: r.time()}
+		g.reserved[i] = reservation{member: r.name(), timeout: r.int32(), deadline: r.time()}
 	}
 	g.review = false
 	g.loaded = true
 }
 
 func (m *member) append(dst []byte) []byte {
-	dst = appendString(dst, m.instance)
-	dst = appendString(dst, m.clientID)
-	dst = appendString(dst, m.clientHost)
-	dst = appendInt(dst, int64(m.session))
-	dst = appendInt(dst, int64(m.rebalance))
-	dst = appendUint(dst, m.order)
-	dst = appendUint(dst, m.seen)
-	dst = appendBool(dst, m.fresh)
-	dst = appendBool(dst, m.joined)
-	dst = appendBool(dst, m.synced)
+	dst = codec.AppendBytes(dst, m.instance)
+	dst = codec.AppendBytes(dst, m.clientID)
+	dst = codec.AppendBytes(dst, m.clientHost)
+	dst = codec.AppendVarint(dst, m.session)
+	dst = codec.AppendVarint(dst, m.rebalance)
+	dst = codec.AppendUvarint(dst, m.order)
+	dst = codec.AppendUvarint(dst, m.seen)
+	dst = codec.AppendBool(dst, m.fresh)
+	dst = codec.AppendBool(dst, m.joined)
+	dst = codec.AppendBool(dst, m.synced)
 	dst = appendProtocols(dst, m.protocols)
-	return appendString(dst, m.assignment)
+	return codec.AppendBytes(dst, m.assignment)
 }
 
 func loadMember(id string, r *reader) *member {
 	return &member{
-		id: id, instance: r.string(), clientID: r.string(), clientHost: r.string(),
-		session: r.int32(), rebalance: r.int32(), order: r.uint(), seen: r.uint(),
-		fresh: r.bool(), joined: r.bool(), synced: r.bool(),
-		protocols: decodeProtocols(r), assignment: r.bytes(),
+		id: id, instance: r.name(), clientID: r.name(), clientHost: r.name(),
+		session: r.int32(), rebalance: r.int32(), order: r.uint64(), seen: r.uint64(),
+		fresh: r.Bool(), joined: r.Bool(), synced: r.Bool(),
+		protocols: decodeProtocols(r), assignment: r.blob(MaxAssignment),
 	}
 }
 
@@ -172,16 +173,16 @@ func (p *offsetPage) append(dst []byte) []byte {
 		if n < 0 {
 			n = len(sorted)
 		}
-		dst = appendUint(dst, uint64(t.id))
-		dst = appendString(dst, t.name)
-		dst = appendUint(dst, uint64(n))
+		dst = codec.AppendUvarint(dst, t.id)
+		dst = codec.AppendBytes(dst, t.name)
+		dst = codec.AppendUvarint(dst, uint(n))
 		for _, o := range sorted[:n] {
-			dst = appendInt(dst, int64(o.partition))
-			dst = appendInt(dst, int64(o.offset))
-			dst = appendInt(dst, int64(o.epoch))
-			dst = appendString(dst, o.metadata)
-			dst = appendInt(dst, int64(o.at))
-			dst = appendInt(dst, int64(o.expires))
+			dst = codec.AppendVarint(dst, o.partition)
+			dst = codec.AppendVarint(dst, o.offset)
+			dst = codec.AppendVarint(dst, o.epoch)
+			dst = codec.AppendBytes(dst, o.metadata)
+			dst = codec.AppendVarint(dst, o.at)
+			dst = codec.AppendVarint(dst, o.expires)
 		}
 		sorted = sorted[n:]
 	}
@@ -190,18 +191,18 @@ func (p *offsetPage) append(dst []byte) []byte {
 
 func (s *State) loadOffsets(g *group, number uint64, r *reader) {
 	if number >= maxPages {
-		r.fail()
+		r.Fail("page %d of offsets", number)
 		return
 	}
 	for uint64(len(g.pages)) <= number {
 		g.pages = append(g.pages, &offsetPage{number: uint64(len(g.pages))})
 	}
-	for len(r.b) > 0 {
-		id, name := r.topic(), r.string()
+	for r.Len() > 0 {
+		id, name := r.topic(), r.name()
 		for range r.count(6) {
 			o := &offset{
-				partition: r.int32(), offset: record.Offset(r.int()), epoch: record.Epoch(r.int32()),
-				metadata: r.string(), at: r.time(), expires: r.time(),
+				partition: r.int32(), offset: record.Offset(r.int64()), epoch: record.Epoch(r.int32()),
+				metadata: r.String(MaxOffsetMetadata), at: r.time(), expires: r.time(),
 			}
 			t := g.topics[id]
 			if t == nil {
@@ -210,7 +211,7 @@ func (s *State) loadOffsets(g *group, number uint64, r *reader) {
 				s.topics[id]++
 			}
 			if t.parts[o.partition] != nil {
-				r.fail()
+				r.Fail("topic %d partition %d twice", id, o.partition)
 				return
 			}
 			o.topic, t.parts[o.partition] = t, o
@@ -219,26 +220,26 @@ func (s *State) loadOffsets(g *group, number uint64, r *reader) {
 	}
 }
 
-// LoadPage takes a page of a checkpoint, in any order, into a new State. It keeps
-// no reference to the slices. Its error is an ErrMalformed.
-func (s *State) LoadPage(key, value []byte) error {
+// RestorePage takes a page of a checkpoint, in any order, into a new State. It keeps
+// no reference to the slices. Its error wraps codec.ErrMalformed.
+func (s *State) RestorePage(key, value []byte) error {
 	k, err := decodePageKey(key)
 	if err != nil {
 		return fmt.Errorf("a key of %d bytes: %w", len(key), err)
 	}
-	r := &reader{b: value}
-	if r.byte() != pageVersion {
-		r.fail()
+	r := newReader(value)
+	if v := r.Byte(); v != pageVersion {
+		r.Fail("version %d of a page, this program knows %d", v, pageVersion)
 	}
 	g := s.groups[k.group]
-	if g == nil && k.kind != pageSettings {
+	if g == nil && k.kind != pageShard {
 		g = newGroup(k.group, 0)
 		g.loaded = false
 		s.groups[k.group] = g
 	}
 	switch k.kind {
-	case pageSettings:
-		s.settings = decodeSettings(r)
+	case pageShard:
+		s.term, s.settings = record.Term(r.uint64()), decodeSettings(r)
 	case pageGroup:
 		g.load(r)
 	case pageMember:
@@ -248,18 +249,18 @@ func (s *State) LoadPage(key, value []byte) error {
 	case pageOffsets:
 		s.loadOffsets(g, k.number, r)
 	}
-	if err := r.end(); err != nil {
+	if err := r.Close(); err != nil {
 		return fmt.Errorf("page %d of group %q: %w", k.kind, k.group, err)
 	}
 	return nil
 }
 
-// Loaded ends the loading: it checks that the pages belong together.
-func (s *State) Loaded() error {
+// Restored ends the loading: it checks that the pages belong together.
+func (s *State) Restored() error {
 	for _, g := range s.sorted() {
 		slices.SortFunc(g.members, func(a, b *member) int { return cmp.Compare(a.order, b.order) })
 		if what := g.fault(); what != "" {
-			return fmt.Errorf("group %q: %s: %w", g.id, what, ErrMalformed)
+			return fmt.Errorf("group %q: %w: %s", g.id, codec.ErrMalformed, what)
 		}
 		s.schedule(g)
 	}

@@ -11,6 +11,7 @@ import (
 // State is all groups of a shard. It belongs to the shard's loop.
 type State struct {
 	settings Settings
+	term     record.Term // of the last entry
 	groups   map[string]*group
 	topics   map[record.TopicID]int // how many groups have offsets for it
 	timers   queue                  // by the next deadline of a rebalance
@@ -28,6 +29,47 @@ func New() *State {
 
 // Settings returns those in force.
 func (s *State) Settings() Settings { return s.settings }
+
+// Begin is to be called before the commands of every entry. The first entry of
+// a term is a new leader's: what the time without one has cost does not count
+// against the members, so rebalances under way and reserved member ids get their
+// full time again.
+func (s *State) Begin(now record.LogTime, term record.Term) {
+	if term == s.term {
+		return
+	}
+	s.pages.Touch(pageKey{kind: pageShard})
+	s.term = term
+	groups := make([]*group, len(s.timers))
+	for i, t := range s.timers {
+		groups[i] = t.group
+	}
+	slices.SortFunc(groups, byID)
+	for _, g := range groups {
+		s.touch(g)
+		g.resume(now, s.settings.InitialDelay)
+		s.schedule(g)
+	}
+}
+
+// resume gives what the group waits for its full time again.
+func (g *group) resume(now record.LogTime, initialDelay int32) {
+	for i := range g.reserved {
+		r := &g.reserved[i]
+		r.deadline = now + record.LogTime(r.timeout)
+	}
+	switch {
+	case g.deadline == never:
+	case g.initial:
+		g.deadline = now + record.LogTime(initialDelay)
+	default:
+		g.deadline = now + record.LogTime(g.rebalanceTimeout())
+	}
+}
+
+// Rebalancing reports whether members are waiting for each other, or are
+// expected, so that Tick has something to judge soon.
+func (s *State) Rebalancing() bool { return len(s.timers) > 0 }
 
 // Apply carries out a command. Answers to waiting requests, that of this very
 // command included, are appended to fx.
@@ -52,9 +94,6 @@ func (s *State) Apply(now record.LogTime, c Command, fx *Effects) Reply {
 		return s.deleteOffsets(c)
 	case *Forget:
 		s.forget(c)
-		return Reply{}
-	case *Resume:
-		s.resume(now)
 		return Reply{}
 	case *Configure:
 		s.configure(c)
@@ -142,32 +181,8 @@ func (s *State) drop(g *group) {
 	delete(s.groups, g.id)
 }
 
-// resume is for a new leader: what the time without one has cost does not count
-// against the members.
-func (s *State) resume(now record.LogTime) {
-	groups := make([]*group, len(s.timers))
-	for i, t := range s.timers {
-		groups[i] = t.group
-	}
-	slices.SortFunc(groups, byID)
-	for _, g := range groups {
-		s.touch(g)
-		for i := range g.reserved {
-			r := &g.reserved[i]
-			r.deadline = now + record.LogTime(r.timeout)
-		}
-		if g.deadline != never {
-			g.deadline = now + record.LogTime(g.rebalanceTimeout())
-			if g.initial {
-				g.deadline = now + record.LogTime(s.settings.InitialDelay)
-			}
-		}
-		s.schedule(g)
-	}
-}
-
 func (s *State) configure(c *Configure) {
-	s.pages.Touch(pageKey{kind: pageSettings})
+	s.pages.Touch(pageKey{kind: pageShard})
 	s.settings = c.Settings
 	for _, g := range s.sorted() {
 		s.touch(g)

@@ -96,7 +96,6 @@ var commands = map[string]func(*harness, *args) Command{
 		}
 		return c
 	},
-	"resume": func(*harness, *args) Command { return &Resume{} },
 	// configure [delay=D] [max=N] [retention=D]
 	"configure": func(_ *harness, a *args) Command {
 		return &Configure{Settings{
@@ -121,6 +120,12 @@ var questions = map[string]func(*harness, *args){
 		if !a.flag("hold") {
 			h.checkpoint()
 		}
+	},
+	// lead: the first entry of a new leader, with nothing in it
+	"lead": func(h *harness, _ *args) {
+		h.term++
+		h.s.Begin(h.now, h.term)
+		h.checkpoint()
 	},
 	"restart": func(h *harness, _ *args) { h.s = load(h.t, h.disk) },
 	"heartbeat": func(h *harness, a *args) {
