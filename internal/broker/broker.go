@@ -14,6 +14,7 @@ import (
 	"github.com/polylog-mq/polylog/internal/record"
 	"github.com/polylog-mq/polylog/internal/replica"
 	"github.com/polylog-mq/polylog/internal/state/access"
+	"github.com/polylog-mq/polylog/internal/state/group"
 	"github.com/polylog-mq/polylog/internal/state/topic"
 	"github.com/polylog-mq/polylog/internal/store"
 )
@@ -47,6 +48,9 @@ type Options struct {
 	// DefaultPartitions is the partition count of topics that do not say one
 	// (num.partitions). Default 1.
 	DefaultPartitions int32
+	// Groups are the settings of consumer groups. Default
+	// group.DefaultSettings.
+	Groups group.Settings
 	// AutoCreate lets protocols make topics on first use. The broker itself
 	// never does; see AutoCreateTopics.
 	AutoCreate bool
@@ -132,6 +136,9 @@ func bootstrap(o *Options) error {
 	if o.InFlight == 0 {
 		o.InFlight = DefaultInFlight
 	}
+	if o.Groups == (group.Settings{}) {
+		o.Groups = group.DefaultSettings()
+	}
 	if o.DefaultPartitions == 0 {
 		o.DefaultPartitions = 1
 	}
@@ -203,6 +210,7 @@ func (b *Broker) Close(ctx context.Context) error {
 // closed once those under way are answered.
 func (b *Broker) Drain() <-chan struct{} {
 	b.closed.Store(true)
+	b.endGroupWaits()
 	return b.budget.drained()
 }
 

@@ -45,6 +45,7 @@ func (b *Broker) show(t *topic.Topic) {
 // hide makes a deleted topic invisible.
 func (b *Broker) hide(t *topic.Topic) {
 	b.view.hide(t.UUID)
+	b.topicDeleted(record.TopicID(t.ID))
 	for _, at := range t.Partitions {
 		b.forget(at.ID)
 	}

@@ -47,7 +47,13 @@ type command struct {
 // propose puts a command of a client into the group's log. It never blocks; done
 // may be called before it returns.
 func (m *member) propose(kind commandKind, body []byte, done func(result any, err error)) {
-	c := &command{b: m.b, kind: kind, body: body, done: done}
+	m.proposeWith(kind, body, nil, done)
+}
+
+// proposeWith is propose for a command that apply finds something in as its
+// result.
+func (m *member) proposeWith(kind commandKind, body []byte, result any, done func(result any, err error)) {
+	c := &command{b: m.b, kind: kind, body: body, result: result, done: done}
 	if err := m.b.admit(c.Size()); err != nil {
 		done(nil, err)
 		return

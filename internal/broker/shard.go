@@ -16,8 +16,11 @@ import (
 type shard struct {
 	member
 
-	topics     *topic.Partitions
-	producers  *dedup.Table
+	topics    *topic.Partitions
+	producers *dedup.Table
+	groups    *groups
+	// components lists what a shard is made of beside its partitions and
+	// producers. Their order is that of their ticks and of their pages.
 	components []component
 
 	// parts holds the handles of the partitions that are defined here.
@@ -63,14 +66,11 @@ type section interface {
 // newShard returns a shard without state.
 func newShard(b *Broker, id record.ShardID) *shard {
 	s := &shard{member: member{b: b, id: id}, parts: map[record.PartitionID]*Partition{}}
-	s.components = newComponents(s)
+	s.groups = newGroups(s)
+	s.components = []component{s.groups}
 	s.reset()
 	return s
 }
-
-// newComponents lists what a shard is made of beside its partitions. Their
-// order is that of their ticks and of their pages.
-func newComponents(*shard) []component { return nil }
 
 // Apply implements replica.StateMachine.
 func (s *shard) Apply(e replica.Entry, batch []replica.Proposal) {

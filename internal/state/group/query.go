@@ -109,6 +109,9 @@ func (s *State) Topics() []record.TopicID {
 	return ids
 }
 
+// HasTopic reports whether any group has offsets for a topic.
+func (s *State) HasTopic(t record.TopicID) bool { return s.topics[t] > 0 }
+
 // Summary is a line of a list of groups.
 type Summary struct {
 	Group, ProtocolType string

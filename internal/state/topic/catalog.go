@@ -153,6 +153,12 @@ func (c *Catalog) ByUUID(u UUID) *Topic { return c.byUUID[u] }
 // is returned until its shards have confirmed it.
 func (c *Catalog) ByID(id ID) *Topic { return c.topics[id] }
 
+// Gone reports whether a topic had this id and was deleted.
+func (c *Catalog) Gone(id record.TopicID) bool {
+	t := c.topics[ID(id)]
+	return ID(id) <= c.lastTopic && (t == nil || t.Deleted)
+}
+
 // Topics returns all topics, without tombstones, sorted by tenant and name.
 func (c *Catalog) Topics() []*Topic {
 	return slices.SortedFunc(maps.Values(c.byName), func(a, b *Topic) int {
