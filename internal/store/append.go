@@ -37,6 +37,7 @@ func (s *Store) Append(batch []Append, done func(error)) {
 	for i := range batch {
 		a.add(&batch[i])
 	}
+	s.stats.Appends.Add(1)
 	s.tail.push(a.entries)
 	s.lane.Append(&a.batch)
 }
@@ -106,13 +107,7 @@ func (a *appending) finish(pos []wal.Position, err error) {
 
 // Flush writes what is queued and syncs it, calls what waits for that, and
 // reports whether there was anything.
-func (s *Store) Flush() bool {
-	did := s.lane.Flush()
-	if did {
-		s.stats.Flushes.Add(1)
-	}
-	return did
-}
+func (s *Store) Flush() bool { return s.lane.Flush() }
 
 // Ready receives a value when there is something to flush.
 func (s *Store) Ready() <-chan struct{} { return s.lane.Ready() }

@@ -262,7 +262,9 @@ func (s *Store) settlePartitions(c *cut) {
 // nothing wants any more.
 func (s *Store) gather(c *cut) {
 	for _, f := range s.files.all() {
-		if f.spans.Load() == 0 && (f.level > 0 || f.num < c.WALFrom) {
+		// A WAL file may still serve the Raft log; as a segment it is done with
+		// once no more runs can come.
+		if f.spans.Load() == 0 && (f.isFinal() || f.num < c.WALFrom) {
 			c.removed = append(c.removed, f)
 			c.Removed = append(c.Removed, f.id())
 		}
@@ -322,6 +324,10 @@ func (s *Store) commit(c *cut) error {
 		return s.die(fmt.Errorf("freeing wal files: %w", err))
 	}
 	s.stats.FilesFreed.Add(uint64(len(c.free)))
+	select {
+	case s.wake <- struct{}{}: // files may have become ready for a rewrite
+	default:
+	}
 	return nil
 }
 

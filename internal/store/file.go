@@ -23,6 +23,7 @@ type file struct {
 
 	spans atomic.Int64 // of partitions, that lie here
 	live  atomic.Int64 // bytes of bodies that are still wanted, about
+	runs  atomic.Int64 // added, wanted or not
 	dirty atomic.Bool  // runs were added that no durable index has
 
 	mu     sync.Mutex

@@ -1,5 +1,7 @@
 package store
 
+import "time"
+
 const (
 	// DefaultTailBytes bounds the entries kept in memory unless chosen
 	// otherwise.
@@ -24,6 +26,26 @@ const (
 	maxReadSize = 4 << 20  // one read call asks for no more, unless a single batch is larger
 	maxRetries  = 16       // look-ups of a run whose file is being replaced
 	findBytes   = 1 << 20  // records looked through at a time in a search by time
+
+	// An import begins another file beyond these.
+	importBytes = 256 << 20
+	importRuns  = 128 << 10
+
+	// Rewriting. A step reads no more than a window; an output file of several
+	// partitions ends once it holds rewriteBytes, and a rewrite takes files
+	// with no more than that. Bodies with several targets are remembered up to
+	// maxMoved.
+	rewriteBytes = 512 << 20
+	windowBytes  = 16 << 20
+	windowRuns   = 64 << 10
+	rewriteChunk = 1 << 20
+	maxMoved     = 1 << 20
+	// diskInterval is how often a full disk is looked at, retryInterval how long
+	// a rewrite that failed waits.
+	diskInterval  = 2 * time.Second
+	retryInterval = 30 * time.Second
+
+	rewriteStep = 2 << 20 // what Run does between two looks at the produce traffic
 
 	// A disk is full below this room, and nearly full below the other: a share
 	// of it, but no more than a number of bytes.

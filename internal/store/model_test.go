@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"maps"
 	"math/rand/v2"
 	"slices"
 	"testing"
@@ -31,7 +32,7 @@ type modelLog struct {
 	entries []modelEntry // entry i is entries[i-1]
 	// older are what entries was before its end was replaced, while a crash
 	// may still bring that back.
-	older [][]modelEntry
+	older   [][]modelEntry
 	acked   record.Index // durable, told by done
 	applied record.Index
 	term    record.Term
@@ -267,13 +268,7 @@ func (w *world) cut(l *modelLog) GroupCut {
 	if l.applied > 0 {
 		c.Term = l.entries[l.applied-1].term
 	}
-	for _, k := range slices.Sorted(func(yield func(string) bool) {
-		for k := range l.dirty {
-			if !yield(k) {
-				return
-			}
-		}
-	}) {
+	for _, k := range slices.Sorted(maps.Keys(l.dirty)) {
 		c.Pages = append(c.Pages, Page{[]byte(k), []byte(l.pages[k])})
 	}
 	clear(l.dirty)
@@ -392,8 +387,8 @@ func (w *world) check() {
 	w.tb.Helper()
 	var r Result
 	for _, l := range w.logs {
-		for id, p := range l.parts {
-			w.checkPartition(&r, id, p)
+		for _, id := range slices.Sorted(maps.Keys(l.parts)) {
+			w.checkPartition(&r, id, l.parts[id])
 		}
 	}
 }

@@ -1,7 +1,6 @@
 package store
 
 import (
-	"cmp"
 	"errors"
 	"fmt"
 	"slices"
@@ -119,6 +118,7 @@ func (s *Store) loadFiles(st *checkpoint.State) error {
 			return s.damage(x.Path, 0, fmt.Sprintf("it is the run index of level %d file %d", x.Level, x.Num))
 		}
 		f.index = x
+		f.runs.Store(int64(x.Runs))
 		s.files.add(f)
 		for k := range spans {
 			seen[spans[k].Partition] = true
@@ -161,7 +161,7 @@ func (s *Store) loadSpan(f *file, in *segment.Span) error {
 	}
 	out := newSpan(f, in)
 	if f.info.Final {
-		out.index, out.block = f.index, in.Block
+		out.index = f.index
 		f.spans.Add(1)
 	} else {
 		cur, err := s.reader.Seek(f.index, in, in.First)
@@ -187,13 +187,17 @@ func (s *Store) loadSpan(f *file, in *segment.Span) error {
 }
 
 func newSpan(f *file, in *segment.Span) span {
-	return span{file: f, first: in.First, last: in.Last, maxTime: in.MaxTimestamp, bytes: int64(in.Bytes)}
+	return span{
+		file: f, first: in.First, last: in.Last, maxTime: in.MaxTimestamp, bytes: int64(in.Bytes),
+		shared: in.Shared > 0, block: in.Block,
+	}
 }
 
-// arrange sorts the spans of a loaded partition.
+// arrange sorts the spans of a loaded partition and drops those that its
+// floors have passed: they are listed as long as their file is.
 func (p *partition) arrange() error {
 	for _, c := range p.chains {
-		slices.SortFunc(c.spans, func(a, b span) int { return cmp.Compare(a.first, b.first) })
+		slices.SortFunc(c.spans, compareSpans)
 		for i := range c.spans {
 			if i > 0 && c.spans[i].first <= c.spans[i-1].last {
 				return fmt.Errorf("%w: two run indexes list offset %d of partition %d", ErrDamaged, c.spans[i].first, p.id)
@@ -203,6 +207,7 @@ func (p *partition) arrange() error {
 			p.next = max(p.next, c.spans[n-1].last+1)
 		}
 	}
+	p.prune(p.drop.durable)
 	return nil
 }
 

@@ -47,6 +47,7 @@ type span struct {
 	first, last record.Offset
 	maxTime     int64 // the largest timestamp
 	bytes       int64 // of bodies
+	shared      bool  // some bodies are those of other partitions' runs too
 	// index and block say where on disk the runs are listed, once index is not
 	// nil. Until then, and as long as their records are in memory, runs has
 	// them all.
@@ -54,6 +55,8 @@ type span struct {
 	block uint32
 	runs  []memRun
 }
+
+func compareSpans(a, b span) int { return cmp.Compare(a.first, b.first) }
 
 // memRun is a run whose Pos is counted within its file.
 type memRun struct {
@@ -147,8 +150,10 @@ func (p *partition) add(f *file, r *memRun) {
 	s := &c.spans[n-1]
 	s.last, s.maxTime = r.Last, max(s.maxTime, r.MaxTimestamp)
 	s.bytes += int64(r.Len)
+	s.shared = s.shared || r.Flags&segment.Shared != 0
 	s.runs = append(s.runs, *r)
 	f.live.Add(int64(r.Len))
+	f.runs.Add(1)
 	f.dirty.Store(true)
 }
 

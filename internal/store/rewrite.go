@@ -1,21 +1,414 @@
 package store
 
-import "context"
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"slices"
 
-// Rewriting says when files are rewritten.
-type Rewriting struct{}
+	"github.com/polylog-mq/polylog/internal/record"
+	"github.com/polylog-mq/polylog/internal/store/segment"
+	"github.com/polylog-mq/polylog/internal/store/wal"
+)
 
-func (r *Rewriting) defaults() {}
+// job is a rewrite under way: the wanted runs of some files go, sorted by
+// partition, level and offset, to new level 1 files.
+type job struct {
+	s    *Store
+	old  map[*file]bool
+	all  []chainKey // with runs in the old files
+	keys []chainKey // those still to come; the first is being worked on
 
-type job struct{}
+	// The level being worked on.
+	spans []span // of it, that lie in old files, still to come
+	cuts  []bool // spans[i] does not follow the one before it directly
+	cur   *segment.Cursor
+	in    span
+	low   record.Offset // nothing below is wanted
+	own   bool          // its records go to a file of their own
 
-func (*job) abort() {}
+	shared, single *output
+	done           []*finished
+	// moved says where bodies with several targets went, as long as shared is
+	// the file.
+	moved map[bodyKey]uint32
+	win   window
+}
 
-func (s *Store) debt() float64 { return 0 }
-
-func (s *Store) runRewriter(ctx context.Context) { <-ctx.Done() }
+// bodyKey names a body by where it was.
+type bodyKey struct {
+	f   *file
+	pos uint32
+}
 
 // Rewrite does one step, about budget bytes, of rewriting level 0 files into
 // level 1, and reports whether there was anything to do. Its results count
-// from the next checkpoint on. One goroutine at a time may call it.
-func (s *Store) Rewrite(budget int) (bool, error) { return false, nil }
+// from the next checkpoint on. One call at a time has effect; others wait. An
+// error ends the rewrite under way and leaves the files as they were.
+func (s *Store) Rewrite(budget int) (bool, error) {
+	s.rewriting.Lock()
+	defer s.rewriting.Unlock()
+	if err := s.Err(); err != nil {
+		return false, err
+	}
+	if s.job == nil {
+		var err error
+		if s.job, err = s.newJob(); s.job == nil || err != nil {
+			return false, err
+		}
+	}
+	j := s.job
+	more, err := j.step(budget)
+	if err == nil && !more {
+		err = j.finish()
+	}
+	if err != nil {
+		j.abort()
+		s.job = nil
+		if errors.Is(err, errGone) {
+			return true, nil // a file was dropped under it; the next plan knows
+		}
+		return false, fmt.Errorf("rewriting segments: %w", err)
+	}
+	if !more {
+		s.job = nil
+	}
+	return true, nil
+}
+
+// candidates describes the files whose index is final.
+func (s *Store) candidates() ([]*file, []candidate) {
+	_, oldest := s.tail.state()
+	var fs []*file
+	var cs []candidate
+	for _, f := range s.files.all() {
+		f.mu.Lock()
+		final, loaded, damaged, size := f.info.Final, len(f.chains) > 0, f.damaged, f.info.DataLen
+		f.mu.Unlock()
+		if !final {
+			continue
+		}
+		if f.level == 0 {
+			size = s.o.WALFileSize
+		}
+		fs = append(fs, f)
+		cs = append(cs, candidate{
+			level: f.level, size: size, live: f.live.Load(), runs: f.runs.Load(),
+			ready: !loaded && !damaged && (f.level > 0 || wal.FileNum(f.num) < oldest),
+		})
+	}
+	return fs, cs
+}
+
+func (s *Store) debt() float64 {
+	_, cs := s.candidates()
+	return s.o.Rewriting.debt(cs)
+}
+
+// newJob begins a rewrite, or returns nil if none pays.
+func (s *Store) newJob() (*job, error) {
+	fs, cs := s.candidates()
+	chosen := s.o.Rewriting.plan(cs)
+	if len(chosen) == 0 {
+		return nil, nil
+	}
+	j := &job{s: s, old: map[*file]bool{}, moved: map[bodyKey]uint32{}}
+	for _, i := range chosen {
+		f := fs[i]
+		_, spans, err := s.reader.Open(f.index.Path, f.index.Digest)
+		if err != nil {
+			return nil, j.blame(f, s.explain(err))
+		}
+		j.old[f] = true
+		for k := range spans {
+			if p := s.partitions.get(spans[k].Partition); p != nil {
+				j.keys = append(j.keys, chainKey{p, spans[k].Level})
+			}
+		}
+	}
+	slices.SortFunc(j.keys, chainKey.compare)
+	j.keys = slices.Compact(j.keys)
+	j.all = j.keys
+	if len(j.keys) > 0 {
+		j.begin()
+	}
+	return j, nil
+}
+
+// blame keeps a damaged file out of later rewrites, so that they go on with
+// the others.
+func (j *job) blame(f *file, err error) error {
+	if errors.Is(err, ErrDamaged) {
+		f.mu.Lock()
+		f.damaged = true
+		f.mu.Unlock()
+	}
+	return err
+}
+
+// begin takes up the level keys[0].
+func (j *job) begin() {
+	k := j.keys[0]
+	j.spans, j.cuts, j.cur = j.spans[:0], j.cuts[:0], nil
+	k.p.mu.RLock()
+	defer k.p.mu.RUnlock()
+	c := k.p.chain(k.level)
+	if c == nil {
+		return
+	}
+	j.low = max(k.p.floor.durable, c.floor.durable)
+	var bytes int64
+	between, shared := true, false
+	for i := range c.spans {
+		s := &c.spans[i]
+		if !j.old[s.file] {
+			between = true
+			continue
+		}
+		j.spans = append(j.spans, *s)
+		j.cuts = append(j.cuts, between)
+		bytes, shared, between = bytes+s.bytes, shared || s.shared, false
+	}
+	j.own = bytes >= j.s.o.Rewriting.OwnFile && !shared
+}
+
+// next returns the next run to move, and whether it begins a span; nil when
+// the level is done.
+func (j *job) next() (r *Run, cut bool, err error) {
+	for {
+		if j.cur == nil {
+			if len(j.spans) == 0 {
+				return nil, false, nil
+			}
+			j.in, cut = j.spans[0], j.cuts[0]
+			j.spans, j.cuts = j.spans[1:], j.cuts[1:]
+			k := j.keys[0]
+			s := segment.Span{Partition: k.p.id, Level: k.level, First: j.in.first, Last: j.in.last, Block: j.in.block}
+			if j.cur, err = j.s.reader.Scan(j.in.index, &s); err != nil {
+				return nil, false, j.blame(j.in.file, j.s.explain(err))
+			}
+		}
+		r, err = j.cur.Next()
+		switch {
+		case err != nil:
+			return nil, false, j.blame(j.in.file, j.s.explain(err))
+		case r == nil:
+			j.cur = nil
+		case r.Last >= j.low:
+			return r, cut, nil
+		}
+	}
+}
+
+// step moves about budget bytes and reports whether there is more to do. What
+// it moves goes to one output.
+func (j *job) step(budget int) (more bool, err error) {
+	if j.shared != nil && j.shared.data.Size() >= rewriteBytes {
+		if err := j.end(&j.shared); err != nil {
+			return false, err
+		}
+	}
+	w := &j.win
+	w.reset()
+	for len(j.keys) > 0 && w.bytes < min(budget, windowBytes) && len(w.items) < windowRuns {
+		r, cut, err := j.next()
+		if err != nil {
+			return false, err
+		}
+		if r != nil {
+			w.own = j.own
+			w.add(r, j.in.file, cut, j.moved)
+			continue
+		}
+		w.ends = j.own
+		if j.keys = j.keys[1:]; len(j.keys) > 0 {
+			j.begin()
+		}
+		if w.ends || j.own && len(w.items) > 0 {
+			break // what comes next goes elsewhere
+		}
+	}
+	if err := w.read(j); err != nil {
+		return false, err
+	}
+	if err := j.write(w); err != nil {
+		return false, err
+	}
+	return len(j.keys) > 0, nil
+}
+
+// write puts a window's runs into the output that they belong to.
+func (j *job) write(w *window) error {
+	out := &j.shared
+	if w.own {
+		out = &j.single
+	}
+	if *out == nil && len(w.items) > 0 {
+		o, err := j.s.newOutput()
+		if err != nil {
+			return err
+		}
+		*out = o
+	}
+	for i := range w.items {
+		it := &w.items[i]
+		if it.cut {
+			(*out).index.Cut()
+		}
+		run := it.run
+		key := bodyKey{it.f, run.Pos}
+		pos, there := j.moved[key]
+		if !there {
+			pos = (*out).data.Append(w.body(it))
+			if run.Flags&segment.Shared != 0 {
+				j.moved[key] = pos
+			}
+		}
+		run.Pos = pos
+		(*out).index.Add(&run)
+	}
+	if w.ends {
+		return j.end(&j.single)
+	}
+	return nil
+}
+
+// end finishes an output file.
+func (j *job) end(out **output) error {
+	if *out == nil {
+		return nil
+	}
+	done, err := (*out).finish()
+	if out == &j.shared {
+		clear(j.moved)
+	}
+	*out = nil
+	if err != nil {
+		return err
+	}
+	j.done = append(j.done, done)
+	j.s.stats.RewriteWritten.Add(uint64(done.file.info.DataLen + done.file.index.Size))
+	return nil
+}
+
+// finish puts the new files in the place of the old ones.
+func (j *job) finish() error {
+	s := j.s
+	if err := errors.Join(j.end(&j.shared), j.end(&j.single)); err != nil {
+		return err
+	}
+	if err := syncDir(s.o.FS, s.segmentDir()); err != nil {
+		return err
+	}
+	s.cutting.Lock()
+	defer s.cutting.Unlock()
+	for _, d := range j.done {
+		s.pending.files[d.file.id()] = d.file.info
+	}
+	s.install(j.done, j.all, j.old)
+	s.stats.Rewrites.Add(1)
+	return nil
+}
+
+// abort removes what the job has written.
+func (j *job) abort() {
+	for _, out := range [...]*output{j.shared, j.single} {
+		if out != nil {
+			out.abort()
+		}
+	}
+	for _, d := range j.done {
+		d.discard(j.s)
+	}
+}
+
+// item is a run to be moved.
+type item struct {
+	run Run // Pos as in the old file
+	f   *file
+	cut bool
+	buf int // where in the window its body goes, if that is still to be moved
+}
+
+// window is what one step moves.
+type window struct {
+	items []item
+	own   bool // to a file that has one partition only
+	ends  bool // which is then whole
+	bytes int
+	buf   []byte
+	order []int // items with bodies to read, by where they lie
+	seen  map[bodyKey]bool
+	chunk []byte
+}
+
+func (w *window) reset() {
+	w.items, w.order = w.items[:0], w.order[:0]
+	w.bytes, w.own, w.ends = 0, false, false
+	clear(w.seen)
+}
+
+func (w *window) body(it *item) []byte { return w.buf[it.buf : it.buf+int(it.run.Len)] }
+
+// add takes a run. moved says which bodies with several targets need not come
+// again; once it is full, others are copied for each target.
+func (w *window) add(r *Run, f *file, cut bool, moved map[bodyKey]uint32) {
+	it := item{run: *r, f: f, cut: cut, buf: w.bytes}
+	here := false
+	if r.Flags&segment.Shared != 0 {
+		key := bodyKey{f, r.Pos}
+		_, here = moved[key]
+		here = here || w.seen[key]
+		switch {
+		case here:
+		case len(moved)+len(w.seen) < maxMoved:
+			if w.seen == nil {
+				w.seen = map[bodyKey]bool{}
+			}
+			w.seen[key] = true
+		default:
+			it.run.Flags &^= segment.Shared
+		}
+	}
+	w.items = append(w.items, it)
+	if !here {
+		w.order = append(w.order, len(w.items)-1)
+		w.bytes += int(r.Len)
+	}
+}
+
+// read fetches the bodies in the order in which they lie, neighbours at once,
+// and verifies them.
+func (w *window) read(j *job) error {
+	w.buf = slices.Grow(w.buf[:0], w.bytes)[:w.bytes]
+	slices.SortFunc(w.order, func(a, b int) int {
+		x, y := &w.items[a], &w.items[b]
+		return cmp.Or(x.f.compare(y.f), cmp.Compare(x.run.Pos, y.run.Pos))
+	})
+	for n := 0; n < len(w.order); {
+		first := &w.items[w.order[n]]
+		start, end := int64(first.run.Pos), int64(first.run.Pos)+int64(first.run.Len)
+		m := n + 1
+		for ; m < len(w.order); m++ {
+			it := &w.items[w.order[m]]
+			if it.f != first.f || int64(it.run.Pos) > end+gapBytes || int64(it.run.Pos)+int64(it.run.Len)-start > rewriteChunk {
+				break
+			}
+			end = max(end, int64(it.run.Pos)+int64(it.run.Len))
+		}
+		w.chunk = slices.Grow(w.chunk[:0], int(end-start))[:end-start]
+		if err := j.s.readFile(first.f, w.chunk, start); err != nil {
+			return j.blame(first.f, err)
+		}
+		j.s.stats.RewriteRead.Add(uint64(end - start))
+		for ; n < m; n++ {
+			it := &w.items[w.order[n]]
+			body := w.body(it)
+			copy(body, w.chunk[int64(it.run.Pos)-start:])
+			if err := verifyRun(&it.run, body); err != nil {
+				return j.blame(it.f, j.s.damage(j.s.pathOf(it.f), int64(it.run.Pos), err.Error()))
+			}
+		}
+	}
+	return nil
+}

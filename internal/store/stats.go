@@ -5,9 +5,9 @@ import "sync/atomic"
 // Stats counts what the store has done since Open. The counters only grow and
 // may be read at any time.
 type Stats struct {
-	// Appended is the bytes of entries given to Append, Flushes the steps that
-	// wrote something.
-	Appended, Flushes atomic.Uint64
+	// Appends is the calls of Append, Appended the bytes that they put into the
+	// WAL, Flushes the steps in which those were written, with one sync each.
+	Appends, Appended, Flushes atomic.Uint64
 	// TailReads and FileReads are the bytes that Read served from memory and
 	// from files.
 	TailReads, FileReads atomic.Uint64
@@ -33,7 +33,10 @@ type Usage struct {
 }
 
 // Stats returns the counters.
-func (s *Store) Stats() *Stats { return &s.stats }
+func (s *Store) Stats() *Stats {
+	s.stats.Flushes.Store(s.lane.Steps())
+	return &s.stats
+}
 
 // Usage looks at what is held; its cost grows with the number of files.
 func (s *Store) Usage() Usage {

@@ -1,7 +1,6 @@
 package store
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -222,20 +221,6 @@ func (s *Store) Applied(g record.ShardID) (i record.Index, t record.Term, conf [
 // of their keys. The slices are valid only during the call of yield.
 func (s *Store) LoadPages(g record.ShardID, yield func(key, value []byte) error) error {
 	return s.db.Pages(g, yield)
-}
-
-// Run drives Flush, the WAL's pool, Rewrite and the looks at the disk until
-// ctx is done or the store dies, and returns why it died, if it did.
-func (s *Store) Run(ctx context.Context) error {
-	var background sync.WaitGroup
-	defer background.Wait()
-	ctx, cancel := context.WithCancel(ctx)
-	defer cancel()
-	background.Go(func() { s.runRewriter(ctx) })
-	if err := s.lane.Run(ctx); err != nil {
-		return s.die(err)
-	}
-	return s.Err()
 }
 
 // Close fails what is queued with ErrClosed and closes all files. It writes no

@@ -6,7 +6,7 @@ import (
 )
 
 func TestWorld(t *testing.T) {
-	for seed := range uint64(30) {
+	for seed := range uint64(40) {
 		t.Run(fmt.Sprint(seed), func(t *testing.T) {
 			w := newWorld(t, seed, 3)
 			for range 400 {

@@ -44,6 +44,7 @@ func (l *Lane) gather() bool {
 
 // flushStep is one group commit.
 func (l *Lane) flushStep() {
+	l.steps.Add(1)
 	l.step, l.pos = l.step[:0], l.pos[:0]
 	sync := false
 	for size := 0; l.done < len(l.work) && size < stepBytes; l.done++ {

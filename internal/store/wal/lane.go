@@ -8,6 +8,7 @@ import (
 	"io"
 	"log/slog"
 	"sync"
+	"sync/atomic"
 
 	"github.com/cockroachdb/pebble/v2/vfs"
 
@@ -81,6 +82,7 @@ type Lane struct {
 	refill chan struct{} // tells Run's filler that the pool may lack files
 
 	freeMu sync.Mutex // one Free at a time
+	steps  atomic.Uint64
 
 	// What a flush works on.
 	flushMu  sync.Mutex
