@@ -373,6 +373,22 @@ func TestFullTableForgetsTheLongestSilent(t *testing.T) {
 	list(t, tab)
 }
 
+func TestLeafRebornDuringACut(t *testing.T) {
+	tab := New()
+	fill(tab, 1, 1)
+	emit := func(_, value []byte) {
+		if value != nil {
+			t.Errorf("a page that did not exist at the cut is written as %q", value)
+		}
+	}
+	tab.Tick(3*expiryMs, false)
+	tab.Freeze()
+	fill(tab, 1, 1)
+	if !tab.EncodePages(emit, func() bool { return true }) {
+		t.Error("pages are left")
+	}
+}
+
 func TestCheckOfKnownProducerAllocatesNothing(t *testing.T) {
 	tab := New()
 	fill(tab, 1000, 10)

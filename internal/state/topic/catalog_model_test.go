@@ -12,48 +12,6 @@ import (
 	"github.com/polylog-mq/polylog/internal/record"
 )
 
-// cut follows one checkpoint of a state at a time: what it writes, however
-// slowly, must be the state at its instant.
-type cut struct {
-	disk   dump
-	want   dump
-	freeze func()
-	encode func(emit func(key, value []byte), more func() bool) bool
-	dump   func() dump
-}
-
-func (c *cut) begin() {
-	if c.want == nil {
-		c.want = c.dump()
-		c.freeze()
-	}
-}
-
-func (c *cut) step(t *rapid.T, pages int) {
-	if c.want == nil {
-		return
-	}
-	done := c.encode(func(key, value []byte) {
-		if value == nil {
-			delete(c.disk, string(key))
-			return
-		}
-		c.disk[string(key)] = string(value)
-	}, func() bool { pages--; return pages >= 0 })
-	if !done {
-		return
-	}
-	for k := range c.want {
-		if c.disk[k] != c.want[k] {
-			t.Errorf("the cut says %q of page %q, the state was %q", c.disk[k], k, c.want[k])
-		}
-	}
-	if t.Failed() || len(c.disk) != len(c.want) {
-		t.Fatalf("the cut has %d pages, the state had %d", len(c.disk), len(c.want))
-	}
-	c.want = nil
-}
-
 // courier is a catalog and its shards, with a careless messenger between them.
 type courier struct {
 	catalog, restarted *Catalog
@@ -62,7 +20,7 @@ type courier struct {
 	confirms           []*Confirm
 	life               int64
 	revisions          map[ID]Revision // the last change of each topic answered as settled
-	cut                cut
+	cut                *cut
 }
 
 type sent struct {
@@ -80,8 +38,7 @@ func newCourier(t *testing.T) *courier {
 			t.Fatal(err)
 		}
 	}
-	c := w.catalog
-	w.cut = cut{disk: dump{}, freeze: c.Freeze, encode: c.EncodePages, dump: func() dump { return dumpCatalog(c) }}
+	w.cut = cutOfCatalog(w.catalog)
 	return w
 }
 
@@ -258,6 +215,29 @@ func TestLargeTopicTravelsInPieces(t *testing.T) {
 	}
 	if want := 3*(partitionsPerCommand/2+1) + 4000; rounds < 3 || len(s.All()) != want {
 		t.Fatalf("%d partitions in %d rounds, want %d", len(s.All()), rounds, want)
+	}
+}
+
+func TestGrowingTopicCheckpoints(t *testing.T) {
+	c := NewCatalog()
+	cut := cutOfCatalog(c)
+	for _, cmd := range []CatalogCommand{
+		&Bootstrap{Shards: []record.ShardID{1, 2}},
+		&CreateTopic{UUID: uuid("t", 1), Name: "t", Partitions: partitionsPerPage - 5},
+		&CreatePartitions{UUID: uuid("t", 1), Count: partitionsPerPage + 5},
+		&CreatePartitions{UUID: uuid("t", 1), Count: 3*partitionsPerPage + 5},
+		&DeleteTopic{UUID: uuid("t", 1)},
+		&Confirm{1, 5},
+		&Confirm{2, 5},
+	} {
+		if _, err := c.Apply(1, cmd); err != nil {
+			t.Fatal(err)
+		}
+		cut.whole(t)
+		checkCatalogPages(t, c)
+	}
+	if n := len(cut.disk); n != 2 {
+		t.Errorf("%d pages are left of a forgotten topic", n)
 	}
 }
 

@@ -3,6 +3,7 @@ package topic
 import (
 	"maps"
 	"reflect"
+	"slices"
 	"testing"
 
 	"github.com/polylog-mq/polylog/internal/record"
@@ -101,8 +102,8 @@ func FuzzCatalogPages(f *testing.F) {
 		o := NewCatalog()
 		changed := maps.Clone(d)
 		changed[string(key)] = string(value)
-		for k, v := range changed {
-			if o.RestorePage([]byte(k), []byte(v)) != nil {
+		for _, k := range slices.Sorted(maps.Keys(changed)) {
+			if o.RestorePage([]byte(k), []byte(changed[k])) != nil {
 				return
 			}
 		}
@@ -123,8 +124,8 @@ func FuzzShardPages(f *testing.F) {
 		o := NewPartitions()
 		changed := maps.Clone(d)
 		changed[string(key)] = string(value)
-		for k, v := range changed {
-			if o.RestorePage([]byte(k), []byte(v)) != nil {
+		for _, k := range slices.Sorted(maps.Keys(changed)) {
+			if o.RestorePage([]byte(k), []byte(changed[k])) != nil {
 				return
 			}
 		}

@@ -10,8 +10,68 @@ import (
 // failer is a test of the testing package or of rapid.
 type failer interface {
 	Helper()
+	Failed() bool
+	Errorf(string, ...any)
 	Fatal(...any)
 	Fatalf(string, ...any)
+}
+
+// cut follows one checkpoint of a state at a time: what it writes, however
+// slowly, must be the state at its instant.
+type cut struct {
+	disk   dump
+	want   dump
+	freeze func()
+	encode func(emit func(key, value []byte), more func() bool) bool
+	dump   func() dump
+}
+
+func cutOfShard(s *Partitions) *cut {
+	return &cut{disk: dump{}, freeze: s.Freeze, encode: s.EncodePages, dump: func() dump { return dumpShard(s) }}
+}
+
+func cutOfCatalog(c *Catalog) *cut {
+	return &cut{disk: dump{}, freeze: c.Freeze, encode: c.EncodePages, dump: func() dump { return dumpCatalog(c) }}
+}
+
+func (c *cut) begin() {
+	if c.want == nil {
+		c.want = c.dump()
+		c.freeze()
+	}
+}
+
+func (c *cut) step(t failer, pages int) {
+	t.Helper()
+	if c.want == nil {
+		return
+	}
+	done := c.encode(func(key, value []byte) {
+		if value == nil {
+			delete(c.disk, string(key))
+			return
+		}
+		c.disk[string(key)] = string(value)
+	}, func() bool { pages--; return pages >= 0 })
+	if !done {
+		return
+	}
+	for k := range c.want {
+		if c.disk[k] != c.want[k] {
+			t.Errorf("the cut says %q of page %q, the state was %q", c.disk[k], k, c.want[k])
+		}
+	}
+	if t.Failed() || len(c.disk) != len(c.want) {
+		t.Fatalf("the cut has %d pages, the state had %d", len(c.disk), len(c.want))
+	}
+	c.want = nil
+}
+
+// whole makes a cut and writes it at once.
+func (c *cut) whole(t failer) {
+	t.Helper()
+	c.begin()
+	c.step(t, 1<<30)
 }
 
 // A dump is every page that a state has, by key.

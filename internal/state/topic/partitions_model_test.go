@@ -102,12 +102,12 @@ type twin struct {
 	model map[record.PartitionID]*modelPartition
 	now   record.LogTime
 	term  record.Term
-	cut   cut
+	cut   *cut
 }
 
 func newTwin() *twin {
 	w := &twin{a: NewPartitions(), b: NewPartitions(), model: map[record.PartitionID]*modelPartition{}, now: 1_000_000, term: 1}
-	w.cut = cut{disk: dump{}, freeze: w.a.Freeze, encode: w.a.EncodePages, dump: func() dump { return dumpShard(w.a) }}
+	w.cut = cutOfShard(w.a)
 	return w
 }
 

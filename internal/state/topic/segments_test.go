@@ -85,6 +85,53 @@ func TestTicksAreBoundedAndShared(t *testing.T) {
 	}
 }
 
+func TestBusyPartitionIsLookedAt(t *testing.T) {
+	s, all := shardWith(t, 1, func(set *Settings) { set.SegmentBytes, set.RetentionBytes = 10, 20 })
+	for now := range record.LogTime(5 * retentionInterval) {
+		s.Append(now, 1, all[0], Batch{Offsets: 1, Size: 10, MaxTimestamp: int64(now)})
+	}
+	if at, ok := s.NextDeadline(); !ok || at != retentionInterval {
+		t.Errorf("appends put the deadline off to %d, %v", at, ok)
+	}
+}
+
+func TestSegmentsCheckpoint(t *testing.T) {
+	s, all := shardWith(t, 2, func(set *Settings) { set.SegmentBytes = 10 })
+	cut := cutOfShard(s)
+	fill := func(n int) {
+		for range n {
+			s.Append(5, 1, all[0], Batch{Offsets: 1, Size: 10, MaxTimestamp: 5})
+		}
+	}
+	trim := func(o record.Offset) {
+		if err := s.Apply(5, &DeleteRecords{Partition: 1, Before: o}, &Effects{}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	fill(segmentsPerPage / 2)
+	cut.whole(t)
+	fill(2 * segmentsPerPage)
+	cut.whole(t)
+	// What changes while a cut is being written is not in it.
+	cut.begin()
+	trim(segmentsPerPage / 3)
+	cut.step(t, 1<<30)
+	cut.begin()
+	trim(2 * segmentsPerPage)
+	fill(segmentsPerPage)
+	cut.step(t, 1<<30)
+	cut.whole(t)
+	checkShardPages(t, s)
+	drop := Definition{Topic: 1, Revision: 2, Dropped: true, Partitions: []PartitionDefinition{{ID: 1}, {ID: 2}}}
+	if err := s.Apply(6, &Define{After: 1, Revision: 2, Topics: []Definition{drop}}, &Effects{}); err != nil {
+		t.Fatal(err)
+	}
+	cut.whole(t)
+	if n := len(cut.disk); n != 1 || !all[0].Dropped() {
+		t.Errorf("%d pages are left of a dropped topic", n)
+	}
+}
+
 func TestCheckpointCostsWhatChanged(t *testing.T) {
 	s, all := shardWith(t, 10_000, nil)
 	drain := func() (pages int) {
