@@ -29,6 +29,7 @@ func shardWith(tb testing.TB, n int, change func(*Settings)) (*Partitions, []*Pa
 func TestSegmentsAreBounded(t *testing.T) {
 	s, all := shardWith(t, 1, func(set *Settings) { set.SegmentBytes, set.RetentionBytes = 10, 50_000 })
 	p := all[0]
+	cut := cutOfShard(s)
 	for i := range 3 * maxSegments {
 		s.Append(record.LogTime(i), 1, p, Batch{Offsets: 1, Size: 10, MaxTimestamp: int64(i)})
 		if len(p.sealed) > maxSegments {
@@ -36,6 +37,7 @@ func TestSegmentsAreBounded(t *testing.T) {
 		}
 		if i%(maxSegments/3) == 0 {
 			checkShardPages(t, s)
+			cut.whole(t)
 		}
 	}
 	if p.Bytes() != 3*maxSegments*10 || p.HighWatermark() != 3*maxSegments {
@@ -82,6 +84,18 @@ func TestTicksAreBoundedAndShared(t *testing.T) {
 		if next, ok := s.NextDeadline(); ok != (tick < 3) || ok && next > at {
 			t.Errorf("after tick %d the next deadline is %d, %v", tick, next, ok)
 		}
+	}
+}
+
+func TestOldBatchInEmptiedPartitionIsLookedAt(t *testing.T) {
+	s, all := shardWith(t, 1, func(set *Settings) { set.RetentionMs = 1_000_000 })
+	s.Append(2_000_000, 1, all[0], Batch{Offsets: 1, Size: 10, MaxTimestamp: -1})
+	if err := s.Apply(2_000_000, &DeleteRecords{Partition: 1, Before: -1}, &Effects{}); err != nil {
+		t.Fatal(err)
+	}
+	s.Append(2_000_000, 1, all[0], Batch{Offsets: 1, Size: 10, MaxTimestamp: 0})
+	if at, ok := s.NextDeadline(); !ok || at > 2_000_000+retentionInterval {
+		t.Errorf("the next deadline is %d, %v", at, ok)
 	}
 }
 
