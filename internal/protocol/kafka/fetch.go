@@ -224,7 +224,7 @@ func (f *fetchCall) readPart(p *fetchPart, left int, first bool) {
 		}
 	}
 	from := record.Offset(p.offset)
-	if from < floor || from > high {
+	if from < floor || from > high && !a.diverges {
 		a.code, a.diverges = errOffsetOutOfRange, false
 		return
 	}
