@@ -24,7 +24,7 @@ func Open(o Options, visit func(pos Position, f Frame) error) (*Lane, error) {
 		files:  files{fs: o.FS, lane: o.Lane, byNum: map[FileNum]*file{}},
 		ready:  make(chan struct{}, 1),
 		refill: make(chan struct{}, 1),
-		w:      writer{buf: make([]byte, stepBytes)},
+		w:      writer{buf: make([]byte, min(stepBytes, o.FileSize))},
 	}
 	if err := l.recover(visit); err != nil {
 		l.files.close()
@@ -123,7 +123,10 @@ func (l *Lane) create() error {
 // gaps.
 func (l *Lane) headers(named []FileNum) ([]fileHeader, error) {
 	all := make([]fileHeader, 0, len(named))
-	want := max(l.o.From, named[0])
+	want := l.o.From
+	if want == 0 {
+		want = named[0]
+	}
 	for _, n := range named {
 		if n != want {
 			return nil, l.missing(want)
@@ -192,7 +195,7 @@ func (l *Lane) resume(s *scan) error {
 	w.f, w.num, w.size, w.lane, w.salt, w.chain = f, s.h.num, s.h.size, s.h.lane, s.h.salt, s.chain
 	w.base, w.n = s.tail&^(pageSize-1), 0
 	for w.offset() < s.off {
-		b, err := s.r.bytes(w.offset(), int(min(readAhead, s.off-w.offset())))
+		b, err := s.r.bytes(w.offset(), int(min(int64(s.r.size), s.off-w.offset())))
 		if err != nil {
 			return err
 		}

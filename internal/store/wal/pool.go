@@ -80,15 +80,22 @@ func (p *pool) newID() uint64 {
 }
 
 // take returns a file to write to. Without a ready one beyond the reserve it
-// creates one, its blocks allocated at once; only on a full disk does it touch
-// the reserve, and only if it may.
+// takes one that is not filled, or a new one, its blocks allocated at once;
+// only on a full disk does it touch the reserve, and only if it may.
 func (p *pool) take(reserve bool) (uint64, error) {
 	if id, ok := p.pop(p.reserve); ok {
 		return id, nil
 	}
-	id, err := p.create()
+	id := p.unfilled()
+	err := p.allocate(id)
+	if err == nil {
+		return id, nil
+	}
+	p.mu.Lock()
+	p.short = append(p.short, id)
+	p.mu.Unlock()
 	if !noSpace(err) {
-		return id, err
+		return 0, fmt.Errorf("allocate a wal file: %w", err)
 	}
 	p.excuse(err)
 	if reserve {
@@ -111,47 +118,50 @@ func (p *pool) pop(keep int) (uint64, bool) {
 	return id, true
 }
 
-// create makes a file with its blocks allocated but not written, which is
-// quick; writing them first is Fill's work.
-func (p *pool) create() (uint64, error) {
-	id := p.newID()
-	h, err := p.fs.Create(p.path(id), category)
-	if err != nil {
-		return 0, fmt.Errorf("create a wal file: %w", err)
-	}
-	err = p.allocate(h)
-	if err = errors.Join(err, h.Close()); err != nil {
-		_ = p.fs.Remove(p.path(id))
-		return 0, fmt.Errorf("allocate a wal file: %w", err)
-	}
+// unfilled returns a file that is not filled up, or the name of a new one.
+func (p *pool) unfilled() uint64 {
 	p.mu.Lock()
-	p.full = false
-	p.mu.Unlock()
-	return id, nil
+	defer p.mu.Unlock()
+	if n := len(p.short); n > 0 {
+		id := p.short[n-1]
+		p.short = p.short[:n-1]
+		return id
+	}
+	p.next++
+	return p.next - 1
 }
 
-// allocate gives the file its blocks: by the file system if it can, otherwise
-// by writing them.
-func (p *pool) allocate(h vfs.File) error {
+// allocate gives a file its blocks without writing them, which is quick;
+// writing them first is Fill's work. Where the file system cannot, it writes
+// them after all.
+func (p *pool) allocate(id uint64) error {
+	h, err := p.fs.OpenReadWrite(p.path(id), category)
+	if err != nil {
+		return err
+	}
 	for {
-		err := h.Preallocate(0, p.size)
-		switch {
-		case err == nil:
-			return nil
-		case errors.Is(err, syscall.EINTR): // a signal, such as the scheduler's own
-		case errors.Is(err, syscall.EOPNOTSUPP), errors.Is(err, syscall.ENOSYS):
-			return p.writeZeros(h)
-		default:
-			return err
+		err = h.Preallocate(0, p.size)
+		if !errors.Is(err, syscall.EINTR) { // a signal, such as the scheduler's own
+			break
 		}
 	}
+	if errors.Is(err, syscall.EOPNOTSUPP) || errors.Is(err, syscall.ENOSYS) {
+		err = p.writeZeros(h)
+	}
+	if err = errors.Join(err, h.Close()); err != nil {
+		return err
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.full = false
+	return nil
 }
 
 func (p *pool) writeZeros(h vfs.File) error {
 	zeros := make([]byte, min(fillChunk, p.size))
 	for at := int64(0); at < p.size; at += int64(len(zeros)) {
 		n := min(int64(len(zeros)), p.size-at)
-		if _, err := h.Write(zeros[:n]); err != nil {
+		if _, err := h.WriteAt(zeros[:n], at); err != nil {
 			return err
 		}
 	}
@@ -197,13 +207,8 @@ func (p *pool) beginFill() (bool, error) {
 		p.zeros = nil // idle memory counts
 		return false, nil
 	}
-	if n := len(p.short); n > 0 {
-		p.id, p.short = p.short[n-1], p.short[:n-1]
-	} else {
-		p.id = p.next
-		p.next++
-	}
 	p.mu.Unlock()
+	p.id = p.unfilled()
 	h, err := p.fs.OpenReadWrite(p.path(p.id), category)
 	if err != nil {
 		return false, fmt.Errorf("open a wal file to fill: %w", err)
@@ -212,7 +217,7 @@ func (p *pool) beginFill() (bool, error) {
 	if err != nil {
 		return false, errors.Join(err, h.Close())
 	}
-	p.h, p.filled = h, min(info.Size(), p.size)
+	p.h, p.filled = h, min(info.Size(), p.size)&^(pageSize-1)
 	return true, nil
 }
 

@@ -10,6 +10,7 @@ import (
 // reader gives windows of a file, reading ahead in large pieces.
 type reader struct {
 	f    io.ReaderAt
+	size int // how much to read at once
 	buf  []byte
 	base int64
 }
@@ -30,7 +31,7 @@ func (r *reader) bytes(off int64, n int) ([]byte, error) {
 // at the end of the file.
 func (r *reader) window(off int64) ([]byte, error) {
 	if off < r.base || off+headerSize > r.base+int64(len(r.buf)) {
-		if err := r.fill(off, readAhead); err != nil {
+		if err := r.fill(off, r.size); err != nil {
 			return nil, err
 		}
 	}
@@ -38,7 +39,7 @@ func (r *reader) window(off int64) ([]byte, error) {
 }
 
 func (r *reader) fill(off int64, n int) error {
-	if want := max(n, readAhead); cap(r.buf) < want {
+	if want := max(n, r.size); cap(r.buf) < want {
 		r.buf = make([]byte, want)
 	}
 	got, err := r.f.ReadAt(r.buf[:cap(r.buf)], off)
@@ -67,7 +68,7 @@ type scan struct {
 
 func newScan(f io.ReaderAt, path string, h fileHeader, next uint64) *scan {
 	return &scan{
-		r: reader{f: f}, path: path, h: h, next: next,
+		r: reader{f: f, size: int(min(readAhead, h.size))}, path: path, h: h, next: next,
 		off: headerSize, sequence: h.first, chain: h.salt, tail: headerSize,
 	}
 }

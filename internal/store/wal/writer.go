@@ -20,6 +20,8 @@ type writer struct {
 	base  int64
 	n     int  // bytes in buf
 	dirty bool // buf holds bytes that were not written
+
+	head [headerSize]byte // scratch
 }
 
 // offset is where the next frame begins.
@@ -33,9 +35,8 @@ func (w *writer) fits(n int64) bool { return w.offset()+n <= w.size-headerSize }
 func (w *writer) start(f vfs.File, h *fileHeader) error {
 	w.f, w.num, w.size, w.lane, w.salt, w.chain = f, h.num, h.size, h.lane, h.salt, h.salt
 	w.base, w.n = 0, 0
-	var b [headerSize]byte
-	h.encode(&b)
-	return w.put(b[:])
+	h.encode(&w.head)
+	return w.put(w.head[:])
 }
 
 // frame appends a frame and returns where its body begins.
@@ -45,10 +46,9 @@ func (w *writer) frame(f *Frame, sequence, durable uint64) (int64, error) {
 		lane: w.lane, kind: f.Kind, entryKind: f.EntryKind, length: uint32(len(f.Body)), file: w.num,
 		sequence: sequence, durable: durable, index: f.Index, term: f.Term, group: f.Group, chain: w.chain,
 	}
-	var b [headerSize]byte
-	h.encode(&b, w.salt)
+	h.encode(&w.head, w.salt)
 	at := w.offset() + headerSize
-	if err := w.put(b[:]); err != nil {
+	if err := w.put(w.head[:]); err != nil {
 		return 0, err
 	}
 	return at, w.put(f.Body)

@@ -1,0 +1,309 @@
+package wal
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"syscall"
+	"testing"
+
+	"github.com/cockroachdb/pebble/v2/vfs"
+	"github.com/cockroachdb/pebble/v2/vfs/errorfs"
+
+	"github.com/polylog-mq/polylog/internal/record"
+)
+
+// small is a lane of three files with everything a lane can hold: hard states, a
+// large frame, recycled bytes. With a mark, all of it is known to be durable;
+// without, all but the last batch.
+func small(t *testing.T, mark bool) (fs *tornFS, frames []seen, last int) {
+	t.Helper()
+	fs = newTornFS()
+	o := testOptions(fs, 1)
+	o.FileSize = MinFileSize
+	l, _ := open(t, o)
+	for i := range 5 { // dirty files for the pool
+		write(t, l, entry(9, record.Index(i+1), strings.Repeat("stale", 1500)))
+	}
+	old := l.Active()
+	for _, info := range l.Sealed() {
+		if err := l.Free(info.Num); err != nil {
+			t.Fatal(err)
+		}
+	}
+	write(t, l, hardState(1, "vote"), entry(1, 1, "first"), entry(1, 2, strings.Repeat("large", 1200)))
+	for l.Active() < old+3 {
+		write(t, l, entry(2, 1, strings.Repeat("middle", 500)))
+	}
+	write(t, l, entry(1, 3, "third"), hardState(2, "other"))
+	write(t, l, entry(1, 4, strings.Repeat("x", 5000)))
+	last = 2
+	b := &Batch{Frames: []Frame{entry(1, 5, "the last"), entry(1, 6, "batch")}, Sync: true, Done: func([]Position, error) {}}
+	l.Append(b)
+	l.Flush()
+	if mark {
+		l.Flush()
+		last = 0
+	}
+	if err := l.Free(l.Sealed()[0].Num); err != nil {
+		t.Fatal(err)
+	}
+	l.Close()
+	o.From = old + 1
+	_, frames = open(t, o)
+	return fs, frames, last
+}
+
+// copyOf returns the file system as it is, with files of its own.
+func (fs *tornFS) copyOf() *tornFS {
+	c := newTornFS()
+	for name, n := range fs.names {
+		c.names[name] = &inode{data: slices.Clone(n.data), synced: slices.Clone(n.data)}
+		c.synced[name] = c.names[name]
+	}
+	return c
+}
+
+// TestBitFlips turns one bit of every byte of a lane, one at a time. What was
+// known to be durable is found, or its loss is reported; it is never taken for
+// a torn tail.
+func TestBitFlips(t *testing.T) {
+	for _, mark := range []bool{true, false} {
+		t.Run(fmt.Sprintf("mark=%v", mark), func(t *testing.T) {
+			master, frames, last := small(t, mark)
+			from := frames[0].pos.File
+			o := testOptions(nil, 3)
+			o.FileSize, o.From = MinFileSize, from
+			refused := 0
+			fs := master.copyOf()
+			for name, n := range master.names {
+				num, ok := parseFileName(name[len("/wal/"):])
+				if !ok || num < from {
+					continue
+				}
+				for at := range n.data {
+					o.FS = fs
+					fs.names[name].data[at] ^= 1 << (at % 8)
+					l, got, err := tryOpen(o)
+					var damage *CorruptionError
+					switch {
+					case errors.As(err, &damage):
+						refused++
+						fs.names[name].data[at] ^= 1 << (at % 8)
+						if damage.File != num {
+							t.Fatalf("byte %d of file %d: damage reported in file %d", at, num, damage.File)
+						}
+						continue
+					case err != nil:
+						t.Fatalf("byte %d of file %d: %v", at, num, err)
+					case len(got) < len(frames)-last:
+						t.Fatalf("byte %d of file %d: %d of %d frames left", at, num, len(got), len(frames))
+					case lines(got) != lines(frames[:len(got)]):
+						t.Fatalf("byte %d of file %d: frames differ", at, num)
+					}
+					l.Close()
+					fs = master.copyOf()
+				}
+			}
+			used := 0
+			for _, s := range frames[:len(frames)-last] {
+				used += headerSize + len(s.f.Body)
+			}
+			if refused < used {
+				t.Errorf("%d flips were refused, %d bytes are in durable frames", refused, used)
+			}
+		})
+	}
+}
+
+// TestDamage is about what a flipped bit is not.
+func TestDamage(t *testing.T) {
+	master, frames, _ := small(t, true)
+	first, newest := frames[0].pos.File, frames[len(frames)-1].pos.File
+	path := func(n FileNum) string { return "/wal/" + fileName(n) }
+	cases := []struct {
+		name   string
+		break_ func(fs *tornFS)
+		reason string
+	}{
+		{"file missing in the middle", func(fs *tornFS) { fs.Remove(path(first + 1)) }, "missing"},
+		{"first file missing", func(fs *tornFS) { fs.Remove(path(first)) }, "missing"},
+		{"file emptied", func(fs *tornFS) { fs.names[path(newest)].data = nil }, "too short"},
+		{"file under another's name", func(fs *tornFS) { fs.names[path(first)] = fs.names[path(newest)] }, "under the name"},
+		{"sealed file cut short", func(fs *tornFS) { n := fs.names[path(first)]; n.data = n.data[:5000] }, "the next file begins"},
+		{"page of the newest zeroed", func(fs *tornFS) { clear(fs.names[path(newest)].data[4096:8192]) }, "says so"},
+		{"head of the newest zeroed", func(fs *tornFS) { clear(fs.names[path(newest)].data[64:100]) }, "head of the file"},
+		{"all behind the newest's head lost", func(fs *tornFS) { fs.names[path(newest)].data = fs.names[path(newest)].data[:80] }, "head of the file"},
+	}
+	for _, c := range cases {
+		t.Run(c.name, func(t *testing.T) {
+			fs := master.copyOf()
+			c.break_(fs)
+			before := fs.copyOf()
+			o := testOptions(fs, 1)
+			o.FileSize, o.From = MinFileSize, first
+			_, _, err := tryOpen(o)
+			var damage *CorruptionError
+			if !errors.As(err, &damage) || !strings.Contains(damage.Reason, c.reason) {
+				t.Fatalf("opened with %v, want damage: %s", err, c.reason)
+			}
+			if damage.Path == "" || damage.Hint == "" || !strings.Contains(err.Error(), damage.Path) {
+				t.Errorf("the error does not say where and what now: %v", err)
+			}
+			for name, n := range fs.names {
+				if string(n.data) != string(before.names[name].data) {
+					t.Errorf("opening a damaged lane changed %s", name)
+				}
+			}
+		})
+	}
+	t.Run("another lane", func(t *testing.T) {
+		o := testOptions(master.copyOf(), 1)
+		o.FileSize, o.From, o.Lane = MinFileSize, first, 1
+		if _, _, err := tryOpen(o); err == nil || !strings.Contains(err.Error(), "belongs to lane 0") {
+			t.Fatal(err)
+		}
+	})
+}
+
+// TestErrors fails every operation on the file system, one at a time. The lane
+// dies, acknowledges nothing from then on, and a restart finds all that it had
+// acknowledged.
+func TestErrors(t *testing.T) {
+	for _, crash := range []bool{false, true} {
+		for n := 0; ; n++ {
+			disk := newTornFS()
+			calls := 0
+			o := testOptions(nil, uint64(n))
+			o.FS = errorfs.Wrap(disk, errorfs.InjectorFunc(func(op errorfs.Op) error {
+				if calls++; calls == n+1 && op.Kind != errorfs.OpFileClose && op.Kind != errorfs.OpFileReadAt {
+					return syscall.EIO
+				}
+				return nil
+			}))
+			acked := erring(t, o, n)
+			if crash {
+				disk = disk.crash(newRNG(uint64(n)))
+			}
+			l, got := open(t, testOptions(disk, 5))
+			var recovered []string
+			for _, s := range got {
+				recovered = append(recovered, string(s.f.Body))
+			}
+			if len(recovered) < len(acked) || !slices.Equal(recovered[:len(acked)], acked) {
+				t.Fatalf("error at operation %d: recovered %d frames, %d acknowledged", n, len(recovered), len(acked))
+			}
+			write(t, l, entry(1, 100, "life goes on"))
+			l.Close()
+			if calls <= n {
+				break
+			}
+		}
+	}
+}
+
+// erring runs a lane until it fails, and returns the bodies it acknowledged.
+func erring(t *testing.T, o Options, n int) (acked []string) {
+	o.From = 0
+	l, _, err := tryOpen(o)
+	if err != nil {
+		if errors.Is(err, syscall.EIO) {
+			return nil
+		}
+		t.Fatal(err)
+	}
+	defer l.Close()
+	var dead error
+	for i := range 12 {
+		body := fmt.Sprint(i, strings.Repeat("y", 20000))
+		l.Append(&Batch{Frames: []Frame{entry(1, record.Index(i+1), body)}, Sync: true, Done: func(_ []Position, err error) {
+			switch {
+			case err == nil && dead != nil:
+				t.Errorf("error at operation %d: acknowledged after %v", n, dead)
+			case err == nil:
+				acked = append(acked, body)
+			case !errors.Is(err, ErrLaneDead) || !errors.Is(err, syscall.EIO):
+				t.Errorf("error at operation %d: done with %v", n, err)
+			default:
+				dead = err
+			}
+		}})
+		l.Flush()
+		l.Flush()
+		l.Fill()
+	}
+	if dead != nil && !errors.Is(l.Err(), ErrLaneDead) {
+		t.Errorf("error at operation %d: the lane does not say that it is dead", n)
+	}
+	return acked
+}
+
+// TestSyncThatFailedIsNotTrusted: after a failed sync the kernel takes the
+// pages for clean. What the next process reads of them is not on disk, and
+// another sync does not help; recovery has to write it again.
+func TestSyncThatFailedIsNotTrusted(t *testing.T) {
+	fs := newTornFS()
+	l, _ := open(t, testOptions(fs, 1))
+	write(t, l, entry(1, 1, "synced"))
+	fs.failSync = true
+	var failed error
+	l.Append(&Batch{Frames: []Frame{entry(1, 2, strings.Repeat("not synced", 2000))}, Sync: true, Done: func(_ []Position, err error) { failed = err }})
+	l.Flush()
+	if !errors.Is(failed, ErrLaneDead) {
+		t.Fatalf("done with %v after a failed sync", failed)
+	}
+	l.Close()
+	fs.failSync = false
+	l, got := open(t, testOptions(fs, 2))
+	l.Close()
+	want := "entry 1/1 synced\nentry 1/2 not sync…20000\n"
+	if lines(got) != want {
+		t.Fatalf("recovered\n%s", lines(got))
+	}
+	for range 20 {
+		_, got = open(t, testOptions(fs.crash(newRNG(1)), 3))
+		if lines(got) != want {
+			t.Fatalf("recovered\n%safter a crash, but an earlier recovery had shown\n%s", lines(got), want)
+		}
+	}
+}
+
+// TestTornFramesDoNotComeBack: of an unfinished write the later frames may
+// survive without the first. When the first is then written again, just as it
+// was, they fit behind it; but nobody wrote them again.
+func TestTornFramesDoNotComeBack(t *testing.T) {
+	fs := newTornFS()
+	l, _ := open(t, testOptions(fs, 1))
+	page := strings.Repeat("p", pageSize-headerSize)
+	write(t, l, entry(1, 1, page[:len(page)-2*headerSize])) // the mark behind it ends the page
+	frames := []Frame{entry(1, 2, page), entry(1, 3, page), entry(1, 4, page), entry(1, 5, page)}
+	if pos := write(t, l, frames...); pos[0].Offset != pageSize+headerSize {
+		t.Fatalf("frames do not begin on pages: %v", pos)
+	}
+	l.Close()
+	n := fs.names["/wal/"+fileName(1)]
+	n.data = n.data[:5*pageSize]         // without the mark
+	clear(n.data[pageSize : 2*pageSize]) // and without the first frame
+	n.writes, n.synced = nil, slices.Clone(n.data)
+	for i := 0; i < len(frames); i += 2 {
+		l, got := open(t, testOptions(fs, 1))
+		if len(got) != i+1 {
+			t.Fatalf("recovered\n%swant %d frames", lines(got), i+1)
+		}
+		l.Append(&Batch{Frames: frames[i : i+2], Sync: true, Done: func([]Position, error) {}})
+		l.Flush()
+		l.Close()
+	}
+}
+
+func TestPowerLossOfTheNamesInADirectory(t *testing.T) {
+	fs := vfs.NewCrashableMem()
+	l, _ := open(t, testOptions(fs, 1))
+	write(t, l, entry(1, 1, "one"))
+	l.Close()
+	_, got := open(t, testOptions(fs.CrashClone(vfs.CrashCloneCfg{}), 1))
+	if lines(got) != "entry 1/1 one\n" {
+		t.Fatalf("recovered %q", lines(got))
+	}
+}
