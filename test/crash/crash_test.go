@@ -15,6 +15,7 @@ import (
 var (
 	rounds = flag.Int("rounds", 5, "how often the server is killed")
 	seed   = flag.Uint64("seed", 0, "chooses the moments; 0: at random")
+	pad    = flag.Int("pad", 4000, "bytes that a record holds at most beside its number")
 )
 
 const (

@@ -1,6 +1,7 @@
 package crash
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -17,6 +18,16 @@ type payload struct {
 	Producer  int   `json:"producer"`
 	Partition int32 `json:"partition"`
 	N         int   `json:"n"`
+}
+
+// encode writes the payload and pads it, so that files fill, are sealed and
+// are used again between two kills.
+func (p payload) encode() ([]byte, error) {
+	value, err := json.Marshal(p)
+	if err != nil || *pad == 0 {
+		return value, err
+	}
+	return append(value, bytes.Repeat([]byte{' '}, (p.N*977+p.Producer)%*pad)...), nil
 }
 
 func client(address string, opts ...kgo.Opt) (*kgo.Client, error) {
@@ -62,7 +73,7 @@ func produce(ctx context.Context, address string, producer int, h *history) erro
 	for i := 0; ctx.Err() == nil; i++ {
 		p := payload{producer, int32(i % partitions), next[i%partitions]}
 		next[p.Partition]++
-		value, err := json.Marshal(p)
+		value, err := p.encode()
 		if err != nil {
 			return err
 		}
