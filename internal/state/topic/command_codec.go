@@ -76,21 +76,23 @@ func (c *Confirm) AppendTo(dst []byte) []byte {
 	return codec.AppendUvarint(dst, c.Revision)
 }
 
-// DecodeCatalogCommand reads what AppendTo of a catalog command wrote. It
-// keeps nothing of b.
+// DecodeCatalogCommand reads what AppendTo of a catalog command wrote, whatever
+// its fields hold: a client's nonsense is refused by Apply, on every replica
+// alike, and must not look like damage to the log. It allocates in proportion
+// to b and keeps nothing of it.
 func DecodeCatalogCommand(b []byte) (CatalogCommand, error) {
 	r := codec.NewReader(b)
 	var cmd CatalogCommand
 	switch kind := r.Byte(); kind {
 	case kindBootstrap:
-		shards := make([]record.ShardID, r.Count(MaxShards, 1))
+		shards := make([]record.ShardID, r.Count(math.MaxInt32, 1))
 		for i := range shards {
 			shards[i] = record.ShardID(r.Uvarint(math.MaxUint32))
 		}
 		cmd = &Bootstrap{Shards: shards}
 	case kindCreateTopic:
 		cmd = &CreateTopic{
-			UUID: readUUID(&r), Tenant: r.String(MaxTenantLen), Name: r.String(MaxNameLen),
+			UUID: readUUID(&r), Tenant: readText(&r), Name: readText(&r),
 			Partitions: int32(r.Varint(math.MinInt32, math.MaxInt32)), Config: readConfig(&r),
 		}
 	case kindDeleteTopic:
@@ -116,11 +118,9 @@ func DecodeCatalogCommand(b []byte) (CatalogCommand, error) {
 
 func readAlterConfigs(r *codec.Reader) *AlterConfigs {
 	c := &AlterConfigs{UUID: readUUID(r), Replace: r.Bool()}
-	c.Changes = make([]ConfigChange, r.Count(MaxConfigs, 3))
+	c.Changes = make([]ConfigChange, r.Count(math.MaxInt32, 3))
 	for i := range c.Changes {
-		c.Changes[i] = ConfigChange{
-			Op: ConfigOp(r.Byte()), Name: r.String(MaxConfigNameLen), Value: r.String(MaxConfigValueLen),
-		}
+		c.Changes[i] = ConfigChange{Op: ConfigOp(r.Byte()), Name: readText(r), Value: readText(r)}
 	}
 	return c
 }
@@ -132,6 +132,9 @@ func readUUID(r *codec.Reader) (u UUID) {
 	return u
 }
 
+// readText reads a string of any length that the input holds.
+func readText(r *codec.Reader) string { return r.String(math.MaxInt32) }
+
 func appendConfig(dst []byte, config []Config) []byte {
 	dst = codec.AppendUvarint(dst, uint(len(config)))
 	for _, c := range config {
@@ -142,9 +145,9 @@ func appendConfig(dst []byte, config []Config) []byte {
 }
 
 func readConfig(r *codec.Reader) []Config {
-	config := make([]Config, r.Count(MaxConfigs, 2))
+	config := make([]Config, r.Count(math.MaxInt32, 2))
 	for i := range config {
-		config[i] = Config{r.String(MaxConfigNameLen), r.String(MaxConfigValueLen)}
+		config[i] = Config{readText(r), readText(r)}
 	}
 	return config
 }

@@ -94,8 +94,8 @@ func (d *ConfigDef) Validate(value string) error {
 // canonical returns value as it is kept: trimmed, and written in the one way
 // that its type has. Kafka's parser is as lenient in what it takes.
 func (d *ConfigDef) canonical(value string) (string, error) {
-	if len(value) > MaxConfigValueLen {
-		return "", fmt.Errorf("%w: the value of %s is longer than %d bytes", ErrInvalidConfig, d.Name, MaxConfigValueLen)
+	if err := d.fits(value); err != nil {
+		return "", err
 	}
 	v, err := d.parse(strings.TrimSpace(value))
 	if err == nil && d.refuse != nil {
@@ -105,6 +105,13 @@ func (d *ConfigDef) canonical(value string) (string, error) {
 		return "", fmt.Errorf("%w: invalid value %q for %s: %w", ErrInvalidConfig, value, d.Name, err)
 	}
 	return v, nil
+}
+
+func (d *ConfigDef) fits(value string) error {
+	if len(value) > MaxConfigValueLen {
+		return fmt.Errorf("%w: the value of %s is longer than %d bytes", ErrInvalidConfig, d.Name, MaxConfigValueLen)
+	}
+	return nil
 }
 
 func (d *ConfigDef) parse(v string) (string, error) {
@@ -232,6 +239,9 @@ func changeConfig(config []Config, ch ConfigChange) ([]Config, error) {
 	d := LookupConfig(ch.Name)
 	if d == nil {
 		return nil, unknownConfig(ch.Name)
+	}
+	if err := d.fits(ch.Value); err != nil {
+		return nil, err
 	}
 	i, found := findConfig(config, ch.Name)
 	value := ch.Value
