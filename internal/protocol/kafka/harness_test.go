@@ -3,6 +3,7 @@ package kafka
 import (
 	"context"
 	"errors"
+	"net/netip"
 	"testing"
 	"time"
 
@@ -186,3 +187,5 @@ func values(t testing.TB, b []byte) map[int64]string {
 	}
 	return out
 }
+
+func mustAddrPort(s string) netip.AddrPort { return netip.MustParseAddrPort(s) }

@@ -1,0 +1,258 @@
+package kafka
+
+import (
+	"fmt"
+	"reflect"
+	"slices"
+	"sync"
+	"testing"
+
+	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"github.com/polylog-mq/polylog/internal/record"
+	"github.com/polylog-mq/polylog/internal/state/access"
+)
+
+// guard is an authorizer that writes down what it is asked.
+type guard struct {
+	deny  bool
+	mu    sync.Mutex
+	asked []permission
+}
+
+func (g *guard) Authorize(_ access.Principal, a access.Action, r access.Resource) error {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.asked = append(g.asked, permission{a, r.Type})
+	if g.deny {
+		return access.ErrDenied
+	}
+	return nil
+}
+
+// take returns what was asked since the last time.
+func (g *guard) take() []permission {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	out := g.asked
+	g.asked = nil
+	return out
+}
+
+// example fills a request so that it names one of everything: the topic t, the
+// group g, partition 0.
+func example(v reflect.Value, id [16]byte, batch []byte) {
+	switch v.Kind() {
+	case reflect.Struct:
+		for i := range v.NumField() {
+			if f := v.Type().Field(i); f.IsExported() && f.Name != "Version" && f.Name != "UnknownTags" {
+				exampleField(f.Name, v.Field(i), id, batch)
+			}
+		}
+	case reflect.Slice:
+		v.Set(reflect.MakeSlice(v.Type(), 1, 1))
+		example(v.Index(0), id, batch)
+	case reflect.Pointer:
+		v.Set(reflect.New(v.Type().Elem()))
+		example(v.Elem(), id, batch)
+	case reflect.String:
+		v.SetString("t")
+	default:
+	}
+}
+
+func exampleField(name string, v reflect.Value, id [16]byte, batch []byte) {
+	switch {
+	case name == "Records":
+		v.SetBytes(batch)
+	case name == "TopicID":
+		v.Set(reflect.ValueOf(id))
+	case name == "Group" || name == "Groups" && v.Type() == reflect.TypeFor[[]string]():
+		example(v, id, batch)
+		if v.Kind() == reflect.String {
+			v.SetString("g")
+		} else {
+			v.Index(0).SetString("g")
+		}
+	case name == "ResourceType":
+		v.SetInt(int64(kmsg.ConfigResourceTypeTopic))
+	case name == "TransactionID" || name == "TransactionalID" || name == "InstanceID" || name == "ReplicaAssignment":
+		v.SetZero()
+	case name == "ReplicationFactor" || name == "NumPartitions" || name == "Count":
+		v.SetInt(1)
+	default:
+		example(v, id, batch)
+	}
+}
+
+// variants are what an example does not bring up: other branches of an
+// operation, which ask for other permissions.
+var variants = map[int16][]func(kmsg.Request, [16]byte){
+	3: {func(r kmsg.Request, _ [16]byte) {
+		m := r.(*kmsg.MetadataRequest)
+		m.Topics = []kmsg.MetadataRequestTopic{{Topic: ptr("new")}}
+		m.AllowAutoTopicCreation = true
+	}},
+	20: {func(r kmsg.Request, id [16]byte) {
+		r.(*kmsg.DeleteTopicsRequest).Topics[0] = kmsg.DeleteTopicsRequestTopic{TopicID: id}
+	}},
+	22: {func(r kmsg.Request, _ [16]byte) { r.(*kmsg.InitProducerIDRequest).TransactionalID = ptr("x") }},
+	32: {func(r kmsg.Request, _ [16]byte) {
+		r.(*kmsg.DescribeConfigsRequest).Resources[0].ResourceType = kmsg.ConfigResourceTypeBroker
+	}},
+	33: {func(r kmsg.Request, _ [16]byte) {
+		r.(*kmsg.AlterConfigsRequest).Resources[0].ResourceType = kmsg.ConfigResourceTypeBroker
+	}},
+	44: {func(r kmsg.Request, _ [16]byte) {
+		r.(*kmsg.IncrementalAlterConfigsRequest).Resources[0].ResourceType = kmsg.ConfigResourceTypeBroker
+	}},
+}
+
+// examples calls fn with requests of a row that reach all that it needs
+// permission for.
+func examples(t *testing.T, row *api, id [16]byte, fn func(req kmsg.Request)) {
+	edits := append([]func(kmsg.Request, [16]byte){func(kmsg.Request, [16]byte) {}}, variants[row.key]...)
+	for _, version := range []int16{row.served.min, row.served.max} {
+		for _, edit := range edits {
+			req := kmsg.RequestForKey(row.key)
+			example(reflect.ValueOf(req).Elem(), id, batchOf(t, record.Template(record.None), now(), "a"))
+			req.SetVersion(version)
+			if d, ok := req.(*kmsg.DeleteTopicsRequest); ok {
+				d.Topics[0].TopicID = [16]byte{} // not both
+			}
+			edit(req, id)
+			fn(req)
+		}
+	}
+}
+
+// TestEveryHandlerAsks walks the table: each handler asks for all that its row
+// says, and for nothing else.
+func TestEveryHandlerAsks(t *testing.T) {
+	r := newRig(t)
+	g := &guard{}
+	r.server.opts.Access = g
+	for i := range apis {
+		row := &apis[i]
+		t.Run(row.name, func(t *testing.T) {
+			var asked []permission
+			id := r.topic("t", 1)
+			examples(t, row, id, func(req kmsg.Request) {
+				if p, ok := req.(*kmsg.ProduceRequest); ok {
+					p.Acks = -1
+				}
+				c := dial(t, r.address)
+				c.ask(req)
+				asked = append(asked, g.take()...)
+			})
+			for _, p := range row.needs {
+				if !slices.Contains(asked, p) {
+					t.Errorf("never asks for %s on a %s", p.action, p.on)
+				}
+			}
+			for _, p := range asked {
+				if !slices.Contains(row.needs, p) {
+					t.Errorf("asks for %s on a %s, which its row does not list", p.action, p.on)
+				}
+			}
+			r.drop("t", "new")
+		})
+	}
+}
+
+// drop deletes topics that exist.
+func (r *rig) drop(names ...string) {
+	r.t.Helper()
+	access := r.server.opts.Access
+	r.server.opts.Access = r.broker
+	defer func() { r.server.opts.Access = access }()
+	req := kmsg.NewPtrDeleteTopicsRequest()
+	req.Version, req.TopicNames = 1, names
+	dial(r.t, r.address).ask(req)
+}
+
+// TestNothingIsDoneForTheDenied walks the table with a guard that lets nobody
+// do anything: every answer is a refusal, and nothing has changed.
+func TestNothingIsDoneForTheDenied(t *testing.T) {
+	r := newRig(t)
+	id := r.topic("t", 1)
+	r.write("t", "a")
+	r.server.opts.Access = &guard{deny: true}
+	before := r.snapshot()
+	for i := range apis {
+		row := &apis[i]
+		if len(row.needs) == 0 {
+			continue
+		}
+		t.Run(row.name, func(t *testing.T) {
+			examples(t, row, id, func(req kmsg.Request) {
+				if p, ok := req.(*kmsg.ProduceRequest); ok {
+					p.Acks = -1
+				}
+				resp := dial(t, r.address).ask(req)
+				if refusals(reflect.ValueOf(resp)) == 0 {
+					t.Errorf("v%d: no refusal in %+v", req.GetVersion(), resp)
+				}
+			})
+			if after := r.snapshot(); after != before {
+				t.Errorf("something was done:\nbefore %s\nafter  %s", before, after)
+			}
+		})
+	}
+}
+
+// snapshot shows all topics with their settings and ends.
+func (r *rig) snapshot() (out string) {
+	for t := range r.broker.Topics() {
+		out += fmt.Sprintf("%s %x %v", t.Name, t.UUID, t.Config)
+		for _, p := range t.Partitions {
+			out += fmt.Sprintf(" %d-%d", p.Floor(), p.HighWatermark())
+		}
+	}
+	return out
+}
+
+// refusals counts the error codes in a response that say so, and the ids that
+// are said to be unknown.
+func refusals(v reflect.Value) (n int) {
+	switch v.Kind() {
+	case reflect.Pointer:
+		if !v.IsNil() {
+			return refusals(v.Elem())
+		}
+	case reflect.Slice:
+		for i := range v.Len() {
+			n += refusals(v.Index(i))
+		}
+	case reflect.Struct:
+		for i := range v.NumField() {
+			if v.Type().Field(i).Name == "ErrorCode" {
+				switch int16(v.Field(i).Int()) {
+				case errTopicAuthorizationFailed, errGroupAuthorizationFailed, errClusterAuthorizationFailed,
+					errTransactionalIDAuthFailed, errUnknownTopicID:
+					n++
+				}
+			} else if v.Type().Field(i).IsExported() {
+				n += refusals(v.Field(i))
+			}
+		}
+	default:
+	}
+	return n
+}
+
+// TestLoopbackAloneIsTrusted: today's only rule.
+func TestLoopbackAloneIsTrusted(t *testing.T) {
+	r := newRig(t)
+	r.server.opts.Access = access.Policy{}
+	if resp := r.ask(metadataRequest(8, "t")).(*kmsg.MetadataResponse); resp.Topics[0].ErrorCode != errUnknownTopicOrPartition {
+		t.Errorf("from this machine: %+v", resp.Topics[0])
+	}
+	for address, trusted := range map[string]bool{
+		"127.0.0.1:1": true, "[::1]:1": true, "[::ffff:127.0.0.1]:1": true, "10.0.0.1:1": false, "[2001:db8::1]:1": false,
+	} {
+		if got := newSession(r.server, mustAddrPort(address), mustAddrPort("127.0.0.1:9092")).principal.Loopback; got != trusted {
+			t.Errorf("%s: trusted %v", address, got)
+		}
+	}
+}
