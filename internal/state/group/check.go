@@ -14,7 +14,7 @@ func Check(c Command) error {
 		if c.Group == "" {
 			return ErrInvalidGroup
 		}
-		if len(c.Members) > MaxLeavers {
+		if tooLong(c.Group) || len(c.Members) > MaxLeavers {
 			return ErrTooLarge
 		}
 		for _, m := range c.Members {
@@ -24,9 +24,16 @@ func Check(c Command) error {
 		}
 	case *Commit:
 		return c.check()
+	case *Delete:
+		if tooLong(c.Group) {
+			return ErrTooLarge
+		}
 	case *DeleteOffsets:
 		if c.Group == "" {
 			return ErrInvalidGroup
+		}
+		if tooLong(c.Group) {
+			return ErrTooLarge
 		}
 	}
 	return nil
@@ -58,6 +65,9 @@ func (c *Join) check() error {
 		if p.Name == "" {
 			return ErrInconsistentProtocol
 		}
+		if tooLong(p.Name) {
+			return ErrTooLarge
+		}
 		size += len(p.Name) + len(p.Metadata)
 	}
 	if size > MaxMetadata {
@@ -76,7 +86,7 @@ func (c *Sync) check() error {
 	size := 0
 	for _, a := range c.Assignments {
 		size += len(a.Member) + len(a.Data)
-		if len(a.Data) > MaxAssignment || size > MaxAssignments {
+		if tooLong(a.Member) || len(a.Data) > MaxAssignment || size > MaxAssignments {
 			return ErrTooLarge
 		}
 	}
