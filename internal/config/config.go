@@ -23,6 +23,7 @@ type Config struct {
 		AutoCreateTopics           bool
 		DefaultPartitions          int
 		GroupInitialRebalanceDelay time.Duration
+		OffsetsRetention           time.Duration
 	}
 	HTTP struct {
 		Listen string
@@ -46,10 +47,8 @@ func Default() Config {
 	c.Kafka.Listen = "127.0.0.1:9092"
 	c.Kafka.AutoCreateTopics = true
 	c.Kafka.DefaultPartitions = 1
-	c.Kafka.GroupInitialRebalanceDelay = 0
+	c.Kafka.OffsetsRetention = 7 * 24 * time.Hour
 	c.HTTP.Listen = "127.0.0.1:15672"
-	c.Disk.WarnFree = 2 << 30
-	c.Disk.RefuseFree = 512 << 20
 	c.Log.Level = "info"
 	c.Log.Format = "text"
 	return c

@@ -153,6 +153,7 @@ func TestRefusals(t *testing.T) {
 		{"word", "", []string{"POLYLOG_LOG_LEVEL=loud"}, nil, "env POLYLOG_LOG_LEVEL: log.level: must be one of debug, info, warn, error"},
 		{"flag value", "", nil, []string{"--disk-warn-free=lots"}, `"lots" is not a size`},
 		{"duration", "kafka.group-initial-rebalance-delay: 3\n", nil, nil, "is not a duration"},
+		{"a long delay", "kafka.group-initial-rebalance-delay: 2h\n", nil, nil, "must be at most 1h0m0s"},
 		{"address", "kafka.listen: localhost\n", nil, nil, "is not an address"},
 		{"port", "kafka.listen: localhost:70000\n", nil, nil, "is not a port"},
 		{"advertised port 0", "kafka.advertise: host:0\n", nil, nil, "clients can connect to"},

@@ -158,7 +158,7 @@ func (l *Loaded) check() error {
 				s.key, s.address))
 		}
 	}
-	if l.Disk.RefuseFree > l.Disk.WarnFree {
+	if l.Disk.WarnFree > 0 && l.Disk.RefuseFree > l.Disk.WarnFree {
 		errs = append(errs, fmt.Errorf("disk.refuse-free: %s is more than disk.warn-free (%s): the warning would come too late",
 			l.Disk.RefuseFree, l.Disk.WarnFree))
 	}

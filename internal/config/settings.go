@@ -2,6 +2,7 @@ package config
 
 import (
 	"strings"
+	"time"
 
 	"github.com/spf13/pflag"
 )
@@ -45,7 +46,11 @@ var settings = []setting{
 	},
 	{
 		"kafka.group-initial-rebalance-delay", "how long a new consumer group waits for more members (Kafka: group.initial.rebalance.delay.ms)",
-		func(c *Config) any { return &c.Kafka.GroupInitialRebalanceDelay }, nil,
+		func(c *Config) any { return &c.Kafka.GroupInitialRebalanceDelay }, atMost(time.Hour),
+	},
+	{
+		"kafka.offsets-retention", "how long the offsets of a group without members are kept (Kafka: offsets.retention.minutes)",
+		func(c *Config) any { return &c.Kafka.OffsetsRetention }, nil,
 	},
 
 	{
@@ -54,11 +59,11 @@ var settings = []setting{
 	},
 
 	{
-		"disk.warn-free", "warn when less than this is free on the disk of data.dir",
+		"disk.warn-free", "warn when less than this is free on the disk of data.dir; 0: a tenth of the disk, at most 8GiB",
 		func(c *Config) any { return &c.Disk.WarnFree }, nil,
 	},
 	{
-		"disk.refuse-free", "refuse produces, and nothing else, when less than this is free",
+		"disk.refuse-free", "refuse produces, and nothing else, when less than this is free; 0: a 25th of the disk, at most 1GiB",
 		func(c *Config) any { return &c.Disk.RefuseFree }, nil,
 	},
 

@@ -158,6 +158,15 @@ func between(low, high int) func(any) error {
 	}
 }
 
+func atMost(limit time.Duration) func(any) error {
+	return func(v any) error {
+		if d, ok := v.(time.Duration); !ok || d > limit {
+			return fmt.Errorf("must be at most %s", limit)
+		}
+		return nil
+	}
+}
+
 func oneOf(words ...string) func(any) error {
 	return func(v any) error {
 		if s, ok := v.(string); !ok || !slices.Contains(words, s) {

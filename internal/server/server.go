@@ -24,6 +24,7 @@ import (
 	"github.com/polylog-mq/polylog/internal/record"
 	"github.com/polylog-mq/polylog/internal/replica"
 	"github.com/polylog-mq/polylog/internal/state/access"
+	"github.com/polylog-mq/polylog/internal/state/group"
 	"github.com/polylog-mq/polylog/internal/store"
 )
 
@@ -143,7 +144,10 @@ func bind(ctx context.Context, setting, flag, address string) (net.Listener, err
 // open recovers the folder and sets everything above it going.
 func (s *Server) open() error {
 	c := &s.opts.Config
-	st, err := store.Open(store.Options{FS: s.opts.FS, Dir: c.Data.Dir, Logger: s.log})
+	st, err := store.Open(store.Options{
+		FS: s.opts.FS, Dir: c.Data.Dir, Logger: s.log,
+		WarnBelow: uint64(c.Disk.WarnFree), FullBelow: uint64(c.Disk.RefuseFree),
+	})
 	if err != nil {
 		return refuseData(c.Data.Dir, err)
 	}
@@ -156,7 +160,8 @@ func (s *Server) open() error {
 	s.host = replica.New(replica.Options{Node: node, Store: st, Clock: system, Logger: s.log, Fatal: s.fail})
 	b, err := broker.Open(broker.Options{
 		Node: node, Nodes: []broker.Node{s.self(node)}, Store: st, Host: s.host, Clock: system, Logger: s.log,
-		Policy: s.policy(), Shards: c.Data.Shards, DefaultPartitions: int32(c.Kafka.DefaultPartitions), AutoCreate: c.Kafka.AutoCreateTopics,
+		Policy: access.Policy{Insecure: c.Insecure}, Shards: c.Data.Shards,
+		DefaultPartitions: int32(c.Kafka.DefaultPartitions), AutoCreate: c.Kafka.AutoCreateTopics, Groups: s.groups(),
 	})
 	if err != nil {
 		return refuseData(c.Data.Dir, err)
@@ -183,7 +188,13 @@ func (s *Server) self(id record.NodeID) broker.Node {
 	return n
 }
 
-func (s *Server) policy() access.Policy { return access.Policy{Insecure: s.opts.Config.Insecure} }
+// groups are the settings of consumer groups.
+func (s *Server) groups() group.Settings {
+	g := group.DefaultSettings()
+	g.InitialDelay = int32(s.opts.Config.Kafka.GroupInitialRebalanceDelay.Milliseconds())
+	g.Retention = s.opts.Config.Kafka.OffsetsRetention.Milliseconds()
+	return g
+}
 
 func (s *Server) serveKafka() {
 	if s.kafkaListener == nil {

@@ -1,6 +1,7 @@
 package store
 
 import (
+	"cmp"
 	"sync"
 
 	"github.com/cockroachdb/pebble/v2/vfs"
@@ -29,13 +30,30 @@ func (s *Store) LookAtDisk() {
 		return
 	}
 	d.free, d.total = u.AvailBytes, u.TotalBytes
-	d.state = judge(u, d.state)
+	before := d.state
+	if d.state = s.o.judge(u, before); d.state != before {
+		s.report(d.state, u)
+	}
+}
+
+// report tells the operator that the disk has become fuller or emptier.
+func (s *Store) report(now HealthState, u vfs.DiskUsage) {
+	log := s.o.Logger.With("free-bytes", u.AvailBytes, "total-bytes", u.TotalBytes)
+	switch now {
+	case DiskFull:
+		log.Error("the disk is full: records are refused until there is room again; reads, commits and deletes go on")
+	case DiskWarn:
+		log.Warn("the disk is filling up")
+	default:
+		log.Info("the disk has room again")
+	}
 }
 
 // judge says how full the disk is. To leave a state takes a little more room
 // than it took to enter it, so that the answer does not flutter.
-func judge(u vfs.DiskUsage, before HealthState) HealthState {
-	full, warn := fullBelow(u.TotalBytes), warnBelow(u.TotalBytes)
+func (o *Options) judge(u vfs.DiskUsage, before HealthState) HealthState {
+	full := cmp.Or(o.FullBelow, min(u.TotalBytes/fullShare, fullBytes))
+	warn := max(full, cmp.Or(o.WarnBelow, min(u.TotalBytes/warnShare, warnBytes)))
 	if before == DiskFull {
 		full += full / 4
 	}
@@ -50,9 +68,6 @@ func judge(u vfs.DiskUsage, before HealthState) HealthState {
 	}
 	return Healthy
 }
-
-func fullBelow(total uint64) uint64 { return min(total/fullShare, fullBytes) }
-func warnBelow(total uint64) uint64 { return min(total/warnShare, warnBytes) }
 
 // Health tells what the store can do. It is cheap.
 func (s *Store) Health() Health {

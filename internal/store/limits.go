@@ -47,8 +47,8 @@ const (
 
 	rewriteStep = 2 << 20 // what Run does between two looks at the produce traffic
 
-	// A disk is full below this room, and nearly full below the other: a share
-	// of it, but no more than a number of bytes.
+	// Unless Options say otherwise, a disk is full below this room, and nearly
+	// full below the other: a share of it, but no more than a number of bytes.
 	fullShare, fullBytes = 25, 1 << 30
 	warnShare, warnBytes = 10, 8 << 30
 )

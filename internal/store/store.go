@@ -31,6 +31,10 @@ type Options struct {
 	// NeedsCheckpoint says so, and so bounds recovery; default
 	// DefaultCheckpointBytes.
 	CheckpointBytes int64
+	// WarnBelow and FullBelow are the free bytes of the file system below which
+	// the store reports DiskWarn and DiskFull; 0 for a share of its size, see
+	// limits.go.
+	WarnBelow, FullBelow uint64
 	// Rewriting says when level 0 files are rewritten.
 	Rewriting Rewriting
 
