@@ -29,7 +29,7 @@ func (b *Broker) forget(id record.PartitionID) {
 // it is called on the loop of the metadata group.
 func (b *Broker) show(t *topic.Topic) {
 	view := &Topic{
-		Name: t.Name, ID: record.TopicID(t.ID), UUID: t.UUID,
+		Name: t.Name, ID: t.ID, UUID: t.UUID,
 		Config: t.Config, Settings: t.Settings, Partitions: make([]*Partition, len(t.Partitions)),
 	}
 	for i, at := range t.Partitions {
@@ -45,7 +45,7 @@ func (b *Broker) show(t *topic.Topic) {
 // hide makes a deleted topic invisible.
 func (b *Broker) hide(t *topic.Topic) {
 	b.view.hide(t.UUID)
-	b.topicDeleted(record.TopicID(t.ID))
+	b.topicDeleted(t.ID)
 	for _, at := range t.Partitions {
 		b.forget(at.ID)
 	}

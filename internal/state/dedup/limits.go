@@ -20,4 +20,6 @@ const (
 	// slotsPerLeaf is the number of producers in a page of the checkpoint: the
 	// bits of a word, few enough that a lone busy producer rewrites little.
 	slotsPerLeaf = 64
+	// pageVersion begins the value of every checkpoint page.
+	pageVersion = 1
 )

@@ -35,14 +35,14 @@ func (t *Table) EncodePages(emit func(key, value []byte), more func() bool) bool
 	return false
 }
 
-// encodePage appends which slots are taken and when the leaf is due, then its
+// encodePage appends the version, which slots are taken and when the leaf is due, then its
 // producers.
 func (t *Table) encodePage(dst []byte, n uint32) ([]byte, bool) {
 	if int(n) >= len(t.leaves) || t.leaves[n] == nil || t.leaves[n].used == 0 {
 		return dst, false
 	}
 	l := t.leaves[n]
-	dst = codec.AppendUvarint(dst, l.used)
+	dst = codec.AppendUvarint(append(dst, pageVersion), l.used)
 	dst = codec.AppendVarint(dst, l.due)
 	for rest := l.used; rest > 0; rest &= rest - 1 {
 		dst = l.slots[bits.TrailingZeros64(rest)].appendTo(dst)
@@ -77,6 +77,9 @@ func (t *Table) RestorePage(key, value []byte) error {
 		t.leaves = append(t.leaves, make([]*leaf, missing)...)
 	}
 	r := codec.NewReader(value)
+	if v := r.Byte(); v != pageVersion {
+		r.Fail("a page of version %d", v)
+	}
 	l := &leaf{
 		number: n, used: r.Uvarint(math.MaxUint64), due: record.LogTime(r.Varint(0, maxTime)),
 	}

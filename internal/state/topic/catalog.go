@@ -11,8 +11,8 @@ import (
 	"github.com/polylog-mq/polylog/internal/record"
 )
 
-// ID is a topic's number, given by the catalog and never reused.
-type ID uint64
+// ID is a topic's number.
+type ID = record.TopicID
 
 // UUID is a topic's public identity. Whoever proposes its creation draws it.
 type UUID [16]byte

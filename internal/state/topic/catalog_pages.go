@@ -60,6 +60,7 @@ func (c *Catalog) EncodePages(emit func(key, value []byte), more func() bool) bo
 }
 
 func (c *Catalog) encodePage(dst []byte, k catalogPage) ([]byte, bool) {
+	dst = append(dst, pageVersion)
 	if k.kind == pageRoot {
 		return c.encodeRoot(dst), true
 	}
@@ -126,7 +127,7 @@ func (c *Catalog) RestorePage(key, value []byte) error {
 	if err != nil {
 		return err
 	}
-	r := codec.NewReader(value)
+	r := openPage(value)
 	switch k.kind {
 	case pageRoot:
 		c.restoreRoot(&r)
@@ -143,6 +144,15 @@ func (c *Catalog) RestorePage(key, value []byte) error {
 		return fmt.Errorf("page %q of the catalog: %w", key, err)
 	}
 	return nil
+}
+
+// openPage reads the version that every page begins with.
+func openPage(value []byte) codec.Reader {
+	r := codec.NewReader(value)
+	if v := r.Byte(); v != pageVersion {
+		r.Fail("a page of version %d", v)
+	}
+	return r
 }
 
 func parseCatalogPage(key []byte) (k catalogPage, err error) {

@@ -32,6 +32,8 @@ const (
 	definesPerCommand    = 1024
 	partitionsPerCommand = 16_384
 
+	// pageVersion begins the value of every checkpoint page.
+	pageVersion = 1
 	// partitionsPerPage bounds a checkpoint page of the catalog.
 	partitionsPerPage = 1024
 	// segmentsPerPage bounds a checkpoint page of a partition's sealed

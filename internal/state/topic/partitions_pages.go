@@ -57,6 +57,7 @@ func (s *Partitions) EncodePages(emit func(key, value []byte), more func() bool)
 }
 
 func (s *Partitions) encodePage(dst []byte, k shardPage) ([]byte, bool) {
+	dst = append(dst, pageVersion)
 	switch k.kind {
 	case pageShard:
 		return codec.AppendUvarint(dst, s.revision), true
@@ -134,7 +135,7 @@ func (s *Partitions) RestorePage(key, value []byte) error {
 	if err != nil {
 		return err
 	}
-	r := codec.NewReader(value)
+	r := openPage(value)
 	switch k.kind {
 	case pageShard:
 		s.revision = Revision(r.Uvarint(math.MaxUint64))
