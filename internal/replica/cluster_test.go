@@ -14,6 +14,7 @@ import (
 
 	"github.com/polylog-mq/polylog/internal/clock"
 	"github.com/polylog-mq/polylog/internal/record"
+	"github.com/polylog-mq/polylog/internal/store"
 )
 
 // cluster runs members, their network and time in one goroutine, from a seed.
@@ -29,18 +30,24 @@ type cluster struct {
 	// checkpointEvery is how many entries a store takes between checkpoints.
 	checkpointEvery int
 
+	newStore func() testStore
+
 	// The network.
 	delay func() time.Duration
 	drop  func(from, to record.NodeID, m Message) bool
 	cut   map[[2]record.NodeID]bool // one way
 	// seen counts messages by what they are.
 	seen map[string]int
+	ids  uint64
+	// history is what the entries of the first group did, as the first member
+	// to apply them saw it.
+	history map[record.Index][]appliedCommand
 }
 
 type node struct {
 	id       record.NodeID
 	c        *cluster
-	store    *memStore
+	store    testStore
 	host     *Host
 	machines map[record.ShardID]*machine
 	down     bool
@@ -71,9 +78,14 @@ func newCluster(t *testing.T, seed uint64, n int, change ...func(c *cluster)) *c
 	c := &cluster{
 		t: t, rng: rand.New(rand.NewPCG(seed, 1)), nodes: map[record.NodeID]*node{}, tune: defaultTuning(), loops: 1,
 		groups: []record.ShardID{1}, cut: map[[2]record.NodeID]bool{}, seen: map[string]int{},
-		clock: clock.NewVirtual(time.Unix(1_700_000_000, 0)),
+		clock: clock.NewVirtual(time.Unix(1_700_000_000, 0)), history: map[record.Index][]appliedCommand{},
 	}
 	c.delay = func() time.Duration { return time.Millisecond }
+	c.newStore = func() testStore {
+		s := newMemStore()
+		s.checkpointEvery = c.checkpointEvery
+		return s
+	}
 	for _, f := range change {
 		f(c)
 	}
@@ -89,16 +101,17 @@ func newCluster(t *testing.T, seed uint64, n int, change ...func(c *cluster)) *c
 
 // addNode starts a node; without voters it waits to be added to its groups.
 func (c *cluster) addNode(id record.NodeID, voters ...record.NodeID) *node {
-	n := &node{id: id, c: c, store: newMemStore()}
-	n.store.checkpointEvery = c.checkpointEvery
-	for _, g := range c.groups {
-		if len(voters) > 0 {
+	n := &node{id: id, c: c, store: c.newStore()}
+	if len(voters) > 0 {
+		var cuts []store.GroupCut
+		for _, g := range c.groups {
 			cut, err := Bootstrap(g, voters...)
 			if err != nil {
 				c.t.Fatal(err)
 			}
-			n.store.bootstrap(cut)
+			cuts = append(cuts, cut)
 		}
+		n.store.bootstrap(cuts...)
 	}
 	c.nodes[id] = n
 	c.order = append(c.order, id)
@@ -118,6 +131,9 @@ func (n *node) start() {
 	for _, id := range n.c.groups {
 		m := newMachine(id)
 		m.runs = n.store
+		if id == n.c.groups[0] {
+			m.onApply = func(e Entry, cs []appliedCommand) { n.c.remember(n, e, cs) }
+		}
 		n.machines[id] = m
 		if _, err := n.host.Open(id, m); err != nil {
 			n.c.t.Fatalf("node %d: %v", n.id, err)
@@ -132,6 +148,54 @@ func (n *node) crash() {
 	n.store = n.store.crash(n.c.rng)
 }
 
+// remember keeps what an entry did. What is applied anywhere must be durable
+// where it is applied, and on a majority.
+func (c *cluster) remember(n *node, e Entry, cs []appliedCommand) {
+	if _, ok := c.history[e.Index]; !ok {
+		c.history[e.Index] = slices.Clone(cs)
+	}
+	if n.store.durable() == nil {
+		return
+	}
+	if !n.store.durable().holds(c.groups[0], e.Index, e.Term) {
+		c.t.Errorf("node %d applies entry %d, which is not durable there", n.id, e.Index)
+	}
+	if n.host.Group(c.groups[0]) == nil {
+		return // it is being opened
+	}
+	voters, _ := n.group().Members()
+	durable := 0
+	for _, v := range voters {
+		if c.nodes[v].store.durable().holds(c.groups[0], e.Index, e.Term) {
+			durable++
+		}
+	}
+	if durable <= len(voters)/2 {
+		c.t.Errorf("node %d applies entry %d, which is durable on %d of %d members", n.id, e.Index, durable, len(voters))
+	}
+}
+
+// promise checks that what a message says is durable is so.
+func (n *node) promise(m *raftpb.Message) {
+	if n.store.durable() == nil {
+		return
+	}
+	disk := n.store.durable().group(n.c.groups[0])
+	switch {
+	case m.GetReject():
+	case m.GetType() == raftpb.MsgVoteResp:
+		t := record.Term(m.GetTerm())
+		if disk.hard.Term < t || disk.hard.Term == t && disk.hard.Vote != record.NodeID(m.GetTo()) {
+			n.c.t.Errorf("node %d votes for %d in term %d; durable is %+v", n.id, m.GetTo(), m.GetTerm(), disk.hard)
+		}
+	case m.GetType() == raftpb.MsgAppResp:
+		if last := disk.first + record.Index(len(disk.entries)) - 1; last < record.Index(m.GetIndex()) {
+			n.c.t.Errorf("node %d acknowledges entry %d; durable is %d", n.id, m.GetIndex(), last)
+		}
+	}
+}
+
+func (n *node) mem() *memStore    { return n.store.(*memStore) }
 func (n *node) group() *Group     { return n.host.Group(n.c.groups[0]) }
 func (n *node) machine() *machine { return n.machines[n.c.groups[0]] }
 
@@ -166,6 +230,9 @@ func (t nodeTransport) Send(to record.NodeID, m Message) {
 		return
 	}
 	if m.Raft != nil {
+		if m.Group == c.groups[0] {
+			t.n.promise(m.Raft)
+		}
 		m.Raft = proto.Clone(m.Raft).(*raftpb.Message)
 	}
 	c.clock.AfterFunc(c.delay(), func() {
@@ -276,6 +343,12 @@ func (c *cluster) isolate(n *node) {
 }
 
 func (c *cluster) heal() { clear(c.cut) }
+
+// nextID returns an id that no other command of the test has.
+func (c *cluster) nextID() uint64 {
+	c.ids++
+	return 1<<50 + c.ids
+}
 
 // propose proposes n commands of the given size on a node, from id on.
 func (n *node) propose(from uint64, count, size int) (out []*command) {

@@ -53,8 +53,14 @@ type groupCut struct {
 
 // considerCut begins a checkpoint if the store wants one.
 func (l *loop) considerCut() {
-	h := l.host
-	if !h.store.NeedsCheckpoint() || !h.cuts.running.CompareAndSwap(false, true) {
+	if l.host.store.NeedsCheckpoint() {
+		l.host.startCut()
+	}
+}
+
+// startCut begins a checkpoint unless one is under way.
+func (h *Host) startCut() {
+	if !h.cuts.running.CompareAndSwap(false, true) {
 		return
 	}
 	h.cuts.left, h.cuts.perLoop = len(h.loops), make([][]groupCutting, len(h.loops))
@@ -151,8 +157,13 @@ func (h *Host) writeCuts() {
 	if h.failed.Load() {
 		return
 	}
-	if err := h.store.Checkpoint(cuts); err != nil {
+	switch err := h.store.Checkpoint(cuts); {
+	case errors.Is(err, store.ErrDead):
 		h.fail(fmt.Errorf("writing a checkpoint: %w", err))
+		return
+	case err != nil:
+		h.logger.Warn("a checkpoint could not be written and is tried again", "err", err, "in", cutRetry)
+		h.clock.AfterFunc(cutRetry, func() { h.work.add(h.writeCuts) })
 		return
 	}
 	h.cuts.running.Store(false)

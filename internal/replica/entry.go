@@ -12,7 +12,7 @@ import (
 	"github.com/polylog-mq/polylog/internal/store"
 )
 
-// Every entry that a leader proposes begins with a header; docs/format/entry.md
+// Every entry that a leader proposes begins with a header; docs/format/replica.md
 // draws it. Raft's own entries (a new leader's, changes of members) have none.
 const (
 	entryVersion    = 1

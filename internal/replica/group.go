@@ -215,7 +215,7 @@ func (g *Group) tick() {
 		g.node.Tick()
 		g.tickReads()
 		g.tickOffers()
-		g.tickIncoming()
+		g.tickFetch()
 		return nil
 	})
 	if err != nil {

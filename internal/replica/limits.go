@@ -45,6 +45,9 @@ const (
 	// encodeSlice is how long a loop encodes pages of a checkpoint before it
 	// looks after its groups again.
 	encodeSlice = 2 * time.Millisecond
+	// cutRetry is when a checkpoint is tried again that found no room on the
+	// disk.
+	cutRetry = time.Second
 
 	// promoteLag is how many entries a learner may be behind to be promoted.
 	promoteLag = 64
@@ -55,6 +58,8 @@ const (
 	// snapshotRate is how fast one member fetches snapshots, in bytes per tick
 	// and group.
 	snapshotRate = 8 << 20
+	// snapshotDelayTicks is how long after an offer the fetching begins.
+	snapshotDelayTicks = 2
 	// snapshotRetryTicks is how long an answer is waited for before another
 	// member is asked.
 	snapshotRetryTicks = 5

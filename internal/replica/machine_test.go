@@ -1,7 +1,6 @@
 package replica
 
 import (
-	"bytes"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -20,19 +19,22 @@ type machine struct {
 	runs  interface {
 		AddRuns(g record.ShardID, i record.Index, runs []store.Run)
 	}
-	next    [partitions]record.Offset
-	chain   uint32
-	count   uint64
-	pages   *page.Set[byte]
-	applied []appliedCommand        // since the last Restore
-	chains  map[record.Index]uint32 // after each entry, since the last Restore
-	times   []record.LogTime        // of the entries, likewise
-	leads   []bool                  // what LeaderChanged said
-	ticks   []record.LogTime        // entries without commands
+	next  [partitions]record.Offset
+	chain uint32
+	count uint64
+	pages *page.Set[byte]
+
+	// Since the last Restore.
+	applied []appliedCommand
+	chains  map[record.Index]uint32 // after each entry
+	times   []record.LogTime        // of the entries
+	ticks   []record.LogTime        // of those without commands
 	holds   int                     // entries with Hold
-	due     record.LogTime          // the next deadline, 0 for none
-	onTick  func(m *machine, now record.LogTime)
-	onApply func(e Entry)
+
+	leads   []bool         // what LeaderChanged said
+	due     record.LogTime // the next deadline, 0 for none
+	onTick  func(now record.LogTime)
+	onApply func(e Entry, cs []appliedCommand)
 }
 
 const partitions = 3
@@ -86,7 +88,7 @@ func newMachine(g record.ShardID) *machine {
 
 func (m *machine) reset() {
 	m.next, m.chain, m.count = [partitions]record.Offset{}, 0, 0
-	m.applied, m.times, m.chains = nil, nil, map[record.Index]uint32{}
+	m.applied, m.chains, m.times, m.ticks, m.holds = nil, map[record.Index]uint32{}, nil, nil, 0
 	m.pages = page.New(func(dst []byte, k byte) ([]byte, bool) {
 		if k == 'c' {
 			dst = binary.LittleEndian.AppendUint32(dst, m.chain)
@@ -112,9 +114,6 @@ func (m *machine) Encode(dst []byte, now record.LogTime, batch []Proposal) []byt
 }
 
 func (m *machine) Apply(e Entry, batch []Proposal) {
-	if m.onApply != nil {
-		m.onApply(e)
-	}
 	m.times = append(m.times, e.Now)
 	if e.Hold {
 		m.holds++
@@ -122,12 +121,13 @@ func (m *machine) Apply(e Entry, batch []Proposal) {
 	if len(e.Data) == 0 {
 		m.ticks = append(m.ticks, e.Now)
 		if m.onTick != nil {
-			m.onTick(m, e.Now)
+			m.onTick(e.Now)
 		}
 	}
 	m.pages.Touch('c')
 	m.chain = crc32.Update(m.chain, castagnoli, binary.LittleEndian.AppendUint64(nil, uint64(e.Now)))
 	var runs []store.Run
+	before := len(m.applied)
 	for n, at := 0, 0; at < len(e.Data); n++ {
 		partition, id := int(e.Data[at]), binary.LittleEndian.Uint64(e.Data[at+1:])
 		size := int(binary.LittleEndian.Uint32(e.Data[at+9:]))
@@ -156,6 +156,9 @@ func (m *machine) Apply(e Entry, batch []Proposal) {
 		m.runs.AddRuns(m.group, e.Index, runs)
 	}
 	m.chains[e.Index] = m.chain
+	if m.onApply != nil {
+		m.onApply(e, m.applied[before:])
+	}
 }
 
 func (m *machine) NextDeadline() (record.LogTime, bool) { return m.due, m.due != 0 }
@@ -201,6 +204,3 @@ func (m *machine) SnapshotRanges(pages PageSource) (out []Range, err error) {
 	})
 	return out, err
 }
-
-// sameBytes is used where records are compared.
-func sameBytes(a, b [][]byte) bool { return bytes.Equal(bytes.Join(a, nil), bytes.Join(b, nil)) }

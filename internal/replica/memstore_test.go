@@ -2,7 +2,9 @@ package replica
 
 import (
 	"bytes"
+	"cmp"
 	"errors"
+	"fmt"
 	"maps"
 	"math/rand/v2"
 	"slices"
@@ -23,6 +25,7 @@ type memStore struct {
 	sinceCheckpoint int
 	checkpoints     int
 	fail            error // of the next Flush
+	noRoom          error // of the next Checkpoints
 	dead            error
 }
 
@@ -105,16 +108,21 @@ func (s *memState) append(parts []store.Append) {
 
 // crash returns what a new process finds: all that was flushed and a part,
 // chosen by chance, of what was queued.
-func (s *memStore) crash(rng *rand.Rand) *memStore {
+func (s *memStore) crash(rng *rand.Rand) testStore {
 	n := newMemStore()
-	n.checkpointEvery = s.checkpointEvery
+	n.checkpointEvery, n.checkpoints = s.checkpointEvery, s.checkpoints
 	n.disk = s.disk.clone()
 	for _, a := range s.queue[:rng.IntN(len(s.queue)+1)] {
 		n.disk.append(copyParts(a.parts))
 	}
 	n.now = n.disk.clone()
+	for _, g := range n.now.groups {
+		n.sinceCheckpoint += int(g.first) + len(g.entries) - 1 - int(g.applied)
+	}
 	return n
 }
+
+func (s *memStore) durable() *memState { return s.disk }
 
 func (s *memStore) bootstrap(cuts ...store.GroupCut) {
 	s.now.cut(cuts)
@@ -177,7 +185,7 @@ func (s *memStore) Flush() bool {
 	queue := s.queue
 	s.queue = nil
 	if s.fail != nil && len(queue) > 0 {
-		s.dead = s.fail
+		s.dead = fmt.Errorf("%w: %w", store.ErrDead, s.fail)
 	}
 	for _, a := range queue {
 		if s.dead == nil {
@@ -195,26 +203,34 @@ func (s *memStore) NeedsCheckpoint() bool {
 }
 
 func (s *memStore) Checkpoint(cuts []store.GroupCut) error {
-	if s.dead != nil {
-		return s.dead
+	if err := cmp.Or(s.dead, s.noRoom); err != nil {
+		return err
 	}
 	s.sinceCheckpoint = 0
 	s.checkpoints++
 	for _, c := range cuts {
+		if c.Applied < s.now.group(c.Group).applied {
+			panic("memstore: a checkpoint goes back")
+		}
 		if d := s.disk.group(c.Group); c.Applied > d.first+record.Index(len(d.entries))-1 {
 			panic("memstore: a checkpoint counts on entries that are not durable")
 		}
-		for p, runs := range s.now.data {
-			for _, r := range runs {
-				if r.group == c.Group && r.index <= c.Applied {
-					s.disk.addRun(p, r)
-				}
-			}
-		}
+		s.saveRuns(c.Group, c.Applied)
 	}
 	s.now.cut(cuts)
 	s.disk.cut(cuts)
 	return nil
+}
+
+// saveRuns makes the runs durable that a checkpoint counts on.
+func (s *memStore) saveRuns(g record.ShardID, applied record.Index) {
+	for p, runs := range s.now.data {
+		for _, r := range runs {
+			if r.group == g && r.index <= applied {
+				s.disk.addRun(p, r)
+			}
+		}
+	}
 }
 
 func (s *memStore) Applied(id record.ShardID) (record.Index, record.Term, []byte, bool) {
@@ -354,7 +370,15 @@ func (im *memImport) Commit(cut store.GroupCut) error {
 		return errImport
 	}
 	im.ended = true
+	for _, a := range im.s.queue {
+		for _, p := range a.parts {
+			if p.Group == im.g {
+				panic("memstore: the group appends while a snapshot is installed")
+			}
+		}
+	}
 	im.s.Flush()
+	im.s.saveRuns(im.g, cut.Applied)
 	for _, st := range []*memState{im.s.now, im.s.disk} {
 		for _, r := range im.runs {
 			r.index = cut.Applied
@@ -365,6 +389,15 @@ func (im *memImport) Commit(cut store.GroupCut) error {
 		st.cut([]store.GroupCut{cut})
 	}
 	return nil
+}
+
+// holds reports whether a crash would leave the entry.
+func (s *memState) holds(id record.ShardID, i record.Index, t record.Term) bool {
+	g := s.group(id)
+	if i < g.first {
+		return true
+	}
+	return i < g.first+record.Index(len(g.entries)) && g.entries[i-g.first].Term == t
 }
 
 func (im *memImport) Abort() { im.ended = true }

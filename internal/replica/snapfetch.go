@@ -26,7 +26,7 @@ type incoming struct{ fetch *fetch }
 type fetch struct {
 	offer   *raftpb.Message // the latest MsgSnap
 	least   record.Index    // its index
-	applied record.Index    // what this member had applied when the fetch began
+	applied record.Index    // what this member had applied when it last looked
 	phase   fetchPhase
 
 	// Pages, in the order of their keys, of the checkpoint at.
@@ -39,7 +39,7 @@ type fetch struct {
 	// Data.
 	into    importer
 	missing []Range                      // what is to be fetched, in order
-	got     map[record.PartitionID]Range // what was fetched, over all attempts
+	got     map[record.PartitionID]Range // what was fetched, over all checkpoints
 	adding  bool                         // what came is being written
 
 	asked  bool // a question is out,
@@ -77,13 +77,12 @@ func (g *Group) offered(from record.NodeID, m *raftpb.Message) {
 		}})
 		return
 	}
-	f := g.fetch
-	if f == nil {
-		f = &fetch{
+	if g.fetch == nil {
+		g.fetch = &fetch{
 			applied: g.Applied(), into: g.host.store.newImport(g.id), got: map[record.PartitionID]Range{}, budget: snapshotRate,
 		}
-		g.fetch = f
 	}
+	f := g.fetch
 	f.offer = m
 	if index > f.least {
 		f.least = index
@@ -91,7 +90,6 @@ func (g *Group) offered(from record.NodeID, m *raftpb.Message) {
 			f.restart()
 		}
 	}
-	g.askSnapshot()
 }
 
 // restart begins with the pages again; data that is here stays.
@@ -101,31 +99,30 @@ func (f *fetch) restart() {
 }
 
 // abandonFetch forgets a snapshot on its way. Once it is being made durable
-// there is no way back; while records are being written, it is called again.
+// there is no way back.
 func (g *Group) abandonFetch() {
-	if f := g.fetch; f != nil && f.phase != fetchCommit && !f.adding {
+	if f := g.fetch; f != nil && f.phase != fetchCommit {
 		g.fetch = nil
 		g.host.work.add(f.into.Abort)
 	}
 }
 
-// refetch looks at the offer anew: the log has gone on by itself, so what is
-// missing is no longer what it was.
+// refetch looks at the offer anew: what was fetched does not fit what is here.
 func (g *Group) refetch() {
 	offer := g.fetch.offer
-	if g.abandonFetch(); g.fetch == nil {
-		g.offered(record.NodeID(offer.GetFrom()), offer)
-	}
+	g.abandonFetch()
+	g.offered(record.NodeID(offer.GetFrom()), offer)
 }
 
-// tickIncoming keeps the fetching going.
-func (g *Group) tickIncoming() {
+// tickFetch keeps the fetching going. It begins a little after the offer: a
+// member that has just started learns meanwhile how much of its log is
+// committed.
+func (g *Group) tickFetch() {
 	f := g.fetch
 	if f == nil {
 		return
 	}
-	if g.isLeader || g.Applied() != f.applied {
-		g.refetch()
+	if f.applied != g.Applied() && !g.stillFits() {
 		return
 	}
 	f.budget = min(f.budget+snapshotRate, snapshotRate)
@@ -139,6 +136,31 @@ func (g *Group) tickIncoming() {
 		}
 	}
 	g.askSnapshot()
+}
+
+// stillFits looks at what is here anew, since entries were applied meanwhile.
+// It reports false if that ends this fetch: leadership came with them, the log
+// has caught up, or they brought records that were fetched too.
+func (g *Group) stillFits() bool {
+	f := g.fetch
+	f.applied = g.Applied()
+	if g.isLeader {
+		g.abandonFetch()
+		return false
+	}
+	fits := f.applied < f.least
+	for p, got := range f.got {
+		if _, next, err := g.host.store.Bounds(p); err == nil && next > got.From {
+			fits = false
+		}
+	}
+	if fits && f.phase != fetchPages {
+		fits = g.findMissing() == nil
+	}
+	if !fits {
+		g.refetch()
+	}
+	return fits
 }
 
 // fetchSource returns whom to ask: the leader first, then the other members in
@@ -159,7 +181,7 @@ func (g *Group) fetchSource(turn int) record.NodeID {
 // askSnapshot asks for what is needed next.
 func (g *Group) askSnapshot() {
 	f := g.fetch
-	if f.asked || f.adding || f.budget <= 0 {
+	if f.asked || f.adding || f.budget <= 0 || f.age < snapshotDelayTicks {
 		return
 	}
 	m := &SnapshotMessage{At: f.at, Least: f.least}
@@ -207,7 +229,7 @@ func (g *Group) takePages(from record.NodeID, m *SnapshotMessage) {
 		f.restart()
 		return
 	}
-	g.nextData()
+	g.askSnapshot()
 }
 
 var (
@@ -235,15 +257,18 @@ func (g *Group) findMissing() error {
 	}
 	f.missing = nil
 	for _, r := range ranges {
-		first, next, err := g.host.store.Bounds(r.Partition)
+		_, next, err := g.host.store.Bounds(r.Partition)
 		if err != nil && !errors.Is(err, store.ErrNoPartition) {
 			return err
 		}
-		for _, rest := range subtract(r, Range{r.Partition, first, next}) {
-			f.missing = append(f.missing, subtract(rest, f.got[r.Partition])...)
+		if r.From = max(r.From, next, f.got[r.Partition].Next); r.From < r.Next {
+			f.missing = append(f.missing, r)
 		}
 	}
 	f.phase, f.turn = fetchData, 0
+	if len(f.missing) == 0 {
+		f.phase = fetchWait
+	}
 	return nil
 }
 
@@ -257,23 +282,6 @@ func (f *fetch) source() PageSource {
 		}
 		return nil
 	}
-}
-
-// subtract returns what of r does not lie in have, in order.
-func subtract(r, have Range) (rest []Range) {
-	if have.Next <= have.From || have.Next <= r.From || have.From >= r.Next {
-		if r.Next > r.From {
-			rest = append(rest, r)
-		}
-		return rest
-	}
-	if r.From < have.From {
-		rest = append(rest, Range{r.Partition, r.From, have.From})
-	}
-	if have.Next < r.Next {
-		rest = append(rest, Range{r.Partition, have.Next, r.Next})
-	}
-	return rest
 }
 
 // takeData takes records of a partition and has them written.
@@ -290,13 +298,31 @@ func (g *Group) takeData(from record.NodeID, m *SnapshotMessage) {
 	}
 	f.adding = true
 	g.host.work.add(func() {
-		for _, run := range m.Runs {
-			if err := f.into.Add(run, m.Body); err != nil {
-				g.host.fail(fmt.Errorf("writing a snapshot of group %d: %w", g.id, err))
-				return
-			}
+		var err error
+		for i := 0; i < len(m.Runs) && err == nil; i++ {
+			err = f.into.Add(m.Runs[i], m.Body)
 		}
-		g.loop.call(g, func() { g.added(f, m) })
+		g.fetchWork(f, err, func() { g.added(m) })
+	})
+}
+
+// fetchWork goes on, on the loop, after work for a fetch. An error that leaves
+// the store alive means that the fetch has to begin anew.
+func (g *Group) fetchWork(f *fetch, err error, then func()) {
+	if errors.Is(err, store.ErrDead) {
+		g.host.fail(fmt.Errorf("storing a snapshot of group %d: %w", g.id, err))
+		return
+	}
+	g.loop.call(g, func() {
+		switch {
+		case g.fetch != f || g.stopped:
+		case err != nil:
+			g.host.logger.Warn("a snapshot is begun anew", "group", uint32(g.id), "err", err)
+			f.phase = fetchPages
+			g.refetch()
+		default:
+			then()
+		}
 	})
 }
 
@@ -333,48 +359,31 @@ func (m *SnapshotMessage) check(want Range) error {
 }
 
 // added goes on after records were written.
-func (g *Group) added(f *fetch, m *SnapshotMessage) {
+func (g *Group) added(m *SnapshotMessage) {
+	f := g.fetch
 	f.adding = false
-	if g.stopped {
-		g.abandonFetch()
-		return
-	}
 	f.budget -= len(m.Body)
 	done := Range{m.Range.Partition, m.From, m.Range.Next}
-	if got := f.got[done.Partition]; got.Next == done.From {
+	if got := f.got[done.Partition]; got.Next > 0 {
 		done.From = got.From
 	}
 	f.got[done.Partition] = done
-	if f.phase != fetchData || len(f.missing) == 0 || f.missing[0].Partition != done.Partition {
-		g.askSnapshot() // it began anew meanwhile
-		return
+	if f.phase == fetchData && f.missing[0].Partition == done.Partition && f.missing[0].From == m.From {
+		if f.missing[0].From = done.Next; f.missing[0].From >= f.missing[0].Next {
+			f.missing = f.missing[1:]
+		}
+		if len(f.missing) == 0 {
+			f.phase = fetchWait
+		}
 	}
-	f.missing[0].From = m.Range.Next
-	g.nextData()
-}
-
-// nextData asks for more data, or sees to the end.
-func (g *Group) nextData() {
-	f := g.fetch
-	for len(f.missing) > 0 && f.missing[0].From >= f.missing[0].Next {
-		f.missing = f.missing[1:]
-	}
-	if len(f.missing) > 0 {
-		g.askSnapshot()
-		return
-	}
-	f.phase = fetchWait
+	g.askSnapshot()
 }
 
 // tryInstall makes a complete snapshot durable once nothing of the group is on
 // its way to the store. It is called when Raft has nothing to say.
 func (g *Group) tryInstall() {
 	f := g.fetch
-	if f == nil || f.phase != fetchWait || g.writing > 0 || g.cut.pending {
-		return
-	}
-	if g.isLeader || g.Applied() != f.applied {
-		g.refetch()
+	if f == nil || f.phase != fetchWait || g.writing > 0 || g.cut.pending || f.applied != g.Applied() {
 		return
 	}
 	f.phase = fetchCommit
@@ -382,21 +391,13 @@ func (g *Group) tryInstall() {
 	cut := store.GroupCut{
 		Group: g.id, Applied: f.at, Term: f.term, Conf: f.conf, Pages: f.pages, CompactTo: f.at,
 	}
-	g.host.work.add(func() {
-		if err := f.into.Commit(cut); err != nil {
-			g.host.fail(fmt.Errorf("installing a snapshot of group %d: %w", g.id, err))
-			return
-		}
-		g.loop.call(g, func() { g.install(f) })
-	})
+	g.host.work.add(func() { g.fetchWork(f, f.into.Commit(cut), g.install) })
 }
 
 // install goes on from the snapshot that the store now holds, as after a
 // restart, and gives Raft the message that offered it.
-func (g *Group) install(f *fetch) {
-	if g.stopped {
-		return
-	}
+func (g *Group) install() {
+	f := g.fetch
 	g.fetch = nil
 	g.cut = groupCut{durable: f.at, compacted: f.at}
 	if err := g.start(); err != nil {

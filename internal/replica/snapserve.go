@@ -133,11 +133,7 @@ func (s *pageSessions) serve(g *Group, to record.NodeID, m *SnapshotMessage) {
 		if p = openPages(g, to, m); p == nil {
 			return
 		}
-		if len(s.open) >= maxPageSessions {
-			s.close(0)
-		}
-		s.open = append(s.open, p)
-		s.count.Add(1)
+		s.add(p)
 	}
 	p.used = mono
 	answer := &SnapshotMessage{Kind: SendPages, At: p.at, Term: p.term, Conf: p.conf, After: p.after}
@@ -166,6 +162,15 @@ func (s *pageSessions) find(g record.ShardID, to record.NodeID, m *SnapshotMessa
 		return p
 	}
 	return nil
+}
+
+// add takes up a new session, at the expense of the oldest if there are many.
+func (s *pageSessions) add(p *pageSession) {
+	if len(s.open) >= maxPageSessions {
+		s.close(0)
+	}
+	s.open = append(s.open, p)
+	s.count.Add(1)
 }
 
 func (s *pageSessions) close(i int) {
