@@ -10,6 +10,7 @@ import (
 	"os"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"time"
 
 	"github.com/polylog-mq/polylog/internal/protocol/kafka/wire"
@@ -100,8 +101,9 @@ func (c *conn) serve() {
 func (c *conn) note(doing string, err error) {
 	log := c.session.server.log
 	switch {
-	case err == nil, errors.Is(err, io.EOF), errors.Is(err, net.ErrClosed),
-		errors.Is(err, errGone), errors.Is(err, errIdle):
+	case err == nil, errors.Is(err, errGone), errors.Is(err, errIdle), errors.Is(err, net.ErrClosed),
+		errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF),
+		errors.Is(err, syscall.ECONNRESET), errors.Is(err, syscall.EPIPE):
 	case errors.Is(err, os.ErrDeadlineExceeded):
 		log.Info("disconnecting a client that is too slow", "client", c.session.client, "while", doing)
 	default:
@@ -186,7 +188,7 @@ func (c *conn) readFrame() (*wire.Frame, error) {
 	f := wire.NewFrame(min(n, firstRead))
 	for have := 0; ; {
 		if c.idle.IsZero() {
-			if err := c.nc.SetReadDeadline(time.Now().Add(readTimeout)); err != nil {
+			if err := c.nc.SetReadDeadline(time.Now().Add(c.session.server.times.read)); err != nil {
 				return nil, err
 			}
 		}
@@ -205,8 +207,8 @@ func (c *conn) awaitFrame() ([]byte, error) {
 	const enough = wire.LengthSize + wire.PeekSize
 	for {
 		if c.in.Buffered() < enough {
-			if now := time.Now(); c.idle.Sub(now) < idleTimeout/2 {
-				c.idle = now.Add(idleTimeout)
+			if now, idle := time.Now(), c.session.server.times.idle; c.idle.Sub(now) < idle/2 {
+				c.idle = now.Add(idle)
 				if err := c.nc.SetReadDeadline(c.idle); err != nil {
 					return nil, err
 				}
@@ -264,7 +266,7 @@ func (c *conn) flush() error {
 	var err error
 	for rest := c.out.Buffers(); len(rest) > 0 && err == nil; {
 		part := cut(&rest, maxWrite)
-		if err = c.nc.SetWriteDeadline(time.Now().Add(writeTimeout)); err == nil {
+		if err = c.nc.SetWriteDeadline(time.Now().Add(c.session.server.times.write)); err == nil {
 			_, err = part.WriteTo(c.nc)
 		}
 	}

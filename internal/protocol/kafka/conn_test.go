@@ -6,6 +6,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"io"
+	"log/slog"
 	"net"
 	"testing"
 	"time"
@@ -38,7 +39,9 @@ func listen(t testing.TB, s *Server) string {
 }
 
 // bareServer has no broker: it can say what it speaks, and no more.
-func bareServer() *Server { return New(Options{Access: access.Policy{}}) }
+func bareServer() *Server {
+	return New(Options{Access: access.Policy{}, Logger: slog.New(slog.DiscardHandler)})
+}
 
 // client is a connection that speaks in frames.
 type client struct {

@@ -3,6 +3,7 @@ package kafka
 import (
 	"context"
 	"errors"
+	"log/slog"
 	"net/netip"
 	"testing"
 	"time"
@@ -68,7 +69,7 @@ type rig struct {
 func newRig(t testing.TB) *rig {
 	t.Helper()
 	b := openBroker(t)
-	s := New(Options{Broker: b, Access: b})
+	s := New(Options{Broker: b, Access: b, Logger: slog.New(slog.DiscardHandler)})
 	address := listen(t, s)
 	return &rig{client: dial(t, address), address: address, server: s, broker: b}
 }

@@ -6,6 +6,7 @@ import (
 	"net"
 	"strconv"
 	"sync"
+	"time"
 
 	"github.com/polylog-mq/polylog/internal/broker"
 	"github.com/polylog-mq/polylog/internal/clock"
@@ -33,6 +34,7 @@ type Server struct {
 	opts  Options
 	table *table
 	log   *slog.Logger
+	times timeouts
 
 	sessions     *fetchSessions
 	produceCalls sync.Pool // of *produceCall
@@ -43,6 +45,9 @@ type Server struct {
 	closing bool
 	running sync.WaitGroup // connections
 }
+
+// timeouts are those of limits.go; tests are less patient.
+type timeouts struct{ idle, read, write time.Duration }
 
 // New returns a server that does not listen yet.
 func New(opts Options) *Server {
@@ -55,6 +60,7 @@ func New(opts Options) *Server {
 	return &Server{
 		opts:  opts,
 		table: newTable(apis),
+		times: timeouts{idle: idleTimeout, read: readTimeout, write: writeTimeout},
 		log:   opts.Logger.With("protocol", protocolName),
 		conns: make(map[*conn]struct{}),
 
