@@ -125,7 +125,10 @@ func (p *production) run(ctx context.Context, c *kafkaclient.Client, topic strin
 	}
 	for _, name := range files {
 		if err := p.file(ctx, producer, name); err != nil {
-			return fmt.Errorf("%s: %w (%s acknowledged before)", name, err, plural(int(p.sent), "record"))
+			if name != "-" {
+				err = fmt.Errorf("%s: %w", name, err)
+			}
+			return fmt.Errorf("%w; %s acknowledged before", err, plural(int(p.sent), "record"))
 		}
 	}
 	if terminal(p.app.Err) {

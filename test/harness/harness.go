@@ -85,7 +85,13 @@ type Server struct {
 // kills it; its log shows when the test failed.
 func Start(t testing.TB, flags ...string) *Server {
 	t.Helper()
-	s := &Server{t: t, args: flags, dir: t.TempDir(), bound: map[string]string{}, log: &tail{}}
+	return StartIn(t, t.TempDir(), flags...)
+}
+
+// StartIn is Start with the data in a folder of the caller's.
+func StartIn(t testing.TB, dir string, flags ...string) *Server {
+	t.Helper()
+	s := &Server{t: t, args: flags, dir: dir, bound: map[string]string{}, log: &tail{}}
 	t.Cleanup(func() {
 		s.Kill()
 		if t.Failed() {

@@ -1,10 +1,14 @@
 package kafka
 
 import (
+	"bytes"
+	"context"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/polylog-mq/polylog/test/harness"
 )
@@ -95,13 +99,30 @@ func TestRefusals(t *testing.T) {
 		{"a setting that does not exist", []string{"--kafka-lisen", "x"}, []string{"--kafka-lisen", "--help"}},
 	} {
 		_, errs, code := s.CLI("", append([]string{"serve"}, c.args...)...)
-		if code == 0 {
-			t.Errorf("%s: it starts", c.name)
-		}
-		for _, want := range c.want {
-			if !strings.Contains(errs, want) {
-				t.Errorf("%s: no mention of %q in: %s", c.name, want, errs)
-			}
+		expectMentions(t, c.name, errs, code, c.want...)
+	}
+}
+
+// expectRefusal starts a server on a folder that must not do.
+func expectRefusal(t *testing.T, folder string, want ...string) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
+	defer cancel()
+	var errs bytes.Buffer
+	cmd := exec.CommandContext(ctx, harness.Binary(t), "serve", "--data-dir", folder, "--kafka-listen", "127.0.0.1:0", "--http-listen", "")
+	cmd.Stderr = &errs
+	_ = cmd.Run()
+	expectMentions(t, folder, errs.String(), cmd.ProcessState.ExitCode(), want...)
+}
+
+func expectMentions(t *testing.T, what, errs string, code int, want ...string) {
+	t.Helper()
+	if code <= 0 {
+		t.Errorf("%s: exit code %d, want a refusal", what, code)
+	}
+	for _, w := range want {
+		if !strings.Contains(errs, w) {
+			t.Errorf("%s: no mention of %q in: %s", what, w, errs)
 		}
 	}
 }

@@ -29,6 +29,7 @@ const (
 	TopicAlreadyExists Code = 36
 	OutOfOrderSequence Code = 45
 	DuplicateSequence  Code = 46
+	StorageError       Code = 56
 	UnknownProducerID  Code = 59
 	GroupIDNotFound    Code = 69
 	UnknownTopicID     Code = 100
