@@ -314,6 +314,21 @@ func TestOneBodyManyTargets(t *testing.T) {
 	}
 }
 
+func TestKindsOfRecordsDoNotShareARun(t *testing.T) {
+	x := newBench(t)
+	plain, transactional := batchOf(t, 1, -1, 0), batchOf(t, 1, 5, 0)
+	transactional[22] |= 1 << 4 // the attributes' low byte
+	x.all(x.propose(1, plain), x.propose(1, transactional), x.propose(1, plain))
+	if len(x.store.runs) != 3 {
+		t.Fatalf("%d runs: %+v", len(x.store.runs), x.store.runs)
+	}
+	for i, want := range []store.RunFlags{0, store.Transactional, 0} {
+		if x.store.runs[i].Flags != want || x.store.runs[i].Base != record.Offset(i) {
+			t.Errorf("run %d: %+v", i, x.store.runs[i])
+		}
+	}
+}
+
 func TestReplayGivesTheSameRuns(t *testing.T) {
 	x, y := newBench(t), newBench(t)
 	for i := range 20 {

@@ -5,7 +5,6 @@
 package brokertest
 
 import (
-	"context"
 	"log/slog"
 	"math/rand/v2"
 	"testing"
@@ -172,10 +171,12 @@ func (n *Node) Halt() {
 // Stop ends the node as SIGTERM does.
 func (n *Node) Stop() {
 	n.tb.Helper()
-	n.Drain()
+	drained := n.Drain()
 	n.Settle()
-	if err := n.Close(context.Background()); err != nil {
-		n.tb.Fatal(err)
+	select {
+	case <-drained:
+	default:
+		n.tb.Fatal("the node does not finish what is under way")
 	}
 	n.Halt()
 }

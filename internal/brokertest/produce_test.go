@@ -273,7 +273,11 @@ func TestStopAnswersWhatIsUnderWay(t *testing.T) {
 	drained := n.Drain()
 	late := Begin(p, Batch("after"))
 	n.Settle()
-	<-drained
+	select {
+	case <-drained:
+	default:
+		t.Fatal("not drained")
+	}
 	if under.Err != nil || under.Base != 0 {
 		t.Errorf("what was under way: %d %v", under.Base, under.Err)
 	}
