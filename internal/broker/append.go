@@ -77,8 +77,8 @@ func (p *Partition) admit(a *Append) error {
 			return err
 		}
 	}
-	if p.shard.b.store.Health().State >= store.DiskFull {
-		return p.shard.b.refusal()
+	if h := p.shard.b.health.get(); h.State >= store.DiskFull {
+		return refusalBy(h)
 	}
 	return p.shard.b.admit(a.proposal.Size())
 }

@@ -79,6 +79,7 @@ type Broker struct {
 	view     *view
 
 	budget *budget
+	health *checkup
 	ids    producerIDs
 	closed atomic.Bool
 
@@ -101,7 +102,8 @@ func Open(opts Options) (*Broker, error) {
 	b.meta, _ = opts.Store.Meta()
 	b.shards = map[record.ShardID]*shard{}
 	b.handles.byID = map[record.PartitionID]*Partition{}
-	b.budget = newBudget(opts.InFlight, opts.Clock, func() float64 { return b.store.Health().Debt })
+	b.health = newCheckup(opts.Clock, b.store.Health)
+	b.budget = newBudget(opts.InFlight, opts.Clock, func() float64 { return b.health.get().Debt })
 	b.ready.done = make(chan struct{})
 
 	b.metadata = newMetadata(b)
@@ -262,16 +264,12 @@ func (b *Broker) admit(n int) error {
 // release ends what admit began.
 func (b *Broker) release(n int) { b.budget.give(n) }
 
-// refusal says why the store takes no records.
-func (b *Broker) refusal() error {
-	h := b.store.Health()
-	switch h.State {
-	case store.DiskFull:
+// refusalBy says why a store in this state takes no records.
+func refusalBy(h *store.Health) error {
+	if h.State == store.DiskFull {
 		return ErrDiskFull
-	case store.Dead:
-		return fmt.Errorf("%w: %w", ErrStorage, h.Err)
 	}
-	return nil
+	return fmt.Errorf("%w: %w", ErrStorage, h.Err)
 }
 
 // explain says what an error of the floors below means to a client.

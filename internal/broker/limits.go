@@ -22,6 +22,10 @@ const (
 	// else wakes them.
 	pauseCheck = 20 * time.Millisecond
 
+	// healthAge is how old what is known of the store's health may be: far less
+	// than it takes to fill what the store holds back.
+	healthAge = 10 * time.Millisecond
+
 	// producerIDBlock is how many producer ids a node takes at a time.
 	producerIDBlock = 1000
 	// maxProducerIDWaiters bounds who waits for the next block.

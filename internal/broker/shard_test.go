@@ -68,6 +68,7 @@ func newBench(t testing.TB, config ...topic.Config) *bench {
 	x := &bench{t: t, store: &notes{floors: map[record.PartitionID]record.Offset{}}, now: 1_000_000}
 	c := clock.NewVirtual(time.UnixMilli(int64(x.now)))
 	b := &Broker{opts: Options{Clock: c, Node: 1}, store: x.store, view: newView()}
+	b.health = newCheckup(c, x.store.Health)
 	b.budget = newBudget(1<<30, c, func() float64 { return 0 })
 	b.handles.byID = map[record.PartitionID]*Partition{}
 	x.s = newShard(b, 1)

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/cockroachdb/pebble/v2/vfs"
 	"github.com/cockroachdb/pebble/v2/vfs/errorfs"
@@ -33,6 +34,7 @@ func TestFullDiskRefusesProducesOnly(t *testing.T) {
 
 	disk.free = 1 << 20
 	n.Store.LookAtDisk()
+	n.Advance(time.Second) // the broker does not ask all the time
 	if _, err := n.Append(p, Batch("refused")); !errors.Is(err, broker.ErrDiskFull) {
 		t.Errorf("an append to a full disk: %v", err)
 	}
@@ -54,6 +56,7 @@ func TestFullDiskRefusesProducesOnly(t *testing.T) {
 
 	disk.free = 50 << 30
 	n.Store.LookAtDisk()
+	n.Advance(time.Second) // the broker does not ask all the time
 	if base := n.MustAppend(p, Batch("after")); base != 2 {
 		t.Errorf("base %d after the disk has room again", base)
 	}
