@@ -105,6 +105,13 @@ func (d *driver) run(c *script.Command) string {
 		return d.state()
 	case "show":
 		return d.state()
+	case "pages":
+		var b strings.Builder
+		pages := dump(d.tab)
+		for _, n := range slices.Sorted(maps.Keys(pages)) {
+			fmt.Fprintf(&b, "%d: %x\n", n, pages[n])
+		}
+		return b.String()
 	case "restart":
 		d.tab = restored(d.t, dump(d.tab))
 		return ""

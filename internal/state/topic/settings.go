@@ -46,7 +46,7 @@ type Settings struct {
 var defaultSettings = mustSettings()
 
 func mustSettings() *Settings {
-	s, err := NewSettings(nil)
+	s, err := overDefaults(nil)
 	if err != nil {
 		panic("topic: the table of settings contradicts itself: " + err.Error())
 	}
@@ -67,8 +67,16 @@ func NewSettings(config []Config) (*Settings, error) {
 	return typed(config)
 }
 
-// typed is NewSettings of a canonical config.
+// typed is NewSettings of a canonical config. Topics without settings of their
+// own share the defaults.
 func typed(config []Config) (*Settings, error) {
+	if len(config) == 0 {
+		return defaultSettings, nil
+	}
+	return overDefaults(config)
+}
+
+func overDefaults(config []Config) (*Settings, error) {
 	get := func(name string) string {
 		if i, ok := findConfig(config, name); ok {
 			return config[i].Value

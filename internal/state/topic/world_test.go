@@ -24,6 +24,8 @@ type world struct {
 	shards  map[record.ShardID]*Partitions
 	// sent keeps Define commands that a script delivers late.
 	sent map[string]*Define
+	// logged is the last command in its logged form.
+	logged []byte
 }
 
 func TestScripts(t *testing.T) {
@@ -58,6 +60,8 @@ var verbs = map[string]func(w *world, c *script.Command) string{
 	"trim":       (*world).trim,
 	"show":       (*world).show,
 	"checkpoint": (*world).checkpoint,
+	"logged":     func(w *world, _ *script.Command) string { return fmt.Sprintf("%x", w.logged) },
+	"pages":      (*world).pages,
 }
 
 func (w *world) run(c *script.Command) string {
@@ -74,7 +78,8 @@ func (w *world) run(c *script.Command) string {
 }
 
 func (w *world) apply(cmd CatalogCommand) (Result, string) {
-	decoded, err := DecodeCatalogCommand(cmd.AppendTo(nil))
+	w.logged = cmd.AppendTo(nil)
+	decoded, err := DecodeCatalogCommand(w.logged)
 	if err != nil {
 		w.t.Fatalf("%T does not survive its logged form: %v", cmd, err)
 	}
@@ -256,7 +261,8 @@ func (w *world) deliver(c *script.Command) string {
 }
 
 func (w *world) applyShard(s record.ShardID, cmd ShardCommand) string {
-	decoded, err := DecodeShardCommand(cmd.AppendTo(nil))
+	w.logged = cmd.AppendTo(nil)
+	decoded, err := DecodeShardCommand(w.logged)
 	if err != nil {
 		w.t.Fatalf("%T does not survive its logged form: %v", cmd, err)
 	}
@@ -396,6 +402,23 @@ func (w *world) show(c *script.Command) string {
 		out += fmt.Sprintf("%s base=%d bytes=%d stamps=%d..%d\n", kind, g.base, g.bytes, g.first, g.stamp)
 	}
 	return out
+}
+
+// pages prints the pages of the catalog, or of shard=..., as they are stored.
+func (w *world) pages(c *script.Command) string {
+	d := dumpCatalog(w.catalog)
+	if s := w.shards[record.ShardID(c.Int("shard", 0))]; s != nil {
+		d = dumpShard(s)
+	}
+	var b strings.Builder
+	for _, k := range slices.Sorted(maps.Keys(d)) {
+		v := d[k]
+		if k == "s" { // the slots are long and all alike
+			v = v[:min(len(v), 16)]
+		}
+		fmt.Fprintf(&b, "%q: %x\n", k, v)
+	}
+	return b.String()
 }
 
 // checkpoint goes on with what a restart would restore.
