@@ -30,6 +30,9 @@ func (g *guard) Authorize(_ access.Principal, a access.Action, r access.Resource
 	return nil
 }
 
+// stand makes g the server's authorizer.
+func (g *guard) stand(s *Server) { s.opts.Access = g }
+
 // take returns what was asked since the last time.
 func (g *guard) take() []permission {
 	g.mu.Lock()
@@ -129,9 +132,8 @@ func examples(t *testing.T, row *api, id [16]byte, fn func(req kmsg.Request)) {
 // TestEveryHandlerAsks walks the table: each handler asks for all that its row
 // says, and for nothing else.
 func TestEveryHandlerAsks(t *testing.T) {
-	r := newRig(t)
 	g := &guard{}
-	r.server.opts.Access = g
+	r := newRig(t, g.stand)
 	for i := range apis {
 		row := &apis[i]
 		t.Run(row.name, func(t *testing.T) {
@@ -156,6 +158,7 @@ func TestEveryHandlerAsks(t *testing.T) {
 				}
 			}
 			r.drop("t", "new")
+			g.take()
 		})
 	}
 }
@@ -163,9 +166,6 @@ func TestEveryHandlerAsks(t *testing.T) {
 // drop deletes topics that exist.
 func (r *rig) drop(names ...string) {
 	r.t.Helper()
-	access := r.server.opts.Access
-	r.server.opts.Access = r.broker
-	defer func() { r.server.opts.Access = access }()
 	req := kmsg.NewPtrDeleteTopicsRequest()
 	req.Version, req.TopicNames = 1, names
 	dial(r.t, r.address).ask(req)
@@ -174,10 +174,13 @@ func (r *rig) drop(names ...string) {
 // TestNothingIsDoneForTheDenied walks the table with a guard that lets nobody
 // do anything: every answer is a refusal, and nothing has changed.
 func TestNothingIsDoneForTheDenied(t *testing.T) {
-	r := newRig(t)
+	g := &guard{}
+	r := newRig(t, g.stand)
 	id := r.topic("t", 1)
 	r.write("t", "a")
-	r.server.opts.Access = &guard{deny: true}
+	g.mu.Lock()
+	g.deny = true
+	g.mu.Unlock()
 	before := r.snapshot()
 	for i := range apis {
 		row := &apis[i]
@@ -243,8 +246,7 @@ func refusals(v reflect.Value) (n int) {
 
 // TestLoopbackAloneIsTrusted: today's only rule.
 func TestLoopbackAloneIsTrusted(t *testing.T) {
-	r := newRig(t)
-	r.server.opts.Access = access.Policy{}
+	r := newRig(t, func(s *Server) { s.opts.Access = access.Policy{} })
 	if resp := r.ask(metadataRequest(8, "t")).(*kmsg.MetadataResponse); resp.Topics[0].ErrorCode != errUnknownTopicOrPartition {
 		t.Errorf("from this machine: %+v", resp.Topics[0])
 	}

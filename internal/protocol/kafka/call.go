@@ -114,10 +114,23 @@ func (c *call) beginResponse(out *wire.Output) wire.Mark {
 	return m
 }
 
-// free gives back what the call holds.
-func (c *call) free() {
-	if c.release != nil {
-		c.release()
+// newCall returns a call, perhaps one that was used before.
+func (s *Server) newCall() *call {
+	if c, ok := s.calls.Get().(*call); ok {
+		return c
 	}
+	return new(call)
+}
+
+// free gives back what the call holds, and, for the operations that are many
+// and whose own files see to it that nothing uses it afterwards, the call.
+func (c *call) free() {
 	c.frame.Free()
+	if c.release == nil {
+		return
+	}
+	c.release()
+	pool := &c.server.calls
+	*c = call{}
+	pool.Put(c)
 }

@@ -71,7 +71,8 @@ type conn struct {
 
 	// The writer's.
 	out  wire.Output
-	done []*call // answered in out, to be freed once that is written
+	done []*call     // answered in out, to be freed once that is written
+	part net.Buffers // of out that is being written; here so as not to be allocated
 }
 
 var (
@@ -139,13 +140,14 @@ func (c *conn) readLoop() error {
 		if err != nil {
 			return err
 		}
-		if !c.pipe.add(x, x.api.when == inTurn) {
+		row := x.api // x belongs to the writer once it may work on it
+		if !c.pipe.add(x, row.when == inTurn) {
 			return errGone
 		}
-		if x.api.when != atOnce {
+		if row.when == inTurn {
 			continue
 		}
-		x.api.handle(x)
+		row.handle(x)
 		if err := c.pause(); err != nil {
 			return err
 		}
@@ -265,9 +267,9 @@ func (c *conn) writeLoop() error {
 func (c *conn) flush() error {
 	var err error
 	for rest := c.out.Buffers(); len(rest) > 0 && err == nil; {
-		part := cut(&rest, maxWrite)
+		c.part = cut(&rest, maxWrite)
 		if err = c.nc.SetWriteDeadline(time.Now().Add(c.session.server.times.write)); err == nil {
-			_, err = part.WriteTo(c.nc)
+			_, err = c.part.WriteTo(c.nc)
 		}
 	}
 	for _, x := range c.done {

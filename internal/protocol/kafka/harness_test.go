@@ -66,10 +66,13 @@ type rig struct {
 	broker  *broker.Broker
 }
 
-func newRig(t testing.TB) *rig {
+func newRig(t testing.TB, set ...func(*Server)) *rig {
 	t.Helper()
 	b := openBroker(t)
 	s := New(Options{Broker: b, Access: b, Logger: slog.New(slog.DiscardHandler)})
+	for _, f := range set {
+		f(s)
+	}
 	address := listen(t, s)
 	return &rig{client: dial(t, address), address: address, server: s, broker: b}
 }

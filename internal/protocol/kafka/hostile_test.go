@@ -17,23 +17,21 @@ import (
 	"github.com/polylog-mq/polylog/internal/record"
 )
 
-// impatient makes the server give up on a client after 50 ms.
-func (r *rig) impatient() {
-	r.server.times = timeouts{idle: 50 * time.Millisecond, read: 50 * time.Millisecond, write: 50 * time.Millisecond}
+// impatient makes a server give up on a client after 50 ms.
+func impatient(s *Server) {
+	s.times = timeouts{idle: 50 * time.Millisecond, read: 50 * time.Millisecond, write: 50 * time.Millisecond}
 }
 
 func TestIdleClientsAreDisconnected(t *testing.T) {
-	r := newRig(t)
-	r.impatient()
+	r := newRig(t, impatient)
 	c := dial(t, r.address)
 	c.ask(apiVersionsRequest(0))
 	c.closed()
 }
 
 func TestAClientThatWaitsIsNotIdle(t *testing.T) {
-	r := newRig(t)
+	r := newRig(t, impatient)
 	r.topic("t", 1)
-	r.impatient()
 	c := dial(t, r.address)
 	req := fetchRequest(11, "t", [16]byte{}, 0)
 	req.MaxWaitMillis = 300
@@ -42,8 +40,7 @@ func TestAClientThatWaitsIsNotIdle(t *testing.T) {
 }
 
 func TestHalfARequestIsNotWaitedForForLong(t *testing.T) {
-	r := newRig(t)
-	r.impatient()
+	r := newRig(t, impatient)
 	for name, b := range map[string][]byte{
 		"a length":         {0, 0, 0, 100},
 		"half a header":    {0, 0, 0, 100, 0, 18, 0},
@@ -91,10 +88,9 @@ func TestAnnouncedBytesCostLittle(t *testing.T) {
 const largeFrameRoom = 1 << 20
 
 func TestAClientThatNeverReadsIsDisconnected(t *testing.T) {
-	r := newRig(t)
+	r := newRig(t, impatient)
 	r.topic("t", 1)
 	r.write("t", strings.Repeat("x", 900_000))
-	r.impatient()
 	c := dial(t, r.address)
 	if err := c.Conn.(*net.TCPConn).SetReadBuffer(4096); err != nil {
 		t.Fatal(err)

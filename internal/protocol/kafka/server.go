@@ -37,6 +37,7 @@ type Server struct {
 	times timeouts
 
 	sessions     *fetchSessions
+	calls        sync.Pool // of *call
 	produceCalls sync.Pool // of *produceCall
 	fetchCalls   sync.Pool // of *fetchCall
 

@@ -54,7 +54,8 @@ func (s *session) open(p *pipeline, f *wire.Frame) (*call, error) {
 	if row == nil {
 		return nil, fmt.Errorf("request with unknown key %d version %d", key, version)
 	}
-	c := &call{session: s, pipe: p, api: row, frame: f}
+	c := s.server.newCall()
+	c.session, c.pipe, c.api, c.frame = s, p, row, f
 	var err error
 	switch {
 	case row.served.has(version):

@@ -1,0 +1,65 @@
+package kafka
+
+import (
+	"encoding/binary"
+	"fmt"
+	"io"
+	"strings"
+	"testing"
+
+	"github.com/polylog-mq/polylog/internal/record"
+)
+
+// skip reads one response and throws it away.
+func (c *client) skip(buf []byte) {
+	if _, err := io.ReadFull(c, buf[:4]); err != nil {
+		c.t.Fatal(err)
+	}
+	n := int(binary.BigEndian.Uint32(buf))
+	if _, err := io.ReadFull(c, buf[:n]); err != nil {
+		c.t.Fatal(err)
+	}
+}
+
+// BenchmarkProduce is one connection with five requests in flight over a store
+// in memory; allocations are those of the whole process.
+func BenchmarkProduce(b *testing.B) {
+	for _, size := range []int{100, 10_000} {
+		b.Run(fmt.Sprintf("%dB", size), func(b *testing.B) {
+			r := newRig(b)
+			r.topic("t", 1)
+			frame := frameOf(produceRequest(9, "t", [16]byte{}, batchOf(b, record.Template(record.None), now(), strings.Repeat("x", size))), 1)
+			buf := make([]byte, 1<<16)
+			b.SetBytes(int64(size))
+			b.ReportAllocs()
+			inFlight := 0
+			for b.Loop() {
+				r.client.write(frame)
+				if inFlight++; inFlight == 5 {
+					r.skip(buf)
+					inFlight--
+				}
+			}
+			for range inFlight {
+				r.skip(buf)
+			}
+		})
+	}
+}
+
+// BenchmarkFetch reads the same megabyte from the tail again and again.
+func BenchmarkFetch(b *testing.B) {
+	r := newRig(b)
+	r.topic("t", 1)
+	for range 16 {
+		r.write("t", strings.Repeat("x", 1<<16))
+	}
+	frame := frameOf(fetchRequest(11, "t", [16]byte{}, 0), 1)
+	buf := make([]byte, 2<<20)
+	b.SetBytes(1 << 20)
+	b.ReportAllocs()
+	for b.Loop() {
+		r.client.write(frame)
+		r.skip(buf)
+	}
+}
