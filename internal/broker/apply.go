@@ -19,7 +19,9 @@ func (s *shard) applyAppend(e *replica.Entry, payload []byte, end int) error {
 	}
 	for i := range targets.len() {
 		a := appending{s: s, e: e, target: targets.at(i), answer: i == 0}
-		a.part = s.parts[a.target.partition]
+		if p := s.parts[a.target.partition]; p != nil && !p.state.Dropped() {
+			a.part = p
+		}
 		a.pos = uint32(e.Base + end - len(batches))
 		if err := a.all(batches); err != nil {
 			return err

@@ -24,9 +24,14 @@ type member struct {
 
 // leaderChanged publishes who leads.
 func (m *member) leaderChanged(self bool, leader record.NodeID, term record.Term) {
+	if !self {
+		m.leads.Store(false)
+	}
 	m.term.Store(uint64(term))
 	m.leader.Store(uint64(leader))
-	m.leads.Store(self)
+	if self {
+		m.leads.Store(true)
+	}
 }
 
 // command is a proposal of anything but a batch.

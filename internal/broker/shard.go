@@ -156,6 +156,7 @@ func (s *shard) settle(e *replica.Entry) {
 		s.b.store.SetFloor(s.id, e.Index, f.Partition, store.AllLevels, f.Offset)
 		if p := s.parts[f.Partition]; p != nil {
 			p.publish()
+			p.publishEpochs()
 			p.waiters.changed()
 		}
 	}

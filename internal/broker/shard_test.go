@@ -289,6 +289,22 @@ func TestCommandsKeepTheirPlaceAmongAppends(t *testing.T) {
 	}
 }
 
+func TestAppendBehindADropInTheSameEntry(t *testing.T) {
+	x := newBench(t)
+	before, after := x.propose(1, batchOf(t, 1, -1, 0)), x.propose(1, batchOf(t, 1, -1, 0))
+	drop := topic.Define{After: 1, Revision: 2, Topics: []topic.Definition{{
+		Topic: 1, Revision: 2, Dropped: true, Partitions: []topic.PartitionDefinition{{ID: 1}, {ID: 2}, {ID: 3}},
+	}}}
+	cmd := &command{b: x.s.b, kind: kindTopic, body: drop.AppendTo(nil), done: func(any, error) {}}
+	x.entry(&before.proposal, cmd, &after.proposal)
+	if before.Err != nil || !errors.Is(after.Err, ErrUnknownPartition) {
+		t.Errorf("before the drop: %v, behind it: %v", before.Err, after.Err)
+	}
+	if len(x.store.runs) != 1 || len(x.store.drops) != 3 {
+		t.Errorf("runs %+v, drops %v", x.store.runs, x.store.drops)
+	}
+}
+
 func TestOneBodyManyTargets(t *testing.T) {
 	x := newBench(t)
 	x.all(x.propose(2, batchOf(t, 3, -1, 0)))

@@ -16,7 +16,7 @@ import (
 )
 
 // live opens a broker as a server does, with goroutines of its own.
-func live(b *testing.B, fs vfs.FS, dir string) *broker.Broker {
+func live(b testing.TB, fs vfs.FS, dir string) *broker.Broker {
 	b.Helper()
 	st, err := store.Open(store.Options{FS: fs, Dir: dir})
 	if err != nil {

@@ -234,6 +234,15 @@ func TestOffsetsByTimeAndEpoch(t *testing.T) {
 	if p.EpochAt(9) != first || p.EpochAt(10) != second || p.EpochAt(11) != -1 {
 		t.Errorf("epochs at 9, 10, 11: %d %d %d", p.EpochAt(9), p.EpochAt(10), p.EpochAt(11))
 	}
+	deleted := errNoAnswer
+	p.DeleteRecords(10, func(_ record.Offset, err error) { deleted = err })
+	n.Settle()
+	if e, o := p.EpochEnd(first); deleted != nil || e != first || o != 10 {
+		t.Errorf("end of an epoch whose records are gone: (%d, %d), %v", e, o, deleted)
+	}
+	if e := p.EpochAt(9); e != -1 {
+		t.Errorf("a record that is gone has epoch %d", e)
+	}
 }
 
 func TestBusyIsRefusedAndPasses(t *testing.T) {
