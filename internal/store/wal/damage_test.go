@@ -177,7 +177,7 @@ func TestErrors(t *testing.T) {
 			calls := 0
 			o := testOptions(nil, uint64(n))
 			o.FS = errorfs.Wrap(disk, errorfs.InjectorFunc(func(op errorfs.Op) error {
-				if calls++; calls == n+1 && op.Kind != errorfs.OpFileClose && op.Kind != errorfs.OpFileReadAt {
+				if calls++; calls == n+1 {
 					return syscall.EIO
 				}
 				return nil
@@ -237,6 +237,40 @@ func erring(t *testing.T, o Options, n int) (acked []string) {
 		t.Errorf("error at operation %d: the lane does not say that it is dead", n)
 	}
 	return acked
+}
+
+// TestErrorsOfRecovery fails every operation of opening a lane, one at a time.
+// An error is not taken for damage, and nothing is lost by it.
+func TestErrorsOfRecovery(t *testing.T) {
+	master, frames, _ := small(t, false)
+	for n := 1; ; n++ {
+		disk := master.copyOf()
+		calls := 0
+		o := testOptions(nil, 1)
+		o.FileSize, o.From = MinFileSize, frames[0].pos.File
+		o.FS = errorfs.Wrap(disk, errorfs.InjectorFunc(func(errorfs.Op) error {
+			if calls++; calls == n {
+				return syscall.EIO
+			}
+			return nil
+		}))
+		l, _, err := tryOpen(o)
+		if err != nil && !errors.Is(err, syscall.EIO) {
+			t.Fatalf("error at operation %d: opened with %v", n, err)
+		}
+		if err == nil {
+			l.Close()
+		}
+		o.FS = disk
+		l, got := open(t, o)
+		l.Close()
+		if lines(got) != lines(frames) {
+			t.Fatalf("error at operation %d: recovered %d of %d frames", n, len(got), len(frames))
+		}
+		if calls < n {
+			return
+		}
+	}
 }
 
 // TestSyncThatFailedIsNotTrusted: after a failed sync the kernel takes the

@@ -181,6 +181,9 @@ func (l *Lane) commit(sync bool) error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.room = max(0, l.w.size-headerSize-l.w.offset())
+	if l.active == 1 && l.room < l.w.size/2 {
+		signal(l.refill)
+	}
 	return nil
 }
 

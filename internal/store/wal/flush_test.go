@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"runtime"
 	"slices"
 	"strings"
 	"sync"
@@ -212,6 +213,39 @@ func TestBatchOverManyFiles(t *testing.T) {
 			t.Fatalf("frame %d is wrong", i)
 		}
 	}
+}
+
+// TestRunFillsThePool, but not for a lane that is hardly used.
+func TestRunFillsThePool(t *testing.T) {
+	o := testOptions(newTornFS(), 1)
+	l, _ := open(t, o)
+	defer l.Close()
+	run := func(until func() bool) {
+		ctx, stop := context.WithCancel(context.Background())
+		ran := make(chan error)
+		go func() { ran <- l.Run(ctx) }()
+		for !until() {
+			runtime.Gosched()
+		}
+		stop()
+		if err := <-ran; err != nil {
+			t.Error(err)
+		}
+	}
+	full := func() bool { s := l.Space(); return s.Pool > 0 && s.Reserve > 0 }
+	write(t, l, entry(1, 1, "little"))
+	run(func() bool { return true })
+	if s := l.Space(); s.Files != 1 {
+		t.Fatalf("a lane that is hardly used has %+v", s)
+	}
+	write(t, l, entry(1, 1, half))
+	run(full)
+	for range 3 {
+		write(t, l, entry(1, 1, half))
+	}
+	l.Close()
+	l, _ = open(t, o)
+	run(full)
 }
 
 func TestDeadLaneGoesOnAnswering(t *testing.T) {

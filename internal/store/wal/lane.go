@@ -136,17 +136,19 @@ func (l *Lane) Append(b *Batch) {
 func (l *Lane) Ready() <-chan struct{} { return l.ready }
 
 // Run drives Flush and Fill until ctx ends and returns the error of the lane,
-// if any. A dead lane goes on answering.
+// if any. A dead lane goes on answering. A new lane is left without a pool
+// until half of its first file is used: a start does not wait for a disk that
+// is busy with zeros, and a node that is hardly used takes little room.
 func (l *Lane) Run(ctx context.Context) error {
 	var filler sync.WaitGroup
 	filler.Go(func() {
 		for {
-			for ctx.Err() == nil && l.Fill() {
-			}
 			select {
 			case <-ctx.Done():
 				return
 			case <-l.refill:
+			}
+			for ctx.Err() == nil && l.Fill() {
 			}
 		}
 	})

@@ -220,5 +220,8 @@ func (l *Lane) resume(s *scan) error {
 	}
 	l.sequence, l.durable, l.marked = s.sequence-1, s.sequence-1, s.proof
 	l.max, l.active = s.max, s.h.num
+	if l.active > 1 {
+		signal(l.refill)
+	}
 	return l.commit(false)
 }
