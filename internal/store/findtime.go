@@ -142,9 +142,11 @@ func (q *query) batches(r *Run, yield func(batch []byte, h record.Header) (bool,
 }
 
 // records calls yield for the records of a batch that are asked for, until it
-// returns false.
+// returns false. A batch whose records cannot be read counts as one record with
+// the batch's largest timestamp: nobody looks inside before it is stored
+// (docs/adr, "decompression"), and one such batch must not blind the search.
 func (q *query) records(batch []byte, yield func(o record.Offset, ts int64) bool) error {
-	return record.Records(batch, func(r record.Record) error {
+	err := record.Records(batch, func(r record.Record) error {
 		if r.Offset < q.from {
 			return nil
 		}
@@ -153,6 +155,14 @@ func (q *query) records(batch []byte, yield func(o record.Offset, ts int64) bool
 		}
 		return nil
 	})
+	if !errors.Is(err, record.ErrInvalid) && !errors.Is(err, record.ErrTooLarge) {
+		return err
+	}
+	h, err := record.ParseHeader(batch)
+	if err == nil {
+		yield(max(h.BaseOffset, q.from), h.MaxTimestamp)
+	}
+	return err
 }
 
 // after finds the first record of a span with a timestamp of at least ts.

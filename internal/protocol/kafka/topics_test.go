@@ -1,7 +1,9 @@
 package kafka
 
 import (
+	"encoding/binary"
 	"fmt"
+	"hash/crc32"
 	"slices"
 	"testing"
 
@@ -347,6 +349,32 @@ func TestListOffsets(t *testing.T) {
 		got := r.listOffset(4, "t", latestTimestamp, func(req *kmsg.ListOffsetsRequest) { req.Topics[0].Partitions[0].CurrentLeaderEpoch = e })
 		if got.ErrorCode != want {
 			t.Errorf("epoch %d: %+v", e, got)
+		}
+	}
+}
+
+// TestMalformedRecordsDoNotBlindTheSearch: what is inside of a batch is not
+// looked at before it is stored, so it may be anything.
+func TestMalformedRecordsDoNotBlindTheSearch(t *testing.T) {
+	r := newRig(t)
+	r.topic("t", 1)
+	base := now()
+	for i, codec := range []record.Codec{record.None, record.Gzip, record.Snappy, record.LZ4, record.Zstd} {
+		b := batchOf(t, record.Template(codec), base+int64(i)*10, "aaaaaaaaaaaaaaaa", "b")
+		for j := record.HeaderSize; j < len(b); j++ {
+			b[j] = 0xee
+		}
+		record.SetLogAppendTime(b, base+int64(i)*10+1) // computes the checksum
+		b[22] &^= 1 << 3
+		binary.BigEndian.PutUint32(b[17:], crc32.Checksum(b[21:], crc32.MakeTable(crc32.Castagnoli)))
+		if p := r.produce(9, "t", [16]byte{}, b)[0]; p.ErrorCode != errNone {
+			t.Fatalf("%s: %+v", codec, p)
+		}
+		if got := r.listOffset(4, "t", base+int64(i)*10); got.ErrorCode != errNone || got.Offset != int64(2*i) {
+			t.Errorf("%s: %+v", codec, got)
+		}
+		if got := r.listOffset(7, "t", maxTimestamp); got.ErrorCode != errNone || got.Offset != int64(2*i) {
+			t.Errorf("%s: %+v", codec, got)
 		}
 	}
 }
