@@ -91,7 +91,7 @@ func (a *appending) one(h *record.Header, n int) {
 		if err != nil || seen.Duplicate {
 			a.flush()
 			if local != nil {
-				local.repeat(p, seen, err)
+				local.repeat(p.state, seen, err)
 			}
 			return
 		}
@@ -161,14 +161,14 @@ func (a *appending) flush() {
 
 // repeat answers a batch that was not appended: a duplicate as the first copy
 // was, or what is wrong with its producer's epoch or sequence.
-func (a *appendProposal) repeat(p *Partition, seen dedup.Verdict, err error) {
+func (p *appendProposal) repeat(s *topic.Partition, seen dedup.Verdict, err error) {
 	if err != nil {
-		a.owner.Err = err
+		p.owner.Err = err
 		return
 	}
 	stamped := int64(record.NoTimestamp)
-	if p.state.Settings().LogAppendTime {
+	if s.Settings().LogAppendTime {
 		stamped = int64(seen.Time)
 	}
-	a.answer(seen.Base, stamped, p.state)
+	p.answer(seen.Base, stamped, s)
 }

@@ -2,6 +2,7 @@ package broker
 
 import (
 	"cmp"
+	"errors"
 	"fmt"
 	"slices"
 	"sync"
@@ -139,7 +140,7 @@ func (b *Broker) Heartbeat(id, member, instance string, generation int32, done f
 	}
 	b.home(id).onLeader(func(g *groups) {
 		err := g.state.Heartbeat(id, member, instance, generation)
-		if err == nil || err == ErrRebalancing {
+		if err == nil || errors.Is(err, ErrRebalancing) {
 			g.sessions.touch(memberKey{id, member})
 		}
 		done(err)
@@ -220,7 +221,7 @@ func (l *listing) add(found []group.Summary, err error) {
 	l.mu.Lock()
 	l.left--
 	l.all = append(l.all, found...)
-	if err != nil && err != ErrNotLeader { // others list what they lead
+	if err != nil && !errors.Is(err, ErrNotLeader) { // others list what they lead
 		l.err = err
 	}
 	last := l.left == 0

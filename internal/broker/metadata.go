@@ -52,13 +52,13 @@ func (m *metadata) reset() {
 
 // change carries out a change of topic i of a request. The command is made on
 // the group's loop, where the catalog can be looked at. Any goroutine.
-func (m *metadata) change(r *request, i int, make func(*topic.Catalog) (topic.CatalogCommand, error)) {
+func (m *metadata) change(r *request, i int, command func(*topic.Catalog) (topic.CatalogCommand, error)) {
 	m.group.Post(func() {
 		if !m.leads.Load() {
 			r.answer(i, nil, ErrNotLeader)
 			return
 		}
-		cmd, err := make(m.catalog)
+		cmd, err := command(m.catalog)
 		if err == nil && r.validateOnly {
 			err = m.catalog.Check(cmd)
 		}

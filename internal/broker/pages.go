@@ -18,9 +18,9 @@ import (
 type pageKind = commandKind
 
 const (
-	pageProducers = pageKind(kindAppend)
-	pageTopics    = pageKind(kindTopic)
-	pageCatalog   = pageKind(kindCatalog)
+	pageProducers = kindAppend
+	pageTopics    = kindTopic
+	pageCatalog   = kindCatalog
 )
 
 // pages makes the pages of several sections those of one state machine.

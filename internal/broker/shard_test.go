@@ -63,9 +63,9 @@ type bench struct {
 const entryBase = 10
 
 // newBench returns a shard with partitions 1 to 3 under the default settings.
-func newBench(t testing.TB, config ...topic.Config) *bench {
-	t.Helper()
-	x := &bench{t: t, store: &notes{floors: map[record.PartitionID]record.Offset{}}, now: 1_000_000}
+func newBench(tb testing.TB, config ...topic.Config) *bench {
+	tb.Helper()
+	x := &bench{t: tb, store: &notes{floors: map[record.PartitionID]record.Offset{}}, now: 1_000_000}
 	c := clock.NewVirtual(time.UnixMilli(int64(x.now)))
 	b := &Broker{opts: Options{Clock: c, Node: 1}, store: x.store, view: newView()}
 	b.health = newCheckup(c, x.store.Health)
@@ -74,7 +74,7 @@ func newBench(t testing.TB, config ...topic.Config) *bench {
 	x.s = newShard(b, 1)
 	settings, err := topic.NewSettings(config)
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	x.define(1, settings, 1, 2, 3)
 	return x
@@ -118,8 +118,8 @@ func (x *bench) raft(body []byte) replica.Entry {
 }
 
 // batchOf builds a batch of n records; producer < 0 is none.
-func batchOf(t testing.TB, n int, producer int64, seq int32) []byte {
-	t.Helper()
+func batchOf(tb testing.TB, n int, producer int64, seq int32) []byte {
+	tb.Helper()
 	var b record.Builder
 	h := record.Template(record.None)
 	if producer >= 0 {
@@ -131,7 +131,7 @@ func batchOf(t testing.TB, n int, producer int64, seq int32) []byte {
 	}
 	batch, err := b.AppendTo(nil)
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	return batch
 }
@@ -256,7 +256,7 @@ func TestAppendToWhatIsNotThere(t *testing.T) {
 	x := newBench(t)
 	gone, here := x.propose(99, batchOf(t, 1, -1, 0)), x.propose(1, batchOf(t, 1, -1, 0))
 	x.all(gone, here)
-	if gone.Err != ErrUnknownPartition || gone.Base != -1 || here.Err != nil || here.Base != 0 {
+	if !errors.Is(gone.Err, ErrUnknownPartition) || gone.Base != -1 || here.Err != nil || here.Base != 0 {
 		t.Errorf("gone: %v, here: %d %v", gone.Err, here.Base, here.Err)
 	}
 	if len(x.store.runs) != 1 || x.store.runs[0].Partition != 1 {
@@ -269,7 +269,7 @@ func TestAppendToWhatIsNotThere(t *testing.T) {
 	}
 	refused := &Append{Batch: batchOf(t, 1, -1, 0), Done: func(*Append) {}}
 	p.Append(refused)
-	if refused.Err != ErrUnknownPartition {
+	if !errors.Is(refused.Err, ErrUnknownPartition) {
 		t.Errorf("append to a dropped partition: %v", refused.Err)
 	}
 }

@@ -233,13 +233,13 @@ func (b *Broker) begin(n int, validateOnly bool, done func([]TopicResult)) *requ
 
 // change carries out, or checks, a change of topic i, which answers it. The
 // command is made by the function where the catalog can be looked at.
-func (r *request) change(i int, make func(*topic.Catalog) (topic.CatalogCommand, error)) {
+func (r *request) change(i int, command func(*topic.Catalog) (topic.CatalogCommand, error)) {
 	if err := r.b.admit(proposalOverhead); err != nil {
 		r.results[i].Err = err
 		r.count()
 		return
 	}
-	r.b.metadata.change(r, i, make)
+	r.b.metadata.change(r, i, command)
 }
 
 // answer gives the result of topic i, which change was called for.

@@ -153,7 +153,7 @@ func ReadValues(p *broker.Partition, from record.Offset) ([]string, error) {
 			return values, fmt.Errorf("nothing to read at %d, below %d", next, end)
 		}
 		for _, buf := range r.Buffers {
-			err := record.Walk(buf, func(batch []byte, h record.Header) error {
+			err := record.Walk(buf, func(batch []byte, _ record.Header) error {
 				if _, err := record.Validate(batch, record.Checks{}); err != nil {
 					return err
 				}

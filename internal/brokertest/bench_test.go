@@ -16,16 +16,16 @@ import (
 )
 
 // live opens a broker as a server does, with goroutines of its own.
-func live(b testing.TB, fs vfs.FS, dir string) *broker.Broker {
-	b.Helper()
+func live(tb testing.TB, fs vfs.FS, dir string) *broker.Broker {
+	tb.Helper()
 	st, err := store.Open(store.Options{FS: fs, Dir: dir})
 	if err != nil {
-		b.Fatal(err)
+		tb.Fatal(err)
 	}
 	host := replica.New(replica.Options{Node: 1, Store: st, Fatal: func(err error) { panic(err) }})
 	br, err := broker.Open(broker.Options{Store: st, Host: host})
 	if err != nil {
-		b.Fatal(err)
+		tb.Fatal(err)
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	var wg sync.WaitGroup
@@ -35,15 +35,15 @@ func live(b testing.TB, fs vfs.FS, dir string) *broker.Broker {
 		}
 	})
 	wg.Go(func() { host.Run(ctx) })
-	b.Cleanup(func() {
+	tb.Cleanup(func() {
 		if err := br.Close(context.Background()); err != nil {
-			b.Error(err)
+			tb.Error(err)
 		}
 		cancel()
 		wg.Wait()
 		host.Close()
 		if err := st.Close(); err != nil {
-			b.Error(err)
+			tb.Error(err)
 		}
 	})
 	<-br.Ready()
@@ -75,6 +75,7 @@ func BenchmarkAppend(b *testing.B) {
 }
 
 func benchAppend(b *testing.B, br *broker.Broker, conns, window, bytes int) {
+	b.Helper()
 	created := make(chan *broker.Topic, 1)
 	br.CreateTopics([]broker.NewTopic{{Name: "t", Partitions: 12, Replication: -1}}, false, func(r []broker.TopicResult) {
 		created <- r[0].Topic

@@ -71,6 +71,7 @@ func TestPowerCuts(t *testing.T) {
 }
 
 func powerCuts(t *testing.T, seed uint64) {
+	t.Helper()
 	rng := rand.New(rand.NewPCG(seed, 7))
 	n := Start(t, Options{Seed: seed + 1})
 	n.Create("t", 3)

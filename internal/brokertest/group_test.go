@@ -367,6 +367,7 @@ func TestOffsetsOfADeletedTopicGoInTheEnd(t *testing.T) {
 }
 
 func deletedAndCut(t *testing.T, n *Node, topic *broker.Topic, steps int, late bool) *Node {
+	t.Helper()
 	n.DeleteTopics([]broker.TopicRef{{Name: "t"}}, func([]broker.TopicResult) {})
 	if late {
 		n.Settle()
@@ -481,6 +482,7 @@ type consumer struct {
 // step does what the last answers ask for, and forgets what a crash has left
 // unanswered.
 func (c *consumer) step(t *testing.T, n *Node) {
+	t.Helper()
 	switch {
 	case c.join != nil && c.join.answers == 0, c.sync != nil && c.sync.answers == 0:
 		return

@@ -46,6 +46,7 @@ func TestManyGoroutines(t *testing.T) {
 }
 
 func createLive(t *testing.T, br *broker.Broker, name string, partitions int32) *broker.Topic {
+	t.Helper()
 	done := make(chan broker.TopicResult, 1)
 	br.CreateTopics([]broker.NewTopic{{Name: name, Partitions: partitions, Replication: -1}}, false,
 		func(r []broker.TopicResult) { done <- r[0] })
@@ -57,6 +58,7 @@ func createLive(t *testing.T, br *broker.Broker, name string, partitions int32) 
 }
 
 func deleteLive(t *testing.T, br *broker.Broker, name string) {
+	t.Helper()
 	done := make(chan broker.TopicResult, 1)
 	br.DeleteTopics([]broker.TopicRef{{Name: name}}, func(r []broker.TopicResult) { done <- r[0] })
 	if r := <-done; r.Err != nil {
@@ -66,6 +68,7 @@ func deleteLive(t *testing.T, br *broker.Broker, name string) {
 
 // produceLive keeps up to three batches under way.
 func produceLive(t *testing.T, p *broker.Partition, id, records int) {
+	t.Helper()
 	free := make(chan *broker.Append, 3)
 	for range cap(free) {
 		free <- &broker.Append{Done: func(a *broker.Append) { free <- a }}
@@ -87,6 +90,7 @@ func produceLive(t *testing.T, p *broker.Partition, id, records int) {
 
 // pollLive reads what the producer writes as it comes.
 func pollLive(t *testing.T, br *broker.Broker, p *broker.Partition, id, records int) {
+	t.Helper()
 	woken := make(chan struct{}, 1)
 	w := br.NewWaiter(func() { woken <- struct{}{} })
 	defer w.Cancel()

@@ -72,6 +72,7 @@ func Start(tb testing.TB, o Options) *Node {
 
 // Open opens a node and does no step of it.
 func Open(tb testing.TB, o Options) (*Node, error) {
+	tb.Helper()
 	if o.Mem == nil {
 		o.Mem = vfs.NewCrashableMem()
 	}
@@ -87,7 +88,7 @@ func Open(tb testing.TB, o Options) (*Node, error) {
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)
 	}
-	n := &Node{tb: tb, opts: o, Clock: o.Clock, Mem: o.Mem, rng: rand.New(rand.NewPCG(o.Seed, 0))}
+	n := &Node{tb: tb, opts: o, Clock: o.Clock, Mem: o.Mem, rng: rand.New(rand.NewPCG(o.Seed, 0))} //nolint:gosec // to be repeated
 	so := store.Options{FS: o.FS, Dir: "data", WALFileSize: 1 << 20, Salt: n.random(), Clock: o.Clock, Logger: o.Logger}
 	if o.Store != nil {
 		o.Store(&so)

@@ -181,7 +181,7 @@ func TestDefinitionsReachTheShardsWhateverHappens(t *testing.T) {
 			n.MustAppend(p, Batch("x"))
 		}
 		if topic == nil {
-			topic = n.Create("t", 3)
+			n.Create("t", 3)
 		}
 		if done {
 			return
