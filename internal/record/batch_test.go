@@ -10,9 +10,9 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 )
 
-// build makes a batch of the given values, dated 1000, 1001, …
-func build(t testing.TB, h Header, values ...string) []byte {
-	t.Helper()
+// build makes a batch of the given values, dated from 1000 on.
+func build(tb testing.TB, h Header, values ...string) []byte {
+	tb.Helper()
 	var b Builder
 	b.Reset(h)
 	for i, v := range values {
@@ -20,7 +20,7 @@ func build(t testing.TB, h Header, values ...string) []byte {
 	}
 	out, err := b.AppendTo(nil)
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	return out
 }
@@ -204,8 +204,12 @@ func TestWalk(t *testing.T) {
 
 func TestSequencesGoRound(t *testing.T) {
 	for _, c := range []struct{ seq, n, want int32 }{
-		{0, 0, 0}, {5, 3, 8}, {math.MaxInt32, 0, math.MaxInt32}, {math.MaxInt32, 1, 0},
-		{math.MaxInt32 - 1, 3, 1}, {math.MaxInt32, math.MaxInt32, math.MaxInt32 - 1},
+		{0, 0, 0},
+		{5, 3, 8},
+		{math.MaxInt32, 0, math.MaxInt32},
+		{math.MaxInt32, 1, 0},
+		{math.MaxInt32 - 1, 3, 1},
+		{math.MaxInt32, math.MaxInt32, math.MaxInt32 - 1},
 	} {
 		if got := AddSequence(c.seq, c.n); got != c.want {
 			t.Errorf("AddSequence(%d, %d) = %d, want %d", c.seq, c.n, got, c.want)

@@ -23,6 +23,6 @@ var (
 	ErrUnsupportedCodec = errors.New("unsupported compression codec")
 )
 
-// SkipRest, returned by a function given to Walk or Records, ends the walk
-// without an error.
+// SkipRest ends a walk without an error when the function given to Walk or
+// Records returns it.
 var SkipRest = errors.New("skip the rest") //nolint:revive,staticcheck // named like fs.SkipAll

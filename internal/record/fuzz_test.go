@@ -7,6 +7,7 @@ import (
 )
 
 func seeds(f *testing.F) {
+	f.Helper()
 	for c := None; c <= Zstd; c++ {
 		b := build(f, Template(c), "a", "bb", "")
 		f.Add(b)

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"iter"
 	"math"
+	"slices"
 )
 
 // Record is one record of a batch. A nil Key or Value is null, which is not
@@ -192,7 +193,7 @@ func (r *reader) headers() Headers {
 		}
 	}
 	raw = raw[:len(raw)-len(r.b)]
-	return Headers{raw: raw[:len(raw):len(raw)], n: int(n)}
+	return Headers{raw: slices.Clip(raw), n: int(n)}
 }
 
 func (r *reader) fail() { r.b, r.bad = nil, true }

@@ -93,13 +93,13 @@ func exampleField(name string, v reflect.Value, id [16]byte, batch []byte) {
 var variants = map[int16][]func(kmsg.Request, [16]byte){
 	3: {func(r kmsg.Request, _ [16]byte) {
 		m := r.(*kmsg.MetadataRequest)
-		m.Topics = []kmsg.MetadataRequestTopic{{Topic: ptr("new")}}
+		m.Topics = []kmsg.MetadataRequestTopic{{Topic: new("new")}}
 		m.AllowAutoTopicCreation = true
 	}},
 	20: {func(r kmsg.Request, id [16]byte) {
 		r.(*kmsg.DeleteTopicsRequest).Topics[0] = kmsg.DeleteTopicsRequestTopic{TopicID: id}
 	}},
-	22: {func(r kmsg.Request, _ [16]byte) { r.(*kmsg.InitProducerIDRequest).TransactionalID = ptr("x") }},
+	22: {func(r kmsg.Request, _ [16]byte) { r.(*kmsg.InitProducerIDRequest).TransactionalID = new("x") }},
 	32: {func(r kmsg.Request, _ [16]byte) {
 		r.(*kmsg.DescribeConfigsRequest).Resources[0].ResourceType = kmsg.ConfigResourceTypeBroker
 	}},
@@ -114,6 +114,7 @@ var variants = map[int16][]func(kmsg.Request, [16]byte){
 // examples calls fn with requests of a row that reach all that it needs
 // permission for.
 func examples(t *testing.T, row *api, id [16]byte, fn func(req kmsg.Request)) {
+	t.Helper()
 	edits := append([]func(kmsg.Request, [16]byte){func(kmsg.Request, [16]byte) {}}, variants[row.key]...)
 	for _, version := range []int16{row.served.min, row.served.max} {
 		for _, edit := range edits {

@@ -17,22 +17,22 @@ import (
 )
 
 // listen serves s on a port of its own until the test ends.
-func listen(t testing.TB, s *Server) string {
-	t.Helper()
+func listen(tb testing.TB, s *Server) string {
+	tb.Helper()
 	var lc net.ListenConfig
-	l, err := lc.Listen(t.Context(), "tcp", "127.0.0.1:0")
+	l, err := lc.Listen(tb.Context(), "tcp", "127.0.0.1:0")
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	served := make(chan error, 1)
 	go func() { served <- s.Serve(l) }()
-	t.Cleanup(func() {
+	tb.Cleanup(func() {
 		_ = l.Close()
 		ctx, cancel := context.WithTimeout(context.Background(), time.Second)
 		defer cancel()
 		s.Shutdown(ctx)
 		if err := <-served; err != nil {
-			t.Error(err)
+			tb.Error(err)
 		}
 	})
 	return l.Addr().String()
@@ -50,18 +50,18 @@ type client struct {
 	correlation int32
 }
 
-func dial(t testing.TB, address string) *client {
-	t.Helper()
+func dial(tb testing.TB, address string) *client {
+	tb.Helper()
 	var d net.Dialer
-	nc, err := d.DialContext(t.Context(), "tcp", address)
+	nc, err := d.DialContext(tb.Context(), "tcp", address)
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
-	t.Cleanup(func() { _ = nc.Close() })
+	tb.Cleanup(func() { _ = nc.Close() })
 	if err := nc.SetDeadline(time.Now().Add(20 * time.Second)); err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
-	return &client{t: t, Conn: nc}
+	return &client{t: tb, Conn: nc}
 }
 
 // send writes a request and returns its correlation id.

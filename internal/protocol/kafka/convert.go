@@ -19,15 +19,26 @@ var operations = map[access.Type][]struct {
 	action access.Action
 }{
 	access.Topic: {
-		{3, access.Consume}, {4, access.Produce}, {5, access.Create}, {6, access.Delete}, {7, access.Alter},
-		{8, access.Describe}, {10, access.Describe}, {11, access.Alter},
+		{3, access.Consume},
+		{4, access.Produce},
+		{5, access.Create},
+		{6, access.Delete},
+		{7, access.Alter},
+		{8, access.Describe},
+		{10, access.Describe},
+		{11, access.Alter},
 	},
 	access.Group: {
 		{3, access.Consume}, {6, access.Delete}, {8, access.Describe},
 	},
 	access.Cluster: {
-		{5, access.Create}, {7, access.Admin}, {8, access.Describe}, {9, access.Admin},
-		{10, access.Describe}, {11, access.Admin}, {12, access.Produce},
+		{5, access.Create},
+		{7, access.Admin},
+		{8, access.Describe},
+		{9, access.Admin},
+		{10, access.Describe},
+		{11, access.Admin},
+		{12, access.Produce},
 	},
 }
 

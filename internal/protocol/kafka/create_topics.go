@@ -40,7 +40,7 @@ func createTopics(c *call, req *kmsg.CreateTopicsRequest) {
 	}
 	finish := func(results []broker.TopicResult) {
 		for i := range results {
-			c.createdTopic(&resp.Topics[open[i]], &wanted[i], &results[i], req.ValidateOnly)
+			c.createdTopic(&resp.Topics[open[i]], &wanted[i], &results[i])
 		}
 		c.reply(resp)
 	}
@@ -113,7 +113,7 @@ func (c *call) checkReplicas(replicas []int32) error {
 }
 
 // createdTopic completes the answer for one topic.
-func (c *call) createdTopic(answer *kmsg.CreateTopicsResponseTopic, wanted *broker.NewTopic, r *broker.TopicResult, validated bool) {
+func (c *call) createdTopic(answer *kmsg.CreateTopicsResponseTopic, wanted *broker.NewTopic, r *broker.TopicResult) {
 	if r.Err != nil {
 		answer.ErrorCode, answer.ErrorMessage = controllerCode(r.Err), messageOf(r.Err)
 		return

@@ -100,7 +100,7 @@ func (f *fetchCall) open() {
 			s.close(f.req.SessionID)
 		}
 		for w := f.req.Topics(); w.NextTopic(); {
-			name := f.call.name(w.Name)
+			name := f.name(w.Name)
 			for w.NextPartition() {
 				f.part(fetchKey{name, w.ID, w.Partition}, wishOf(&w))
 			}
@@ -261,7 +261,7 @@ func (f *fetchCall) diverging(p *fetchPart) (code int16) {
 
 // wait lets the call sleep until there is more, or the time is over.
 func (f *fetchCall) wait(timeout time.Duration) {
-	s := f.call.session
+	s := f.session
 	if s.waiter == nil {
 		s.waiter = f.server.opts.Broker.NewWaiter(func() { s.polling.again() })
 	}

@@ -168,7 +168,7 @@ func TestReadCommittedGetsAnEmptyList(t *testing.T) {
 func TestFetchWaitsForData(t *testing.T) {
 	r := newRig(t)
 	r.topic("t", 1)
-	other := &rig{client: dial(t, r.address), server: r.server, broker: r.broker}
+	other := &rig{client: dial(t, r.address)}
 	req := fetchRequest(11, "t", [16]byte{}, 0)
 	req.MaxWaitMillis = 10_000
 	id := r.send(req)
@@ -217,7 +217,7 @@ func TestFetchWaitEnds(t *testing.T) {
 func TestDeletedTopicEndsTheWait(t *testing.T) {
 	r := newRig(t)
 	id := r.topic("t", 1)
-	other := &rig{client: dial(t, r.address), server: r.server, broker: r.broker}
+	other := dial(t, r.address)
 	req := fetchRequest(13, "", id, 0)
 	req.MaxWaitMillis = 60_000
 	correlation := r.send(req)
@@ -253,6 +253,7 @@ func TestFetchSession(t *testing.T) {
 }
 
 func testFetchSession(t *testing.T, version int16) {
+	t.Helper()
 	r := newRig(t)
 	a, b := r.topic("a", 1), r.topic("b", 1)
 	step := func(req *kmsg.FetchRequest, id, epoch int32) *kmsg.FetchResponse {

@@ -19,41 +19,41 @@ import (
 )
 
 // openBroker runs a broker on a store in memory until the test ends.
-func openBroker(t testing.TB) *broker.Broker {
-	t.Helper()
+func openBroker(tb testing.TB) *broker.Broker {
+	tb.Helper()
 	st, err := store.Open(store.Options{FS: vfs.NewMem(), Dir: "data", WALFileSize: 8 << 20})
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
-	host := replica.New(replica.Options{Node: 1, Store: st, Fatal: func(err error) { t.Error(err) }})
+	host := replica.New(replica.Options{Node: 1, Store: st, Fatal: func(err error) { tb.Error(err) }})
 	b, err := broker.Open(broker.Options{
 		Store: st, Host: host, Shards: 3, AutoCreate: true, Policy: access.Policy{Insecure: true},
 	})
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	stopped := make(chan struct{}, 2)
 	go func() { host.Run(ctx); stopped <- struct{}{} }()
 	go func() { _ = st.Run(ctx); stopped <- struct{}{} }()
-	t.Cleanup(func() {
+	tb.Cleanup(func() {
 		drain, done := context.WithTimeout(context.Background(), 5*time.Second)
 		defer done()
 		if err := b.Close(drain); err != nil {
-			t.Error(err)
+			tb.Error(err)
 		}
 		cancel()
 		<-stopped
 		<-stopped
 		host.Close()
 		if err := st.Close(); err != nil {
-			t.Error(err)
+			tb.Error(err)
 		}
 	})
 	select {
 	case <-b.Ready():
 	case <-time.After(20 * time.Second):
-		t.Fatal("the broker does not get ready")
+		tb.Fatal("the broker does not get ready")
 	}
 	return b
 }
@@ -66,15 +66,15 @@ type rig struct {
 	broker  *broker.Broker
 }
 
-func newRig(t testing.TB, set ...func(*Server)) *rig {
-	t.Helper()
-	b := openBroker(t)
+func newRig(tb testing.TB, set ...func(*Server)) *rig {
+	tb.Helper()
+	b := openBroker(tb)
 	s := New(Options{Broker: b, Access: b, Logger: slog.New(slog.DiscardHandler)})
 	for _, f := range set {
 		f(s)
 	}
-	address := listen(t, s)
-	return &rig{client: dial(t, address), address: address, server: s, broker: b}
+	address := listen(tb, s)
+	return &rig{client: dial(tb, address), address: address, server: s, broker: b}
 }
 
 // topic creates a topic and returns its id.
@@ -91,8 +91,8 @@ func (r *rig) topic(name string, partitions int32, config ...broker.Config) [16]
 }
 
 // batchOf builds a batch of values, dated 1000, 1001, … after the given time.
-func batchOf(t testing.TB, h record.Header, at int64, values ...string) []byte {
-	t.Helper()
+func batchOf(tb testing.TB, h record.Header, at int64, values ...string) []byte {
+	tb.Helper()
 	var b record.Builder
 	b.Reset(h)
 	for i, v := range values {
@@ -100,7 +100,7 @@ func batchOf(t testing.TB, h record.Header, at int64, values ...string) []byte {
 	}
 	out, err := b.AppendTo(nil)
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	return out
 }
@@ -174,8 +174,8 @@ func (r *rig) fetch(req *kmsg.FetchRequest) kmsg.FetchResponseTopicPartition {
 }
 
 // values decodes fetched record bytes as offset=value.
-func values(t testing.TB, b []byte) map[int64]string {
-	t.Helper()
+func values(tb testing.TB, b []byte) map[int64]string {
+	tb.Helper()
 	out := map[int64]string{}
 	err := record.Walk(b, func(batch []byte, _ record.Header) error {
 		if _, err := record.Validate(batch, record.Checks{}); err != nil {
@@ -187,7 +187,7 @@ func values(t testing.TB, b []byte) map[int64]string {
 		})
 	})
 	if err != nil && !errors.Is(err, record.ErrTruncated) {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	return out
 }

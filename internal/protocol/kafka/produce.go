@@ -100,15 +100,11 @@ func produce(c *call) {
 
 // topic finds the topic that the walk is at, or the code to refuse it with.
 func (p *produceCall) topic(w *wire.ProduceWalk) (t *broker.Topic, refusal int16) {
-	unknown := errUnknownTopicOrPartition
+	var name string
 	if p.header.Version >= 13 {
-		unknown = errUnknownTopicID
 		if t = p.server.opts.Broker.TopicByID(w.ID); t == nil {
-			return nil, unknown
+			return nil, errUnknownTopicID
 		}
-	}
-	name := ""
-	if t != nil {
 		name = t.Name
 	} else {
 		name = p.name(w.Name)
@@ -122,7 +118,7 @@ func (p *produceCall) topic(w *wire.ProduceWalk) (t *broker.Topic, refusal int16
 		return t, errNone
 	}
 	if t = p.server.opts.Broker.Topic(name); t == nil {
-		return nil, unknown
+		return nil, errUnknownTopicOrPartition
 	}
 	return t, errNone
 }

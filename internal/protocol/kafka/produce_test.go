@@ -3,6 +3,7 @@ package kafka
 import (
 	"encoding/binary"
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 
@@ -67,7 +68,7 @@ func TestProduceRefusesEachFaultWithItsCode(t *testing.T) {
 		{"no records", 9, "t", id, nil, errInvalidRecord},
 		{"an empty batch", 9, "t", id, []byte{}, errInvalidRecord},
 		{"half a batch", 9, "t", id, good[:len(good)-1], errInvalidRecord},
-		{"two batches", 9, "t", id, append(good[:len(good):len(good)], good...), errInvalidRecord},
+		{"two batches", 9, "t", id, append(slices.Clip(good), good...), errInvalidRecord},
 		{"a wrong checksum", 9, "t", id, edit(func(b []byte) { b[20] ^= 1 }), errCorruptMessage},
 		{"message format 1", 9, "t", id, edit(func(b []byte) { b[16] = 1 }), errInvalidRecord},
 		{"message format 3", 9, "t", id, edit(func(b []byte) { b[16] = 3 }), errCorruptMessage},

@@ -14,8 +14,6 @@ import (
 	"github.com/polylog-mq/polylog/internal/state/topic"
 )
 
-func ptr[T any](v T) *T { return &v }
-
 func metadataRequest(version int16, names ...string) *kmsg.MetadataRequest {
 	req := kmsg.NewPtrMetadataRequest()
 	req.Version = version
@@ -166,7 +164,7 @@ func TestCreateTopicsAtEveryVersion(t *testing.T) {
 	r := newRig(t)
 	for v := int16(2); v <= 7; v++ {
 		name := fmt.Sprintf("t%d", v)
-		got := r.ask(createRequest(v, wish(name, 3, 1, withConfig("retention.ms", ptr("5000"))))).(*kmsg.CreateTopicsResponse).Topics[0]
+		got := r.ask(createRequest(v, wish(name, 3, 1, withConfig("retention.ms", new("5000"))))).(*kmsg.CreateTopicsResponse).Topics[0]
 		if got.ErrorCode != errNone || got.Topic != name {
 			t.Fatalf("v%d: %+v", v, got)
 		}
@@ -204,8 +202,8 @@ func TestCreateTopicsRefuses(t *testing.T) {
 		{"negative partitions", wish("x", -2, 1), errInvalidPartitions},
 		{"two replicas", wish("x", 1, 2), errInvalidReplicationFactor},
 		{"no replicas", wish("x", 1, 0), errInvalidReplicationFactor},
-		{"unknown setting", wish("x", 1, 1, withConfig("nope", ptr("1"))), errInvalidConfig},
-		{"bad value", wish("x", 1, 1, withConfig("retention.ms", ptr("soon"))), errInvalidConfig},
+		{"unknown setting", wish("x", 1, 1, withConfig("nope", new("1"))), errInvalidConfig},
+		{"bad value", wish("x", 1, 1, withConfig("retention.ms", new("soon"))), errInvalidConfig},
 		{"no value", wish("x", 1, 1, withConfig("retention.ms", nil)), errInvalidConfig},
 		{"assigned", wish("assigned", -1, -1, assigned([]int32{1}, []int32{1})), errNone},
 		{"assigned and counted", wish("x", 2, -1, assigned([]int32{1}, []int32{1})), errInvalidRequest},
@@ -252,9 +250,9 @@ func TestDeleteTopicsAtEveryVersion(t *testing.T) {
 		} else {
 			req.Topics = []kmsg.DeleteTopicsRequestTopic{
 				{TopicID: id},
-				{Topic: ptr("nope")},
+				{Topic: new("nope")},
 				{TopicID: id},
-				{Topic: ptr("t"), TopicID: id},
+				{Topic: new("t"), TopicID: id},
 				{TopicID: [16]byte{1}},
 			}
 		}
@@ -583,14 +581,14 @@ func TestAlterConfigs(t *testing.T) {
 		want  int16
 		after string
 	}{
-		{"segment.bytes", 0, ptr("2097152"), errNone, "[{cleanup.policy delete} {retention.ms 5000} {segment.bytes 2097152}]"},
+		{"segment.bytes", 0, new("2097152"), errNone, "[{cleanup.policy delete} {retention.ms 5000} {segment.bytes 2097152}]"},
 		{"segment.bytes", 1, nil, errNone, "[{cleanup.policy delete} {retention.ms 5000}]"},
-		{"cleanup.policy", 2, ptr("compact"), errNone, "[{cleanup.policy delete,compact} {retention.ms 5000}]"},
-		{"cleanup.policy", 3, ptr("delete"), errNone, "[{cleanup.policy compact} {retention.ms 5000}]"},
-		{"retention.ms", 2, ptr("1"), errInvalidConfig, "[{cleanup.policy compact} {retention.ms 5000}]"},
+		{"cleanup.policy", 2, new("compact"), errNone, "[{cleanup.policy delete,compact} {retention.ms 5000}]"},
+		{"cleanup.policy", 3, new("delete"), errNone, "[{cleanup.policy compact} {retention.ms 5000}]"},
+		{"retention.ms", 2, new("1"), errInvalidConfig, "[{cleanup.policy compact} {retention.ms 5000}]"},
 		{"retention.ms", 0, nil, errInvalidConfig, "[{cleanup.policy compact} {retention.ms 5000}]"},
-		{"retention.ms", 9, ptr("1"), errInvalidConfig, "[{cleanup.policy compact} {retention.ms 5000}]"},
-		{"nope", 0, ptr("1"), errInvalidConfig, "[{cleanup.policy compact} {retention.ms 5000}]"},
+		{"retention.ms", 9, new("1"), errInvalidConfig, "[{cleanup.policy compact} {retention.ms 5000}]"},
+		{"nope", 0, new("1"), errInvalidConfig, "[{cleanup.policy compact} {retention.ms 5000}]"},
 	} {
 		if got := inc(c.name, c.op, c.value); got != c.want || config() != c.after {
 			t.Errorf("%s op %d: code %d, config %s, want %d, %s", c.name, c.op, got, config(), c.want, c.after)
@@ -600,7 +598,7 @@ func TestAlterConfigs(t *testing.T) {
 	req := kmsg.NewPtrAlterConfigsRequest()
 	req.Version = 2
 	req.Resources = []kmsg.AlterConfigsRequestResource{
-		{ResourceType: kmsg.ConfigResourceTypeTopic, ResourceName: "t", Configs: []kmsg.AlterConfigsRequestResourceConfig{{Name: "segment.ms", Value: ptr("9000")}}},
+		{ResourceType: kmsg.ConfigResourceTypeTopic, ResourceName: "t", Configs: []kmsg.AlterConfigsRequestResourceConfig{{Name: "segment.ms", Value: new("9000")}}},
 		{ResourceType: kmsg.ConfigResourceTypeTopic, ResourceName: "nope"},
 		{ResourceType: kmsg.ConfigResourceTypeBroker, ResourceName: "1"},
 		{ResourceType: kmsg.ConfigResourceTypeTopic, ResourceName: "t"},
