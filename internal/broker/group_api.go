@@ -29,8 +29,8 @@ func (b *Broker) Coordinator(key string) (Node, error) {
 
 // JoinGroup makes the sender of j a member of a group, or keeps it one through
 // the coming rebalance; it may wait for that. A join without a member id gets a
-// new one; j.New is set here. The command, with its bytes, must stay unchanged
-// until done. Errors are in the reply: those of state/group, ErrNotLeader,
+// new one; j.New is set here. Nothing of the command is kept. Errors are in the
+// reply: those of state/group, ErrNotLeader,
 // ErrUnknownFate, ErrBusy, ErrClosed.
 func (b *Broker) JoinGroup(j *group.Join, done func(group.JoinReply)) *GroupWait {
 	reply := func(r group.Reply) { done(r.Join) }

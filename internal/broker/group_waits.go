@@ -91,6 +91,9 @@ func refusal(err error) group.Reply {
 }
 
 func (w *groupWait) cancel() {
+	if w.g == nil {
+		return // it was refused at once
+	}
 	w.g.s.group.Post(func() {
 		w.cancelled = true
 		if w.in != nil && w.in[w.key] == w {

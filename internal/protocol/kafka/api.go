@@ -88,6 +88,51 @@ var apis = []api{
 		handle: on(metadata),
 	},
 	{
+		key: 8, name: "OffsetCommit", served: versions{2, 10}, maxFrame: maxListFrame,
+		needs:  []permission{{access.Consume, access.Group}, {access.Consume, access.Topic}},
+		handle: on(offsetCommit),
+	},
+	{
+		key: 9, name: "OffsetFetch", served: versions{1, 10}, maxFrame: maxListFrame,
+		needs:  []permission{{access.Describe, access.Group}, {access.Describe, access.Topic}},
+		handle: on(offsetFetch),
+	},
+	{
+		key: 10, name: "FindCoordinator", served: versions{0, 6}, maxFrame: maxFrame,
+		needs:  []permission{{access.Describe, access.Group}, {access.Describe, access.TransactionalID}},
+		handle: on(findCoordinator),
+	},
+	{
+		key: 11, name: "JoinGroup", served: versions{0, 9}, maxFrame: maxListFrame,
+		needs:  []permission{{access.Consume, access.Group}},
+		handle: on(joinGroup),
+	},
+	{
+		key: 12, name: "Heartbeat", served: versions{0, 4}, maxFrame: maxFrame,
+		needs:  []permission{{access.Consume, access.Group}},
+		handle: on(heartbeat),
+	},
+	{
+		key: 13, name: "LeaveGroup", served: versions{0, 5}, maxFrame: maxFrame,
+		needs:  []permission{{access.Consume, access.Group}},
+		handle: on(leaveGroup),
+	},
+	{
+		key: 14, name: "SyncGroup", served: versions{0, 5}, maxFrame: maxListFrame,
+		needs:  []permission{{access.Consume, access.Group}},
+		handle: on(syncGroup),
+	},
+	{
+		key: 15, name: "DescribeGroups", served: versions{0, 6}, maxFrame: maxFrame,
+		needs:  []permission{{access.Describe, access.Group}},
+		handle: on(describeGroups),
+	},
+	{
+		key: 16, name: "ListGroups", served: versions{0, 5}, maxFrame: maxFrame,
+		needs:  []permission{{access.Describe, access.Cluster}, {access.Describe, access.Group}},
+		handle: on(listGroups),
+	},
+	{
 		key: keyAPIVersions, name: "ApiVersions", served: versions{0, 4}, maxFrame: maxFrame,
 		handle: on(apiVersions),
 	},
@@ -132,9 +177,19 @@ var apis = []api{
 		handle: on(createPartitions),
 	},
 	{
+		key: 42, name: "DeleteGroups", served: versions{0, 2}, maxFrame: maxFrame,
+		needs:  []permission{{access.Delete, access.Group}},
+		handle: on(deleteGroups),
+	},
+	{
 		key: 44, name: "IncrementalAlterConfigs", served: versions{0, 1}, maxFrame: maxFrame,
 		needs:  []permission{{access.Alter, access.Topic}, {access.Alter, access.Cluster}},
 		handle: on(incrementalAlterConfigs),
+	},
+	{
+		key: 47, name: "OffsetDelete", served: versions{0, 0}, maxFrame: maxListFrame,
+		needs:  []permission{{access.Delete, access.Group}, {access.Consume, access.Topic}},
+		handle: on(offsetDelete),
 	},
 	{
 		key: 60, name: "DescribeCluster", served: versions{0, 2}, maxFrame: maxFrame,

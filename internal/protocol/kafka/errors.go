@@ -20,6 +20,7 @@ const (
 	errNotLeaderOrFollower         int16 = 6
 	errRequestTimedOut             int16 = 7
 	errMessageTooLarge             int16 = 10
+	errOffsetMetadataTooLarge      int16 = 12
 	errCoordinatorNotAvailable     int16 = 15
 	errNotCoordinator              int16 = 16
 	errInvalidTopic                int16 = 17
@@ -151,6 +152,8 @@ var codes = []struct {
 	{group.ErrSubscribed, errGroupSubscribedToTopic},
 	{group.ErrTooManyGroups, errCoordinatorNotAvailable},
 	{group.ErrTooLarge, errInvalidRequest},
+	{group.ErrInvalidGroup, errInvalidGroupID},
+	{group.ErrInvalidSession, errInvalidSessionTimeout},
 }
 
 // codeOf returns the code for an error, errNone for nil.

@@ -35,6 +35,8 @@ type session struct {
 	waiter    *broker.Waiter
 	interests []broker.Interest
 	polling   *call // the call that the waiter wakes
+	// member is the latest JoinGroup or SyncGroup, which may be waiting.
+	member *broker.GroupWait
 }
 
 func newSession(s *Server, remote, local netip.AddrPort) *session {
@@ -95,6 +97,9 @@ func (s *session) name(b []byte) string {
 func (s *session) close() {
 	if s.waiter != nil {
 		s.waiter.Cancel()
+	}
+	if s.member != nil {
+		s.member.Cancel()
 	}
 }
 

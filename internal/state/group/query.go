@@ -63,6 +63,7 @@ func (s *State) Members() iter.Seq2[string, string] {
 // Offset is a committed offset.
 type Offset struct {
 	Topic     record.TopicID
+	Name      string // of the topic, as the commit had it
 	Partition int32
 	Offset    record.Offset
 	Epoch     record.Epoch // -1 if unknown
@@ -95,7 +96,7 @@ func (s *State) Offsets(group string) iter.Seq[Offset] {
 }
 
 func (o *offset) export() Offset {
-	return Offset{Topic: o.topic.id, Partition: o.partition, Offset: o.offset, Epoch: o.epoch, Metadata: o.metadata}
+	return Offset{Topic: o.topic.id, Name: o.topic.name, Partition: o.partition, Offset: o.offset, Epoch: o.epoch, Metadata: o.metadata}
 }
 
 // Topics returns the ids of the topics that any group has offsets for, in
