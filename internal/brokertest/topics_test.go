@@ -5,8 +5,10 @@ import (
 	"fmt"
 	"slices"
 	"testing"
+	"time"
 
 	"github.com/polylog-mq/polylog/internal/broker"
+	"github.com/polylog-mq/polylog/internal/store"
 )
 
 func topicNames(n *Node) []string {
@@ -271,5 +273,43 @@ func TestAFreshClusterKeepsItsIdentity(t *testing.T) {
 	o.Broker = func(b *broker.Options) { b.Node = 7 }
 	if _, err := Open(t, o); err == nil {
 		t.Error("another node's directory was accepted")
+	}
+}
+
+// TestDefinitionsAreSentAgain fills the queue of the only shard after every step
+// of a topic's creation, so that one time it is the definition that finds no
+// room.
+func TestDefinitionsAreSentAgain(t *testing.T) {
+	var fill [][]byte
+	for size := 1_000_000; size > 0; size /= 10 {
+		fill = append(fill, Batch(string(make([]byte, size))))
+	}
+	for steps := 0; ; steps++ {
+		n := Start(t, Options{
+			Store:  func(o *store.Options) { o.WALFileSize = 8 << 20 },
+			Broker: func(o *broker.Options) { o.Shards, o.InFlight = 1, 1<<30 },
+		})
+		p := n.Create("big", 1).Partitions[0]
+		answered := false
+		n.CreateTopics([]broker.NewTopic{{Name: "t", Partitions: 1, Replication: -1}}, false, func([]broker.TopicResult) { answered = true })
+		for range steps {
+			n.Step()
+		}
+		if answered {
+			if steps < 3 {
+				t.Error("a creation takes more steps: the test shows nothing")
+			}
+			return
+		}
+		for _, batch := range fill { // more than a shard holds, to its last byte
+			for range 40 {
+				Begin(p, batch)
+			}
+		}
+		n.Advance(time.Second)
+		if !answered || n.Topic("t") == nil {
+			t.Fatalf("filled up after %d steps, and the topic never came (%v)", steps, n.Failed)
+		}
+		n.Halt()
 	}
 }
