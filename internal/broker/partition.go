@@ -28,6 +28,7 @@ type Partition struct {
 	// settings is nil while the partition is not defined here, and once it is
 	// dropped.
 	settings atomic.Pointer[topic.Settings]
+	dropped  atomic.Bool
 
 	waiters waitList
 
@@ -235,5 +236,6 @@ func (p *Partition) define(s *topic.Partition) {
 func (p *Partition) drop() {
 	p.state = nil
 	p.settings.Store(nil)
+	p.dropped.Store(true)
 	p.waiters.changed()
 }

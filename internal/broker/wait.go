@@ -85,8 +85,8 @@ func (w *Waiter) Wait(parts []Interest, need int, timeout time.Duration) {
 		p := parts[i].Partition
 		w.nodes[i] = waitNode{w: w, list: &p.waiters, stable: parts[i].Stable}
 		p.waiters.add(&w.nodes[i])
-		// Only now: an append is seen either here or in the list.
-		if p.watermark(parts[i].Stable) != parts[i].Seen {
+		// Only now: an append or a deletion is seen either here or in the list.
+		if p.watermark(parts[i].Stable) != parts[i].Seen || p.dropped.Load() {
 			w.nodes = w.nodes[:i+1]
 			w.fire(round)
 			return

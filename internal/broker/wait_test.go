@@ -178,3 +178,15 @@ func BenchmarkWait(b *testing.B) {
 		grow(p, 1, 100)
 	}
 }
+
+func TestWaiterOfADroppedPartitionWakesAtOnce(t *testing.T) {
+	p := &Partition{}
+	p.drop()
+	woken := 0
+	b := &Broker{opts: Options{Clock: clock.System()}}
+	w := b.NewWaiter(func() { woken++ })
+	w.Wait([]Interest{{Partition: p}}, 1, time.Hour)
+	if woken != 1 || w.Cancel() {
+		t.Errorf("woken %d times, and still waiting", woken)
+	}
+}

@@ -77,6 +77,8 @@ func (s *session) endpoints() []wire.Endpoint {
 // partition, whose leader must be this node.
 func (s *session) checkEpoch(p *broker.Partition, epoch int32) (code int16) {
 	switch ours := int32(p.Epoch()); {
+	case p.Settings() == nil: // deleted while the client held on to it
+		return errUnknownTopicOrPartition
 	case p.Leader() != s.server.opts.Broker.NodeID():
 		return errNotLeaderOrFollower
 	case epoch < 0 || epoch == ours:
