@@ -6,6 +6,8 @@ import (
 	"maps"
 	"slices"
 
+	"github.com/cockroachdb/pebble/v2/vfs"
+
 	"github.com/polylog-mq/polylog/internal/record"
 	"github.com/polylog-mq/polylog/internal/store/checkpoint"
 	"github.com/polylog-mq/polylog/internal/store/segment"
@@ -13,23 +15,32 @@ import (
 )
 
 // NeedsCheckpoint reports whether the log has grown enough since the last
-// checkpoint.
+// checkpoint, or enough can be freed by one: anything at all once the disk is
+// full.
 func (s *Store) NeedsCheckpoint() bool {
-	return s.since.bytes.Load() >= s.o.CheckpointBytes || s.since.entries.Load() >= checkpointEntries
+	if s.since.bytes.Load() >= s.o.CheckpointBytes || s.since.entries.Load() >= checkpointEntries {
+		return true
+	}
+	dead := s.since.dead.Load()
+	return dead >= deadBytes || dead > 0 && s.Health().State == DiskFull
 }
 
 // Checkpoint makes the cuts durable, all or none, compacts the logs and frees
 // files. It blocks on the disk and runs beside everything but itself, Import's
-// Commit and Bootstrap, for which it waits. An error wraps ErrDead unless
-// another try may succeed.
+// Commit and Bootstrap, for which it waits. An error that does not wrap ErrDead,
+// for want of room on the disk above all, leaves everything as it was: the same
+// cuts, or later ones that hold their pages too, are to be tried again.
 func (s *Store) Checkpoint(cuts []GroupCut) error {
 	s.cutting.Lock()
 	defer s.cutting.Unlock()
 	if err := s.Err(); err != nil {
 		return err
 	}
-	bytes, entries := s.since.bytes.Load(), s.since.entries.Load()
+	bytes, entries, dead := s.since.bytes.Load(), s.since.entries.Load(), s.since.dead.Load()
 	c, err := s.newCut(cuts, nil)
+	if vfs.IsNoSpaceError(err) && s.dropBallast() {
+		c, err = s.newCut(cuts, nil)
+	}
 	if err == nil {
 		err = s.commit(c)
 	}
@@ -38,6 +49,7 @@ func (s *Store) Checkpoint(cuts []GroupCut) error {
 	}
 	s.since.bytes.Add(-bytes)
 	s.since.entries.Add(-entries)
+	s.since.dead.Add(-dead)
 	return nil
 }
 

@@ -20,6 +20,7 @@ const (
 	lockName      = "LOCK"
 	formatName    = "FORMAT"
 	formatTemp    = "FORMAT.new"
+	ballastName   = "BALLAST"
 	walName       = "wal"
 	segmentName   = "segment"
 	stateName     = "checkpoint"

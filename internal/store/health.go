@@ -5,8 +5,6 @@ import (
 	"sync"
 
 	"github.com/cockroachdb/pebble/v2/vfs"
-
-	"github.com/polylog-mq/polylog/internal/store/checkpoint"
 )
 
 // disk is what the last look at the file system has shown.
@@ -83,6 +81,3 @@ func (s *Store) Health() Health {
 	h.Debt = s.debt()
 	return h
 }
-
-// makeRoom checks that the disk has room for a checkpoint.
-func (s *Store) makeRoom(c *checkpoint.Cut) error { return nil }

@@ -8,7 +8,6 @@ import (
 	"sync/atomic"
 
 	"github.com/polylog-mq/polylog/internal/record"
-	"github.com/polylog-mq/polylog/internal/store/checkpoint"
 	"github.com/polylog-mq/polylog/internal/store/segment"
 	"github.com/polylog-mq/polylog/internal/store/wal"
 )
@@ -158,7 +157,7 @@ func (im *Import) Commit(cut GroupCut) error {
 
 func (im *Import) commit(cut *GroupCut) error {
 	s := im.s
-	reset, err := s.markReset(cut)
+	reset, err := s.markReset(cut.Group)
 	if err != nil {
 		return err
 	}
@@ -172,15 +171,15 @@ func (im *Import) commit(cut *GroupCut) error {
 	return s.commit(c)
 }
 
-// markReset writes the group's hard state as it will be after the cut, which
-// is where its log begins anew.
-func (s *Store) markReset(cut *GroupCut) (at wal.Position, err error) {
-	l := s.Log(cut.Group)
-	hs := l.HardState().after(&checkpoint.Group{Applied: cut.Applied, Term: cut.Term})
+// markReset writes a group's hard state once more, and returns where: there
+// its log begins anew. Until the checkpoint says so this means nothing.
+func (s *Store) markReset(g record.ShardID) (at wal.Position, err error) {
+	l := s.Log(g)
+	hs := l.HardState()
 	var finished atomic.Bool
 	s.lane.Append(&wal.Batch{
 		Frames: []wal.Frame{{
-			Kind: wal.KindHardState, Group: cut.Group, Index: cut.Applied + 1,
+			Kind: wal.KindHardState, Group: g, Index: l.FirstIndex(),
 			Body: hs.appendTo(make([]byte, 0, hardStateSize)),
 		}},
 		Sync: true, Reserve: true,

@@ -40,12 +40,23 @@ const (
 	windowRuns   = 64 << 10
 	rewriteChunk = 1 << 20
 	maxMoved     = 1 << 20
-	// diskInterval is how often a full disk is looked at, retryInterval how long
+	// startDelay is how long background work waits after a start. diskInterval is how often a full disk is looked at, retryInterval how long
 	// a rewrite that failed waits.
+	startDelay    = 3 * time.Second
 	diskInterval  = 2 * time.Second
 	retryInterval = 30 * time.Second
 
 	rewriteStep = 2 << 20 // what Run does between two looks at the produce traffic
+
+	// The ballast, how it is written, and what a checkpoint needs beside its
+	// pages.
+	ballastBytes   = 32 << 20
+	ballastPiece   = 1 << 20
+	checkpointRoom = 8 << 20
+
+	// deadBytes is how much a checkpoint must free to be worth while for that
+	// alone.
+	deadBytes = 64 << 20
 
 	// Unless Options say otherwise, a disk is full below this room, and nearly
 	// full below the other: a share of it, but no more than a number of bytes.

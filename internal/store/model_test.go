@@ -7,6 +7,7 @@ import (
 	"maps"
 	"math/rand/v2"
 	"slices"
+	"sync"
 	"testing"
 
 	"github.com/cockroachdb/pebble/v2/vfs"
@@ -21,10 +22,17 @@ import (
 type world struct {
 	tb   testing.TB
 	fs   *vfs.MemFS
+	wrap func(vfs.FS) vfs.FS // what the store sees, if not nil
 	o    Options
 	s    *Store
 	rng  *rand.Rand
 	logs []*modelLog
+	// inside is set while a call of the store may touch files. While it is, mu
+	// guards what may be looked at from other goroutines.
+	mu     sync.Mutex
+	inside bool
+	// hurt says that an error was injected: the store may be dead.
+	hurt bool
 }
 
 type modelLog struct {
@@ -82,6 +90,7 @@ func newWorld(tb testing.TB, seed uint64, groups int) *world {
 	fs := vfs.NewCrashableMem()
 	w := &world{tb: tb, fs: fs, rng: rand.New(rand.NewPCG(seed, 7))}
 	w.o = Options{FS: fs, Dir: "data", WALFileSize: 32 << 10, TailBytes: 24 << 10}
+	w.o.Rewriting = Rewriting{MinFiles: 2, MaxFiles: 5, OwnFile: 12 << 10}
 	w.o.Salt = rand.NewChaCha8([32]byte{byte(seed)})
 	for g := range groups {
 		w.logs = append(w.logs, &modelLog{id: record.ShardID(g), term: 1, parts: map[record.PartitionID]*modelPartition{}, pages: map[string]string{}, dirty: map[string]bool{}})
@@ -92,12 +101,38 @@ func newWorld(tb testing.TB, seed uint64, groups int) *world {
 
 func (w *world) open() {
 	w.tb.Helper()
-	w.o.FS = w.fs
-	s, err := Open(w.o)
-	if err != nil {
+	if err := w.tryOpen(); err != nil {
 		w.tb.Fatal(err)
 	}
-	w.s = s
+}
+
+func (w *world) tryOpen() (err error) {
+	w.o.FS = w.fs
+	if w.wrap != nil {
+		w.o.FS = w.wrap(w.fs)
+	}
+	w.touch(func() { w.s, err = Open(w.o) })
+	return err
+}
+
+// touch runs a call of the store that may touch files.
+func (w *world) touch(fn func()) {
+	set := func(inside bool) {
+		w.mu.Lock()
+		defer w.mu.Unlock()
+		w.inside = inside
+	}
+	set(true)
+	defer set(false)
+	fn()
+}
+
+// must fails the test unless err is nil or errors are being injected.
+func (w *world) must(err error) {
+	w.tb.Helper()
+	if err != nil && !w.hurt {
+		w.tb.Fatal(err)
+	}
 }
 
 // batch returns a batch of n records with bodies of about size bytes.
@@ -173,6 +208,8 @@ func (w *world) append(l *modelLog, n int) {
 		if err != nil {
 			return // a crash or an injected error; the test that made it knows
 		}
+		w.mu.Lock()
+		defer w.mu.Unlock()
 		if len(l.entries) >= int(last) && l.entries[last-1].term == term {
 			l.acked = max(l.acked, last)
 		}
@@ -181,7 +218,12 @@ func (w *world) append(l *modelLog, n int) {
 
 // flush makes everything durable.
 func (w *world) flush() {
-	for w.s.Flush() {
+	w.touch(func() {
+		for w.s.Flush() {
+		}
+	})
+	if w.s.Err() != nil {
+		return
 	}
 	for _, l := range w.logs {
 		l.older = nil
@@ -283,8 +325,15 @@ func (w *world) checkpoint() {
 		}
 	}
 	w.apply(w.rng.IntN(4)) // apply goes on between cut and checkpoint
-	if err := w.s.Checkpoint(cuts); err != nil {
-		w.tb.Fatal(err)
+	var err error
+	w.touch(func() { err = w.s.Checkpoint(cuts) })
+	if w.must(err); err != nil {
+		for _, c := range cuts { // the next one must have these pages as well
+			for _, p := range c.Pages {
+				w.logs[c.Group].dirty[string(p.Key)] = true
+			}
+		}
+		return
 	}
 	for _, c := range cuts {
 		w.logs[c.Group].saved = c.Applied
@@ -298,9 +347,7 @@ func (w *world) reopen(crash bool) {
 	if crash {
 		fs = w.fs.CrashClone(vfs.CrashCloneCfg{UnsyncedDataPercent: w.rng.IntN(101), RNG: w.rng})
 	}
-	if err := w.s.Close(); err != nil {
-		w.tb.Fatal(err)
-	}
+	w.must(w.s.Close())
 	w.fs = fs
 	w.open()
 	w.recovered()
@@ -321,7 +368,7 @@ func (w *world) recovered() {
 		was := l.applied
 		w.checkEntries(l)
 		l.saved, l.acked = applied, log.LastIndex()
-		l.entries, l.older = l.entries[:l.acked], nil
+		l.entries, l.older = slices.Clone(l.entries[:l.acked]), nil
 		w.checkPages(l, applied)
 		// The model begins again and passes over what the checkpoint has.
 		l.parts, l.applied = map[record.PartitionID]*modelPartition{}, 0
@@ -349,7 +396,7 @@ func (w *world) checkEntries(l *modelLog) {
 		all = append(all, got...)
 		lo += record.Index(len(got))
 	}
-	for _, entries := range append(l.older, l.entries) {
+	for _, entries := range append(slices.Clip(l.older), l.entries) {
 		if len(all) == 0 || len(entries) >= int(log.LastIndex()) && !slices.ContainsFunc(all, func(e Entry) bool {
 			want := entries[e.Index-1]
 			return e.Term != want.term || !bytes.Equal(e.Data, want.data)
@@ -441,10 +488,20 @@ func (w *world) checkPartition(r *Result, id record.PartitionID, p *modelPartiti
 	}
 }
 
-// step does something at random.
+// step does something at random, a restart included.
 func (w *world) step() {
 	w.tb.Helper()
-	switch n := w.rng.IntN(100); {
+	if w.rng.IntN(50) == 0 {
+		w.reopen(w.rng.IntN(2) == 0)
+		return
+	}
+	w.steadyStep()
+}
+
+// steadyStep does something at random to the open store.
+func (w *world) steadyStep() {
+	w.tb.Helper()
+	switch n := w.rng.IntN(98); {
 	case n < 40:
 		w.append(w.logs[w.rng.IntN(len(w.logs))], 1+w.rng.IntN(3))
 	case n < 65:
@@ -455,11 +512,9 @@ func (w *world) step() {
 		w.checkpoint()
 	case n < 94:
 		w.check()
-	case n < 98:
-		if _, err := w.s.Rewrite(1 + w.rng.IntN(20_000)); err != nil {
-			w.tb.Fatal(err)
-		}
 	default:
-		w.reopen(w.rng.IntN(2) == 0)
+		var err error
+		w.touch(func() { _, err = w.s.Rewrite(1 + w.rng.IntN(20_000)) })
+		w.must(err)
 	}
 }

@@ -110,7 +110,11 @@ func (s *Store) loadFiles(st *checkpoint.State) error {
 				return err
 			}
 		}
-		x, spans, err := s.reader.Open(s.indexPath(info.FileID, info.Gen), info.Digest)
+		path := s.indexPath(info.FileID, info.Gen)
+		x, spans, err := s.reader.Open(path, info.Digest)
+		if errors.Is(err, segment.ErrGone) {
+			return s.damage(path, 0, "the checkpoint counts on it, but it is missing")
+		}
 		if err != nil {
 			return s.explain(err)
 		}

@@ -28,6 +28,9 @@ type partition struct {
 	drop  drop
 	// unsaved says that the store's list of partitions to save has this one.
 	unsaved bool
+	// dead is the bytes of the spans that the floors have passed, as far as
+	// passed has counted them.
+	dead int64
 
 	resumes resumes
 }
@@ -189,6 +192,25 @@ func (p *partition) prune(all bool) {
 		}
 		c.spans = slices.Delete(c.spans, 0, n)
 	}
+	p.dead = 0
+}
+
+// passed returns by how many bytes the spans that nothing wants any more have
+// grown since it was last asked; p.mu is held.
+func (p *partition) passed() int64 {
+	var dead int64
+	for _, c := range p.chains {
+		n := len(c.spans)
+		if !p.drop.dropped {
+			n = c.find(max(p.floor.now, c.floor.now))
+		}
+		for i := range c.spans[:n] {
+			dead += c.spans[i].bytes
+		}
+	}
+	grown := dead - p.dead
+	p.dead = dead
+	return max(grown, 0)
 }
 
 // release tells the file that the span no longer wants it.

@@ -183,7 +183,9 @@ func (w *walker) memory(r *located) error {
 }
 
 // file takes batches from a run that must be read; reading on up to offset
-// reach of the file is worth while.
+// reach of the file is worth while. What a header says counts only once the
+// batch is verified, also of a batch that is passed over: the offsets of those
+// behind it hang on it.
 func (w *walker) file(r *located, reach int64) error {
 	base, skip := w.resume(r)
 	pos, end := int64(r.Pos)+int64(skip), int64(r.Pos)+int64(r.Len)
@@ -194,18 +196,17 @@ func (w *walker) file(r *located, reach int64) error {
 			return err
 		}
 		n, last, err := batchAt(head, base)
-		if err != nil || int64(n) > end-pos {
+		if err != nil || int64(n) > end-pos || last > r.Last {
 			return w.s.damage(w.s.pathOf(r.f), pos, "there is no record batch where the run index names one")
 		}
-		wanted := w.want(last, n)
-		if w.full {
-			w.remember(r, base, int(pos-int64(r.Pos)))
-			break
-		}
-		if wanted {
+		if w.full = last >= w.from && n > w.left && !w.minOne; !w.full {
 			if err := w.take(r, pos, n, base, reach); err != nil {
 				return err
 			}
+		}
+		if w.full {
+			w.remember(r, base, int(pos-int64(r.Pos)))
+			break
 		}
 		base, pos = last+1, pos+int64(n)
 	}
@@ -213,14 +214,18 @@ func (w *walker) file(r *located, reach int64) error {
 	return nil
 }
 
-// take verifies a batch of a file and adds it.
+// take verifies a batch of a file and adds it if it is wanted.
 func (w *walker) take(r *located, pos int64, n int, base record.Offset, reach int64) error {
 	batch, err := w.view(r.f, pos, int64(n), reach)
 	if err != nil {
 		return err
 	}
-	if _, err := record.Validate(batch, record.Checks{}); err != nil {
+	h, err := record.Validate(batch, record.Checks{})
+	if err != nil {
 		return w.s.damage(w.s.pathOf(r.f), pos, err.Error())
+	}
+	if !w.want(base+record.Offset(h.LastOffsetDelta), n) {
+		return nil
 	}
 	patch(batch, base, r.Epoch)
 	at := int(pos - w.chunkAt)

@@ -53,7 +53,11 @@ func (s *Store) Rewrite(budget int) (bool, error) {
 	}
 	if s.job == nil {
 		var err error
-		if s.job, err = s.newJob(); s.job == nil || err != nil {
+		s.job, err = s.newJob()
+		if errors.Is(err, errGone) {
+			return true, nil // a checkpoint was faster; the next plan knows
+		}
+		if s.job == nil || err != nil {
 			return false, err
 		}
 	}
@@ -113,6 +117,13 @@ func (s *Store) newJob() (*job, error) {
 		return nil, nil
 	}
 	j := &job{s: s, old: map[*file]bool{}, moved: map[bodyKey]uint32{}}
+	var live int64
+	for _, i := range chosen {
+		live += cs[i].live
+	}
+	if uint64(live) > s.roomLeft()/2 {
+		return nil, nil // until there is room, files are freed only whole
+	}
 	for _, i := range chosen {
 		f := fs[i]
 		_, spans, err := s.reader.Open(f.index.Path, f.index.Digest)

@@ -24,6 +24,10 @@ func (s *Store) Run(ctx context.Context) error {
 
 // runRewriter rewrites whenever a checkpoint has made files ready for it.
 func (s *Store) runRewriter(ctx context.Context) {
+	// The disk belongs to the first clients for a moment.
+	if again := s.after(startDelay); !s.pause(ctx, again) {
+		return
+	}
 	for {
 		var again <-chan struct{}
 		s.LookAtDisk()
@@ -32,17 +36,42 @@ func (s *Store) runRewriter(ctx context.Context) {
 			}
 			again = s.after(diskInterval)
 		}
+		if err := s.keepRoom(ctx); err != nil {
+			s.o.Logger.Warn("no room could be set aside for checkpoints on a full disk", "error", err)
+		}
 		if err := s.rewriteAll(ctx); err != nil && s.Err() == nil {
 			s.o.Logger.Warn("a rewrite was given up; it will be tried again", "error", err)
 			again = s.after(retryInterval)
 		}
-		select {
-		case <-ctx.Done():
+		if !s.pause(ctx, again) {
 			return
-		case <-s.wake:
-		case <-again:
 		}
 	}
+}
+
+// pause waits for a checkpoint or the channel, and reports whether ctx lives.
+func (s *Store) pause(ctx context.Context, again <-chan struct{}) bool {
+	select {
+	case <-ctx.Done():
+		return false
+	case <-s.wake:
+	case <-again:
+	}
+	return ctx.Err() == nil
+}
+
+// keepRoom fills the ballast.
+func (s *Store) keepRoom(ctx context.Context) error {
+	for more := true; more && ctx.Err() == nil; {
+		var err error
+		s.cutting.Lock()
+		more, err = s.fillBallast()
+		s.cutting.Unlock()
+		if err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // rewriteAll rewrites until nothing more is due. While produce traffic flows

@@ -51,6 +51,7 @@ func (s *Store) SetFloor(g record.ShardID, i record.Index, p record.PartitionID,
 	part.unsaved = part.unsaved || raised
 	// Floors also hold where no record was ever seen.
 	part.next = max(part.next, part.floor.now)
+	s.since.dead.Add(part.passed())
 	part.mu.Unlock()
 	if raised {
 		s.partitions.toSave(part)
@@ -68,6 +69,7 @@ func (s *Store) DropPartition(g record.ShardID, i record.Index, p record.Partiti
 		part.group = g
 		save = !part.unsaved
 		part.unsaved = true
+		s.since.dead.Add(part.passed())
 	}
 	part.mu.Unlock()
 	if save {

@@ -93,12 +93,14 @@ type Store struct {
 	groupsMu sync.RWMutex
 	groups   map[record.ShardID]*Log
 
-	// since counts what the WAL got since the last checkpoint.
-	since struct{ bytes, entries atomic.Int64 }
+	// since counts what has happened since the last checkpoint: bytes and
+	// entries in the WAL, bytes of records that floors have passed.
+	since struct{ bytes, entries, dead atomic.Int64 }
 
 	// cutting is held by whoever makes a checkpoint.
 	cutting sync.Mutex
 	pending pending
+	ballast ballast
 	// durable is what the last checkpoint says of each group; it is replaced,
 	// never changed.
 	durableMu sync.RWMutex
@@ -140,6 +142,7 @@ func Open(o Options) (*Store, error) {
 	if err := s.recover(); err != nil {
 		return nil, fmt.Errorf("recovering %s: %w", o.Dir, errors.Join(err, s.close()))
 	}
+	s.findBallast()
 	s.LookAtDisk()
 	return s, nil
 }
@@ -243,6 +246,9 @@ func (s *Store) close() (err error) {
 		s.job = nil
 	}
 	s.rewriting.Unlock()
+	if s.ballast.f != nil {
+		err = s.ballast.f.Close()
+	}
 	if s.lane != nil {
 		err = errors.Join(err, s.lane.Close())
 	}

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"log/slog"
 	"runtime"
+	"strings"
 	"sync"
 
 	"github.com/cockroachdb/pebble/v2"
@@ -32,7 +33,7 @@ func Open(fs vfs.FS, dir string, l *slog.Logger) (*DB, error) {
 func openDB(fs vfs.FS, dir string, l *slog.Logger, readOnly bool) (*DB, error) {
 	d := &DB{log: &logger{l: l}}
 	o := &pebble.Options{
-		FS:                 fs,
+		FS:                 markerFS{fs},
 		Cache:              pebble.NewCache(cacheBytes),
 		MemTableSize:       memTableBytes,
 		MaxOpenFiles:       maxOpenFiles,
@@ -56,6 +57,27 @@ func openDB(fs vfs.FS, dir string, l *slog.Logger, readOnly bool) (*DB, error) {
 	}
 	return d, nil
 }
+
+// markerFS makes a marker file, by which Pebble names the manifest in force,
+// never outlive the manifest's own name in a crash: Pebble syncs both names
+// with one sync of the directory, which orders neither before the other.
+type markerFS struct{ vfs.FS }
+
+func (fs markerFS) Create(name string, category vfs.DiskWriteCategory) (vfs.File, error) {
+	if strings.HasPrefix(fs.PathBase(name), "marker.") {
+		d, err := fs.OpenDir(fs.PathDir(name))
+		if err != nil {
+			return nil, err
+		}
+		if err := errors.Join(d.Sync(), d.Close()); err != nil {
+			return nil, err
+		}
+	}
+	return fs.FS.Create(name, category)
+}
+
+// Unwrap lets Pebble find the file system beneath.
+func (fs markerFS) Unwrap() vfs.FS { return fs.FS }
 
 // Close closes the database. One that has failed is left as it is: its
 // background work may never end.

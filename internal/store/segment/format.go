@@ -104,6 +104,9 @@ func parseFooter(b []byte, path string, at int64) (f footer, digest uint32, err 
 			return f, 0, damaged(path, at, "the footer names a section beyond the file")
 		}
 	}
+	if v := b[61]; v > Version {
+		return f, 0, fmt.Errorf("%s has format version %d; this version knows up to %d", path, v, Version)
+	}
 	f.runs, f.dataLen, f.num = le.Uint64(b[32:]), le.Uint64(b[40:]), le.Uint64(b[48:])
 	f.dataCRC, f.level = le.Uint32(b[56:]), b[60]
 	return f, digest, nil

@@ -5,6 +5,7 @@ import (
 	"hash/crc32"
 	"sort"
 
+	"github.com/cockroachdb/errors/oserror"
 	"github.com/cockroachdb/pebble/v2/vfs"
 
 	"github.com/polylog-mq/polylog/internal/record"
@@ -62,6 +63,9 @@ func openIndex(fs vfs.FS, path string) (*Index, []Span, error) {
 	c := newFiles(fs, 1)
 	defer c.close()
 	st, err := fs.Stat(path)
+	if oserror.IsNotExist(err) {
+		return nil, nil, fmt.Errorf("%s: %w", path, ErrGone)
+	}
 	if err != nil {
 		return nil, nil, fmt.Errorf("opening a run index: %w", err)
 	}

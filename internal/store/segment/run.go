@@ -1,6 +1,10 @@
 package segment
 
-import "github.com/polylog-mq/polylog/internal/record"
+import (
+	"fmt"
+
+	"github.com/polylog-mq/polylog/internal/record"
+)
 
 // RunFlags say what kind of records a run holds.
 type RunFlags uint8
@@ -40,4 +44,10 @@ type Run struct {
 	// Pos and Len locate the body, in bytes: within the data of its entry when
 	// given to the store, within its file afterwards.
 	Pos, Len uint32
+}
+
+// String shows the run in one line, for dumps and messages.
+func (r *Run) String() string {
+	return fmt.Sprintf("partition %d level %d offsets %d-%d epoch %d flags %04b log time %d largest time %d first id %d-%d at %d bytes %d",
+		r.Partition, r.Level, r.Base, r.Last, r.Epoch, r.Flags, r.LogTime, r.MaxTimestamp, r.FirstID.Time, r.FirstID.Seq, r.Pos, r.Len)
 }

@@ -1,0 +1,110 @@
+package store
+
+import (
+	"errors"
+	"math/rand/v2"
+	"sync"
+	"sync/atomic"
+	"testing"
+
+	"github.com/cockroachdb/pebble/v2/vfs"
+
+	"github.com/polylog-mq/polylog/internal/record"
+)
+
+// Readers see every record whole and in its place while records come, floors
+// rise, checkpoints are made, and files are rewritten and used again.
+func TestReadersBesideEverythingElse(t *testing.T) {
+	const partitions = 3
+	x := openSimple(t, Options{FS: vfs.NewMem(), WALFileSize: 32 << 10, TailBytes: 40 << 10, Rewriting: Rewriting{MinFiles: 2, MaxFiles: 3, OwnFile: 8 << 10}})
+	defer x.s.Close()
+	var ends, floors [partitions + 1]atomic.Int64
+	var stop atomic.Bool
+	var wg sync.WaitGroup
+	entries := 1500
+	if testing.Short() {
+		entries = 300
+	}
+	wg.Go(func() {
+		defer stop.Store(true)
+		rng := rand.New(rand.NewPCG(1, 1))
+		for i := range entries {
+			p := record.PartitionID(1 + rng.IntN(partitions))
+			targets := []record.PartitionID{p}
+			if q := p%partitions + 1; rng.IntN(3) == 0 {
+				targets = append(targets, q)
+			}
+			x.put(1+rng.IntN(4), 1+rng.IntN(900), int64(i), targets...)
+			for _, p := range targets {
+				ends[p].Store(int64(x.next[p]))
+			}
+			if i%37 == 0 {
+				o := max(0, x.next[p]-200)
+				floors[p].Store(int64(o))
+				x.s.SetFloor(0, x.last, p, AllLevels, o)
+			}
+			if i%20 == 0 {
+				x.checkpoint()
+			}
+		}
+	})
+	wg.Go(func() {
+		for !stop.Load() {
+			if _, err := x.s.Rewrite(10_000); err != nil {
+				t.Error(err)
+				return
+			}
+		}
+	})
+	for n := range 3 {
+		wg.Go(func() {
+			rng := rand.New(rand.NewPCG(2, uint64(n)))
+			var r Result
+			for !stop.Load() && !t.Failed() {
+				p := 1 + rng.IntN(partitions)
+				from, end := floors[p].Load(), ends[p].Load()
+				if end > from {
+					from += rng.Int64N(end - from)
+				}
+				readSome(t, x.s, &r, record.PartitionID(p), record.Offset(from), record.Offset(end), &floors[p])
+			}
+		})
+	}
+	wg.Wait()
+	if st := x.s.Stats(); st.Rewrites.Load() == 0 || st.FileReads.Load() == 0 || st.TailReads.Load() == 0 || st.FilesFreed.Load() == 0 {
+		t.Fatalf("%d rewrites, %d bytes read from files, %d from memory, %d files freed: the test tests too little",
+			st.Rewrites.Load(), st.FileReads.Load(), st.TailReads.Load(), st.FilesFreed.Load())
+	}
+}
+
+func readSome(t *testing.T, s *Store, r *Result, p record.PartitionID, from, end record.Offset, floor *atomic.Int64) {
+	r.Whole = true
+	defer r.Release()
+	err := s.Read(r, p, from, end, 8000, true)
+	if errors.Is(err, ErrOffsetOutOfRange) && floor.Load() > int64(from) || errors.Is(err, ErrNoPartition) && end == 0 {
+		return
+	}
+	if err != nil {
+		t.Error(err)
+		return
+	}
+	next := record.Offset(-1)
+	r.Batches(func(run *Run, b []byte) bool {
+		h, err := record.Validate(b, record.Checks{})
+		switch {
+		case err != nil:
+			t.Error(err)
+		case h.BaseOffset < run.Base || h.LastOffset() > run.Last:
+			t.Errorf("batch %s is not part of run %d-%d", h, run.Base, run.Last)
+		case next >= 0 && h.BaseOffset != next:
+			t.Errorf("offset %d follows %d", h.BaseOffset, next-1)
+		case next < 0 && (h.BaseOffset > from || h.LastOffset() < from):
+			t.Errorf("a read from %d begins with %s", from, h)
+		}
+		next = h.LastOffset() + 1
+		return !t.Failed()
+	})
+	if next >= 0 && next != r.Next {
+		t.Errorf("next is %d, the batches end before %d", r.Next, next)
+	}
+}
