@@ -69,10 +69,6 @@ func (c *call) then(fn step) {
 	c.pipe.ready(c)
 }
 
-// again lets the step run once more after it has returned false. It may be
-// called from any goroutine.
-func (c *call) again() { c.pipe.ready(c) }
-
 // fail ends the connection once all calls before this one are answered: the
 // only answer that Kafka has for a request that cannot be parsed.
 func (c *call) fail(err error) {

@@ -84,7 +84,7 @@ func fetch(c *call) {
 	wait := time.Duration(max(req.MaxWaitMillis, 0)) * time.Millisecond
 	f.deadline = c.server.opts.Clock.Mono() + wait
 	f.open()
-	if f.code != errNone || f.read() || wait == 0 {
+	if f.code != errNone || f.read() || wait == 0 || c.pipe.stopped() {
 		c.then(f.answerFn)
 		return
 	}
@@ -115,7 +115,7 @@ func (f *fetchCall) open() {
 	}
 	session.mu.Lock()
 	defer session.mu.Unlock()
-	if f.code = session.check(f.req.SessionEpoch, f.header.Version >= 13); f.code != errNone {
+	if f.code = session.check(f.req.SessionEpoch, f.header.Version >= firstTopicIDVersion); f.code != errNone {
 		return
 	}
 	session.update(&f.req)
@@ -170,11 +170,10 @@ func (f *fetchCall) resolve() {
 
 // topic finds a topic, or the code to refuse it with.
 func (f *fetchCall) topic(key fetchKey) (t *broker.Topic, refused int16) {
-	name, unknown := key.name, errUnknownTopicOrPartition
-	if f.header.Version >= 13 {
-		unknown = errUnknownTopicID
+	name := key.name
+	if f.header.Version >= firstTopicIDVersion {
 		if t = f.server.opts.Broker.TopicByID(key.id); t == nil {
-			return nil, unknown
+			return nil, f.unknown()
 		}
 		name = t.Name
 	}
@@ -185,9 +184,21 @@ func (f *fetchCall) topic(key fetchKey) (t *broker.Topic, refused int16) {
 		t = f.server.opts.Broker.Topic(name)
 	}
 	if t == nil {
-		return nil, unknown
+		return nil, f.unknown()
 	}
 	return t, errNone
+}
+
+// firstTopicIDVersion is the first that names topics by their ids, in requests
+// and answers.
+const firstTopicIDVersion = 13
+
+// unknown is the code for a topic that does not exist.
+func (f *fetchCall) unknown() int16 {
+	if f.header.Version >= firstTopicIDVersion {
+		return errUnknownTopicID
+	}
+	return errUnknownTopicOrPartition
 }
 
 // read reads all partitions, and reports whether there is an answer to give:
@@ -213,6 +224,10 @@ func (f *fetchCall) read() (ready bool) {
 // that the first batch is to come whatever its size.
 func (f *fetchCall) readPart(p *fetchPart, left int, first bool) {
 	a := &p.found
+	if p.partition.Settings() == nil { // deleted while the call waited
+		a.code = f.unknown()
+		return
+	}
 	if a.code = f.checkEpoch(p.partition, p.leaderEpoch); a.code != errNone {
 		return
 	}
@@ -263,9 +278,8 @@ func (f *fetchCall) diverging(p *fetchPart) (code int16) {
 func (f *fetchCall) wait(timeout time.Duration) {
 	s := f.session
 	if s.waiter == nil {
-		s.waiter = f.server.opts.Broker.NewWaiter(func() { s.polling.again() })
+		s.waiter = f.server.opts.Broker.NewWaiter(f.pipe.wake)
 	}
-	s.polling = f.call
 	size := 0
 	interests := s.interests[:0]
 	for i := range f.parts {
@@ -283,13 +297,14 @@ func (f *fetchCall) wait(timeout time.Duration) {
 		})
 	}
 	s.interests = interests
+	f.pipe.poll(f.call)
 	s.waiter.Wait(interests, max(f.minBytes-size, 1), timeout)
 }
 
-// resume goes on after a wait.
+// resume goes on after a wait. A server that stops does not wait longer.
 func (f *fetchCall) resume(c *call, out *wire.Output) bool {
 	left := f.deadline - f.server.opts.Clock.Mono()
-	if !f.read() && left > 0 {
+	if !f.read() && left > 0 && !f.pipe.stopped() {
 		f.wait(left)
 		return false
 	}
@@ -364,7 +379,7 @@ func (f *fetchCall) settleSession() (id int32) {
 	case f.req.SessionEpoch != initialEpoch:
 		return sessionless
 	}
-	s := f.server.sessions.create(f.server.opts.Clock.Mono(), len(f.parts), f.header.Version >= 13)
+	s := f.server.sessions.create(f.server.opts.Clock.Mono(), len(f.parts), f.header.Version >= firstTopicIDVersion)
 	if s == nil {
 		return sessionless
 	}

@@ -1,7 +1,10 @@
 package kafka
 
 import (
+	"context"
+	"encoding/binary"
 	"fmt"
+	"io"
 	"strings"
 	"testing"
 	"time"
@@ -214,6 +217,27 @@ func TestFetchWaitEnds(t *testing.T) {
 	}
 }
 
+func TestShutdownEndsTheWait(t *testing.T) {
+	r := newRig(t)
+	r.topic("t", 1)
+	req := fetchRequest(11, "t", [16]byte{}, 0)
+	req.MaxWaitMillis = 600_000
+	first, second := r.send(req), r.send(req)
+	dial(t, r.address).ask(apiVersionsRequest(0)) // by now the first may wait, or not: both must end
+	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	defer cancel()
+	go r.server.Shutdown(ctx)
+	r.receive(req, first)
+	if got, err := io.ReadAll(r); err != nil {
+		t.Fatal(err)
+	} else if len(got) > 0 && binary.BigEndian.Uint32(got[4:]) != uint32(second) {
+		t.Fatalf("%x", got)
+	}
+	if ctx.Err() != nil {
+		t.Fatal("the server waited for the long poll")
+	}
+}
+
 func TestDeletedTopicEndsTheWait(t *testing.T) {
 	r := newRig(t)
 	id := r.topic("t", 1)
@@ -228,7 +252,7 @@ func TestDeletedTopicEndsTheWait(t *testing.T) {
 		t.Fatalf("%+v", resp)
 	}
 	got := r.receive(req, correlation).(*kmsg.FetchResponse).Topics[0].Partitions[0]
-	if got.ErrorCode != errUnknownTopicOrPartition && got.ErrorCode != errUnknownTopicID {
+	if got.ErrorCode != errUnknownTopicID {
 		t.Errorf("%+v", got)
 	}
 }

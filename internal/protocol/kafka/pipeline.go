@@ -12,6 +12,9 @@ type pipeline struct {
 	held  int               // bytes of their frames
 	ended bool              // no call is added any more
 	gone  bool              // the connection is given up: nothing is worked on any more
+	// polling is the head when it waits for something that may never come, and
+	// has an answer for that too.
+	polling *call
 
 	work chan struct{} // wakes the writer
 	room chan struct{} // wakes the reader
@@ -64,6 +67,31 @@ func (p *pipeline) ready(c *call) {
 	}
 }
 
+// poll says that c, the head, waits for wake, or for the end of the connection.
+func (p *pipeline) poll(c *call) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.polling = c
+	if p.ended {
+		p.wakeLocked()
+	}
+}
+
+// wake makes the call that polls ready. Any goroutine may call it.
+func (p *pipeline) wake() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.wakeLocked()
+}
+
+func (p *pipeline) wakeLocked() {
+	if c := p.polling; c != nil {
+		p.polling = nil
+		p.slots[c.number%maxInFlight].ready = true
+		signal(p.work)
+	}
+}
+
 // take returns the head if it can be worked on, else nil. A call must become
 // ready again before it is returned again.
 func (p *pipeline) take() *call {
@@ -107,6 +135,7 @@ func (p *pipeline) wait() bool {
 func (p *pipeline) end() {
 	p.mu.Lock()
 	p.ended = true
+	p.wakeLocked()
 	p.mu.Unlock()
 	signal(p.work)
 	signal(p.room)

@@ -34,7 +34,6 @@ type session struct {
 	// The writer's: what its long polls use, one at a time.
 	waiter    *broker.Waiter
 	interests []broker.Interest
-	polling   *call // the call that the waiter wakes
 	// member is the latest JoinGroup or SyncGroup, which may be waiting.
 	member *broker.GroupWait
 }
