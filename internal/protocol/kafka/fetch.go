@@ -224,11 +224,10 @@ func (f *fetchCall) read() (ready bool) {
 // that the first batch is to come whatever its size.
 func (f *fetchCall) readPart(p *fetchPart, left int, first bool) {
 	a := &p.found
-	if p.partition.Settings() == nil { // deleted while the call waited
-		a.code = f.unknown()
-		return
-	}
 	if a.code = f.checkEpoch(p.partition, p.leaderEpoch); a.code != errNone {
+		if a.code == errUnknownTopicOrPartition {
+			a.code = f.unknown() // deleted while the call waited
+		}
 		return
 	}
 	// The floor first: it never rises above a high watermark read after it.
