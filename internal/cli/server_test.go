@@ -81,6 +81,7 @@ func TestTopics(t *testing.T) {
 		{[]string{"topic", "create", "b"}, exitRefused, "--if-not-exists"},
 		{[]string{"topic", "create", "c", "-c", "no.such.setting=1"}, exitRefused, "INVALID_CONFIG"},
 		{[]string{"consume", "a", "-e"}, exitNotFound, "topic a: "},
+		{[]string{"group", "describe", "g"}, exitNotFound, "polylog group list"},
 		{[]string{"produce", "b", "-p", "7"}, exitFailed, "has no partition 7"},
 		{[]string{"consume", "b", "-p", "7"}, exitFailed, "there is no partition 7"},
 	} {
