@@ -12,6 +12,7 @@ import (
 	"github.com/cockroachdb/pebble/v2/vfs"
 	"github.com/cockroachdb/pebble/v2/vfs/errorfs"
 
+	"github.com/polylog-mq/polylog/internal/crashfs"
 	"github.com/polylog-mq/polylog/internal/record"
 )
 
@@ -47,14 +48,16 @@ type crashFS interface {
 	crash(rng *rand.Rand) crashFS
 }
 
-type tornDisk struct{ fs *tornFS }
+type tornDisk struct{ fs *crashfs.FS }
 
 func (d tornDisk) vfs() vfs.FS { return d.fs }
 func (d tornDisk) crash(rng *rand.Rand) crashFS {
+	next := d.fs.Crash(rng)
 	if rng.IntN(4) == 0 {
-		return tornDisk{d.fs.kill()}
+		next = d.fs.Kill()
 	}
-	return tornDisk{d.fs.crash(rng)}
+	next.WholePages(pageSize)
+	return tornDisk{next}
 }
 
 type memDisk struct{ fs *vfs.MemFS }
@@ -275,7 +278,7 @@ func same(a, b *Frame) bool {
 // many other operations.
 func TestCrash(t *testing.T) {
 	disks := map[string]func() crashFS{
-		"torn": func() crashFS { return tornDisk{newTornFS()} },
+		"torn": func() crashFS { return tornDisk{crashfs.New()} },
 		"mem":  func() crashFS { return memDisk{vfs.NewCrashableMem()} },
 	}
 	for name, disk := range disks {

@@ -1,8 +1,10 @@
 package wal
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
+	"io"
 	"slices"
 	"strings"
 	"syscall"
@@ -11,15 +13,16 @@ import (
 	"github.com/cockroachdb/pebble/v2/vfs"
 	"github.com/cockroachdb/pebble/v2/vfs/errorfs"
 
+	"github.com/polylog-mq/polylog/internal/crashfs"
 	"github.com/polylog-mq/polylog/internal/record"
 )
 
 // small is a lane of three files with everything a lane can hold: hard states, a
 // large frame, recycled bytes. With a mark, all of it is known to be durable;
 // without, all but the last batch.
-func small(t *testing.T, mark bool) (fs *tornFS, frames []seen, last int) {
+func small(t *testing.T, mark bool) (fs *crashfs.FS, frames []seen, last int) {
 	t.Helper()
-	fs = newTornFS()
+	fs = crashfs.New()
 	o := testOptions(fs, 1)
 	o.FileSize = MinFileSize
 	l, _ := open(t, o)
@@ -55,14 +58,26 @@ func small(t *testing.T, mark bool) (fs *tornFS, frames []seen, last int) {
 	return fs, frames, last
 }
 
-// copyOf returns the file system as it is, with files of its own.
-func (fs *tornFS) copyOf() *tornFS {
-	c := newTornFS()
-	for name, n := range fs.names {
-		c.names[name] = &inode{data: slices.Clone(n.data), synced: slices.Clone(n.data)}
-		c.synced[name] = c.names[name]
+func path(n FileNum) string { return "/wal/" + fileName(n) }
+
+// data returns what a file holds.
+func data(t *testing.T, fs vfs.FS, name string) []byte {
+	t.Helper()
+	f, err := fs.Open(name)
+	if err != nil {
+		t.Fatal(err)
 	}
-	return c
+	defer f.Close()
+	b, err := io.ReadAll(f)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return b
+}
+
+// flip turns one bit of a file.
+func flip(fs *crashfs.FS, name string, at int) {
+	fs.Damage(name, func(b []byte) []byte { b[at] ^= 1 << (at % 8); return b })
 }
 
 // TestBitFlips turns one bit of every byte of a lane, one at a time. What was
@@ -76,21 +91,17 @@ func TestBitFlips(t *testing.T) {
 			o := testOptions(nil, 3)
 			o.FileSize, o.From = MinFileSize, from
 			refused := 0
-			fs := master.copyOf()
-			for name, n := range master.names {
-				num, ok := parseFileName(name[len("/wal/"):])
-				if !ok || num < from {
-					continue
-				}
-				for at := range n.data {
+			fs := master.Kill()
+			for num := from; num <= frames[len(frames)-1].pos.File; num++ {
+				for at := range data(t, master, path(num)) {
 					o.FS = fs
-					fs.names[name].data[at] ^= 1 << (at % 8)
+					flip(fs, path(num), at)
 					l, got, err := tryOpen(o)
 					var damage *CorruptionError
 					switch {
 					case errors.As(err, &damage):
 						refused++
-						fs.names[name].data[at] ^= 1 << (at % 8)
+						flip(fs, path(num), at)
 						if damage.File != num {
 							t.Fatalf("byte %d of file %d: damage reported in file %d", at, num, damage.File)
 						}
@@ -103,7 +114,7 @@ func TestBitFlips(t *testing.T) {
 						t.Fatalf("byte %d of file %d: frames differ", at, num)
 					}
 					l.Close()
-					fs = master.copyOf()
+					fs = master.Kill()
 				}
 			}
 			used := 0
@@ -121,26 +132,25 @@ func TestBitFlips(t *testing.T) {
 func TestDamage(t *testing.T) {
 	master, frames, _ := small(t, true)
 	first, newest := frames[0].pos.File, frames[len(frames)-1].pos.File
-	path := func(n FileNum) string { return "/wal/" + fileName(n) }
 	cases := []struct {
 		name   string
-		break_ func(fs *tornFS)
+		break_ func(fs *crashfs.FS)
 		reason string
 	}{
-		{"file missing in the middle", func(fs *tornFS) { fs.Remove(path(first + 1)) }, "missing"},
-		{"first file missing", func(fs *tornFS) { fs.Remove(path(first)) }, "missing"},
-		{"file emptied", func(fs *tornFS) { fs.names[path(newest)].data = nil }, "too short"},
-		{"file under another's name", func(fs *tornFS) { fs.names[path(first)] = fs.names[path(newest)] }, "under the name"},
-		{"sealed file cut short", func(fs *tornFS) { n := fs.names[path(first)]; n.data = n.data[:5000] }, "the next file begins"},
-		{"page of the newest zeroed", func(fs *tornFS) { clear(fs.names[path(newest)].data[4096:8192]) }, "says so"},
-		{"head of the newest zeroed", func(fs *tornFS) { clear(fs.names[path(newest)].data[64:100]) }, "head of the file"},
-		{"all behind the newest's head lost", func(fs *tornFS) { fs.names[path(newest)].data = fs.names[path(newest)].data[:80] }, "head of the file"},
+		{"file missing in the middle", func(fs *crashfs.FS) { fs.Remove(path(first + 1)) }, "missing"},
+		{"first file missing", func(fs *crashfs.FS) { fs.Remove(path(first)) }, "missing"},
+		{"file emptied", func(fs *crashfs.FS) { fs.Damage(path(newest), func(b []byte) []byte { return nil }) }, "too short"},
+		{"file under another's name", func(fs *crashfs.FS) { fs.Rename(path(newest), path(first)) }, "under the name"},
+		{"sealed file cut short", func(fs *crashfs.FS) { fs.Damage(path(first), func(b []byte) []byte { return b[:5000] }) }, "the next file begins"},
+		{"page of the newest zeroed", func(fs *crashfs.FS) { fs.Damage(path(newest), func(b []byte) []byte { clear(b[4096:8192]); return b }) }, "says so"},
+		{"head of the newest zeroed", func(fs *crashfs.FS) { fs.Damage(path(newest), func(b []byte) []byte { clear(b[64:100]); return b }) }, "head of the file"},
+		{"all behind the newest's head lost", func(fs *crashfs.FS) { fs.Damage(path(newest), func(b []byte) []byte { return b[:80] }) }, "head of the file"},
 	}
 	for _, c := range cases {
 		t.Run(c.name, func(t *testing.T) {
-			fs := master.copyOf()
+			fs := master.Kill()
 			c.break_(fs)
-			before := fs.copyOf()
+			before := fs.Kill()
 			o := testOptions(fs, 1)
 			o.FileSize, o.From = MinFileSize, first
 			_, _, err := tryOpen(o)
@@ -151,15 +161,16 @@ func TestDamage(t *testing.T) {
 			if damage.Path == "" || damage.Hint == "" || !strings.Contains(err.Error(), damage.Path) {
 				t.Errorf("the error does not say where and what now: %v", err)
 			}
-			for name, n := range fs.names {
-				if string(n.data) != string(before.names[name].data) {
+			names, _ := fs.List("/wal")
+			for _, name := range names {
+				if !bytes.Equal(data(t, fs, "/wal/"+name), data(t, before, "/wal/"+name)) {
 					t.Errorf("opening a damaged lane changed %s", name)
 				}
 			}
 		})
 	}
 	t.Run("another lane", func(t *testing.T) {
-		o := testOptions(master.copyOf(), 1)
+		o := testOptions(master.Kill(), 1)
 		o.FileSize, o.From, o.Lane = MinFileSize, first, 1
 		if _, _, err := tryOpen(o); err == nil || !strings.Contains(err.Error(), "belongs to lane 0") {
 			t.Fatal(err)
@@ -173,7 +184,7 @@ func TestDamage(t *testing.T) {
 func TestErrors(t *testing.T) {
 	for _, crash := range []bool{false, true} {
 		for n := 0; ; n++ {
-			disk := newTornFS()
+			disk := crashfs.New()
 			calls := 0
 			o := testOptions(nil, uint64(n))
 			o.FS = errorfs.Wrap(disk, errorfs.InjectorFunc(func(op errorfs.Op) error {
@@ -184,7 +195,7 @@ func TestErrors(t *testing.T) {
 			}))
 			acked := erring(t, o, n)
 			if crash {
-				disk = disk.crash(newRNG(uint64(n)))
+				disk = disk.Crash(newRNG(uint64(n)))
 			}
 			l, got := open(t, testOptions(disk, 5))
 			var recovered []string
@@ -244,7 +255,7 @@ func erring(t *testing.T, o Options, n int) (acked []string) {
 func TestErrorsOfRecovery(t *testing.T) {
 	master, frames, _ := small(t, false)
 	for n := 1; ; n++ {
-		disk := master.copyOf()
+		disk := master.Kill()
 		calls := 0
 		o := testOptions(nil, 1)
 		o.FileSize, o.From = MinFileSize, frames[0].pos.File
@@ -277,10 +288,10 @@ func TestErrorsOfRecovery(t *testing.T) {
 // pages for clean. What the next process reads of them is not on disk, and
 // another sync does not help; recovery has to write it again.
 func TestSyncThatFailedIsNotTrusted(t *testing.T) {
-	fs := newTornFS()
+	fs := crashfs.New()
 	l, _ := open(t, testOptions(fs, 1))
 	write(t, l, entry(1, 1, "synced"))
-	fs.failSync = true
+	fs.FailSyncs(true)
 	var failed error
 	l.Append(&Batch{Frames: []Frame{entry(1, 2, strings.Repeat("not synced", 2000))}, Sync: true, Done: func(_ []Position, err error) { failed = err }})
 	l.Flush()
@@ -288,7 +299,7 @@ func TestSyncThatFailedIsNotTrusted(t *testing.T) {
 		t.Fatalf("done with %v after a failed sync", failed)
 	}
 	l.Close()
-	fs.failSync = false
+	fs.FailSyncs(false)
 	l, got := open(t, testOptions(fs, 2))
 	l.Close()
 	want := "entry 1/1 synced\nentry 1/2 not sync…20000\n"
@@ -296,7 +307,7 @@ func TestSyncThatFailedIsNotTrusted(t *testing.T) {
 		t.Fatalf("recovered\n%s", lines(got))
 	}
 	for range 20 {
-		_, got = open(t, testOptions(fs.crash(newRNG(1)), 3))
+		_, got = open(t, testOptions(fs.Crash(newRNG(1)), 3))
 		if lines(got) != want {
 			t.Fatalf("recovered\n%safter a crash, but an earlier recovery had shown\n%s", lines(got), want)
 		}
@@ -307,7 +318,7 @@ func TestSyncThatFailedIsNotTrusted(t *testing.T) {
 // survive without the first. When the first is then written again, just as it
 // was, they fit behind it; but nobody wrote them again.
 func TestTornFramesDoNotComeBack(t *testing.T) {
-	fs := newTornFS()
+	fs := crashfs.New()
 	l, _ := open(t, testOptions(fs, 1))
 	page := strings.Repeat("p", pageSize-headerSize)
 	write(t, l, entry(1, 1, page[:len(page)-2*headerSize])) // the mark behind it ends the page
@@ -316,10 +327,11 @@ func TestTornFramesDoNotComeBack(t *testing.T) {
 		t.Fatalf("frames do not begin on pages: %v", pos)
 	}
 	l.Close()
-	n := fs.names["/wal/"+fileName(1)]
-	n.data = n.data[:5*pageSize]         // without the mark
-	clear(n.data[pageSize : 2*pageSize]) // and without the first frame
-	n.writes, n.synced = nil, slices.Clone(n.data)
+	fs.Damage(path(1), func(b []byte) []byte {
+		b = b[:5*pageSize]              // without the mark
+		clear(b[pageSize : 2*pageSize]) // and without the first frame
+		return b
+	})
 	for i := 0; i < len(frames); i += 2 {
 		l, got := open(t, testOptions(fs, 1))
 		if len(got) != i+1 {

@@ -14,6 +14,7 @@ import (
 	"github.com/cockroachdb/pebble/v2/vfs"
 	"github.com/cockroachdb/pebble/v2/vfs/errorfs"
 
+	"github.com/polylog-mq/polylog/internal/crashfs"
 	"github.com/polylog-mq/polylog/internal/record"
 )
 
@@ -217,7 +218,7 @@ func TestBatchOverManyFiles(t *testing.T) {
 
 // TestRunFillsThePool, but not for a lane that is hardly used.
 func TestRunFillsThePool(t *testing.T) {
-	o := testOptions(newTornFS(), 1)
+	o := testOptions(crashfs.New(), 1)
 	l, _ := open(t, o)
 	defer l.Close()
 	run := func(until func() bool) {
