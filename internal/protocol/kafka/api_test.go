@@ -56,16 +56,26 @@ func TestTableIsSound(t *testing.T) {
 func TestReleasedClientsFindWhatTheyLookFor(t *testing.T) {
 	tbl := newTable(apis)
 	for _, c := range []struct {
-		key, version int16
-		feature      string
+		key, min, max int16
+		feature       string
 	}{
-		{keyProduce, 0, "compression"},
-		{keyProduce, 2, "relative offsets"},
-		{1, 4, "message format 2"},
-		{2, 1, "offsets by time"},
+		{keyProduce, 0, 0, "compression with gzip and snappy"},
+		{keyProduce, 2, 2, "relative offsets"},
+		{keyProduce, 3, 3, "message format 2"},
+		{1, 4, 4, "message format 2"},
+		{2, 1, 1, "offsets by time"},
+		{10, 0, 0, "lz4, groups"},
+		{8, 1, 2, "groups"},
+		{9, 1, 1, "groups"},
+		{11, 0, 0, "groups"},
+		{12, 0, 0, "groups"},
+		{13, 0, 0, "groups"},
+		{14, 0, 0, "groups"},
+		{22, 0, 4, "idempotence"},
 	} {
-		if r := tbl.lookup(c.key); r == nil || !r.advertised.has(c.version) {
-			t.Errorf("key %d version %d is not advertised, so there is no %s", c.key, c.version, c.feature)
+		r := tbl.lookup(c.key)
+		if r == nil || r.advertised.min > c.max || r.advertised.max < c.min {
+			t.Errorf("key %d version %d-%d is not advertised, so there is no %s", c.key, c.min, c.max, c.feature)
 		}
 	}
 }

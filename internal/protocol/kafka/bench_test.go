@@ -47,6 +47,22 @@ func BenchmarkProduce(b *testing.B) {
 	}
 }
 
+// TestFetchAllocatesLittle is a gate on the steady path; what is counted is the
+// whole process, so a little is left to others.
+func TestFetchAllocatesLittle(t *testing.T) {
+	r := newRig(t)
+	r.topic("t", 1)
+	r.write("t", strings.Repeat("x", 1<<16))
+	frame := frameOf(fetchRequest(11, "t", [16]byte{}, 0), 1)
+	buf := make([]byte, 1<<18)
+	if n := testing.AllocsPerRun(200, func() {
+		r.client.write(frame)
+		r.skip(buf)
+	}); n > 3 {
+		t.Errorf("%v allocations for one fetch", n)
+	}
+}
+
 // BenchmarkFetch reads the same megabyte from the tail again and again.
 func BenchmarkFetch(b *testing.B) {
 	r := newRig(b)
