@@ -14,6 +14,7 @@ import (
 // sealed files are freed as they come, and returns when every writer has
 // waited for each of its batches in turn.
 func benchmarkLane(b *testing.B, fs vfs.FS, dir string, writers, size, ahead int) {
+	b.Helper()
 	l, err := Open(Options{FS: fs, Dir: dir, PoolTarget: 4}, func(Position, Frame) error { return nil })
 	if err != nil {
 		b.Fatal(err)

@@ -299,6 +299,7 @@ func TestCrash(t *testing.T) {
 }
 
 func lives(t *testing.T, seed uint64, disk crashFS) (cases int) {
+	t.Helper()
 	rng := newRNG(seed)
 	w := &world{t: t, seed: seed, rng: rng, fs: disk}
 	w.reopen()

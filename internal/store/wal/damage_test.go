@@ -134,7 +134,7 @@ func TestDamage(t *testing.T) {
 	first, newest := frames[0].pos.File, frames[len(frames)-1].pos.File
 	cases := []struct {
 		name   string
-		break_ func(fs *crashfs.FS)
+		harm   func(fs *crashfs.FS)
 		reason string
 	}{
 		{"file missing in the middle", func(fs *crashfs.FS) { fs.Remove(path(first + 1)) }, "missing"},
@@ -149,7 +149,7 @@ func TestDamage(t *testing.T) {
 	for _, c := range cases {
 		t.Run(c.name, func(t *testing.T) {
 			fs := master.Kill()
-			c.break_(fs)
+			c.harm(fs)
 			before := fs.Kill()
 			o := testOptions(fs, 1)
 			o.FileSize, o.From = MinFileSize, first
@@ -216,6 +216,7 @@ func TestErrors(t *testing.T) {
 
 // erring runs a lane until it fails, and returns the bodies it acknowledged.
 func erring(t *testing.T, o Options, n int) (acked []string) {
+	t.Helper()
 	o.From = 0
 	l, _, err := tryOpen(o)
 	if err != nil {

@@ -42,8 +42,7 @@ func dump(f io.ReaderAt, path string, w io.Writer) error {
 	s := newScan(f, path, h, 0)
 	for {
 		fh, body, err := s.frame()
-		var bad errBad
-		if errors.As(err, &bad) {
+		if bad, ok := errors.AsType[errBad](err); ok {
 			if more, err := s.skip(w, string(bad)); !more {
 				return err
 			}

@@ -101,10 +101,9 @@ func (l *Lane) write(b *Batch) error {
 			return l.die(err)
 		}
 		l.pos = append(l.pos, Position{l.w.num, at})
-		switch f.Kind {
-		case KindEntry:
+		if f.Kind == KindEntry {
 			l.max = raise(l.max, f)
-		case KindHardState:
+		} else {
 			l.heads.set(f)
 		}
 	}
@@ -194,7 +193,7 @@ func (l *Lane) mark() {
 		return
 	}
 	if _, err := l.put(&Frame{Kind: KindMark}); err != nil {
-		l.die(err)
+		_ = l.die(err)
 		return
 	}
 	_ = l.commit(false) // the lane remembers the error

@@ -173,7 +173,7 @@ func (l *Lane) Fill() bool {
 	}
 	more, err := l.pool.fill()
 	if err != nil {
-		l.die(err)
+		_ = l.die(err)
 	}
 	return more && err == nil
 }
@@ -221,7 +221,7 @@ func (l *Lane) ReadAt(n FileNum, p []byte, off int64) (int, error) {
 	switch {
 	case got == len(p):
 		return got, nil
-	case err == io.EOF && got > 0:
+	case errors.Is(err, io.EOF) && got > 0:
 		err = io.ErrUnexpectedEOF
 	}
 	return got, fmt.Errorf("read %d bytes at offset %d of wal file %d: %w", len(p), off, n, err)
@@ -266,7 +266,7 @@ func (l *Lane) recycle(id uint64) {
 		return
 	}
 	if err := l.pool.adopt(id); err != nil {
-		l.die(err)
+		_ = l.die(err)
 	}
 	signal(l.refill)
 }

@@ -37,11 +37,11 @@ type seen struct {
 	f   Frame
 }
 
-func open(t testing.TB, o Options) (*Lane, []seen) {
-	t.Helper()
+func open(tb testing.TB, o Options) (*Lane, []seen) {
+	tb.Helper()
 	l, got, err := tryOpen(o)
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	return l, got
 }
@@ -65,15 +65,15 @@ func hardState(g record.ShardID, body string) Frame {
 }
 
 // write appends one synced batch, flushes, and returns the positions.
-func write(t testing.TB, l *Lane, frames ...Frame) []Position {
-	t.Helper()
+func write(tb testing.TB, l *Lane, frames ...Frame) []Position {
+	tb.Helper()
 	var at []Position
 	var failed error
 	l.Append(&Batch{Frames: frames, Sync: true, Done: func(pos []Position, err error) { at, failed = slices.Clone(pos), err }})
 	for l.Flush() {
 	}
 	if failed != nil {
-		t.Fatal(failed)
+		tb.Fatal(failed)
 	}
 	return at
 }

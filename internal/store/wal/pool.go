@@ -97,7 +97,7 @@ func (p *pool) take(reserve bool) (uint64, error) {
 	if !noSpace(err) {
 		return 0, fmt.Errorf("allocate a wal file: %w", err)
 	}
-	p.excuse(err)
+	_ = p.excuse(err)
 	if reserve {
 		if id, ok := p.pop(0); ok {
 			return id, nil

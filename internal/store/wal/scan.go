@@ -82,8 +82,7 @@ func (e errBad) Error() string { return string(e) }
 func (s *scan) run(visit func(pos Position, f *Frame) error) error {
 	for s.next == 0 || s.sequence < s.next {
 		h, body, err := s.frame()
-		var bad errBad
-		if errors.As(err, &bad) {
+		if bad, ok := errors.AsType[errBad](err); ok {
 			return s.judge(string(bad))
 		}
 		if err != nil {
