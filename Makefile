@@ -6,11 +6,13 @@ LDFLAGS  := -s -w -X main.version=$(VERSION)
 FUZZTIME ?= 20s
 BENCH    ?= .
 ROUNDS   ?= 50
+SEED     ?=
+SIMARGS  ?= -for 5m
 
 # Packages with goroutines of their own, or called from several.
 RACED := ./internal/store/... ./internal/replica/... ./internal/broker/... ./internal/protocol/... ./internal/server/...
 
-.PHONY: run build test race lint bench bench-kafka fuzz e2e crash
+.PHONY: run build test race lint bench bench-kafka fuzz sim sim-planted e2e crash
 
 run: build ## start a server with the defaults
 	./bin/polylog serve
@@ -41,6 +43,12 @@ fuzz: ## every fuzz target for FUZZTIME each
 	@for dir in $$(grep -rl --include='*_test.go' '^func Fuzz' internal | xargs -n1 dirname | sort -u); do \
 	  for f in $$(sed -n 's/^func \(Fuzz[A-Za-z0-9_]*\).*/\1/p' $$dir/*_test.go); do \
 	    $(GO) test ./$$dir -run '^$$' -fuzz "^$$f\$$" -fuzztime $(FUZZTIME) || exit 1; done; done
+
+sim: ## clusters under faults in virtual time; SEED=n replays one, SIMARGS="-seeds 1000" says how much
+	$(GO) run ./internal/sim/cmd/polylog-sim $(if $(SEED),-seed $(SEED) -trace,$(SIMARGS))
+
+sim-planted: ## plants one bug after the other and shows that the simulator catches it
+	$(GO) run -tags planted ./internal/sim/cmd/polylog-sim -planted
 
 e2e: build ## real client libraries against the real binary
 	cd test && POLYLOG_BINARY=$(CURDIR)/bin/polylog $(GO) test -count=1 ./...

@@ -3,6 +3,7 @@ package broker
 import (
 	"fmt"
 
+	"github.com/polylog-mq/polylog/internal/fault"
 	"github.com/polylog-mq/polylog/internal/record"
 	"github.com/polylog-mq/polylog/internal/replica"
 	"github.com/polylog-mq/polylog/internal/state/dedup"
@@ -88,7 +89,7 @@ func (a *appending) one(h *record.Header, n int) {
 			First: h.BaseSequence, Last: h.LastSequence(),
 		}
 		seen, err = a.s.producers.Check(&d)
-		if err != nil || seen.Duplicate {
+		if err != nil || seen.Duplicate && !fault.On(fault.SkipDedup) {
 			a.flush()
 			if local != nil {
 				local.repeat(p.state, seen, err)

@@ -3,6 +3,7 @@ package broker
 import (
 	"fmt"
 
+	"github.com/polylog-mq/polylog/internal/fault"
 	"github.com/polylog-mq/polylog/internal/record"
 	"github.com/polylog-mq/polylog/internal/replica"
 )
@@ -38,6 +39,9 @@ func (s *shard) chain(a *appendProposal) {
 	if c.first == nil {
 		c.first = a
 		s.chains = append(s.chains, a.partition)
+	} else if fault.On(fault.ReorderBatches) && c.first == c.last {
+		a.next, c.first = c.first, a
+		return
 	} else {
 		c.last.next = a
 	}

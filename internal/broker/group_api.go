@@ -7,6 +7,7 @@ import (
 	"slices"
 	"sync"
 
+	"github.com/polylog-mq/polylog/internal/fault"
 	"github.com/polylog-mq/polylog/internal/record"
 	"github.com/polylog-mq/polylog/internal/state/group"
 )
@@ -162,7 +163,11 @@ func (b *Broker) FetchOffsets(id string, parts []GroupPartition, done func([]gro
 		return
 	}
 	s := b.home(id)
-	s.group.ReadIndex(func(err error) {
+	ask := s.group.ReadIndex
+	if fault.On(fault.StaleRead) {
+		ask = func(done func(error)) { s.group.Post(func() { done(nil) }) }
+	}
+	ask(func(err error) {
 		if err == nil && !s.leads.Load() {
 			err = ErrNotLeader
 		}

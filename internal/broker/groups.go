@@ -3,6 +3,7 @@ package broker
 import (
 	"fmt"
 
+	"github.com/polylog-mq/polylog/internal/fault"
 	"github.com/polylog-mq/polylog/internal/record"
 	"github.com/polylog-mq/polylog/internal/replica"
 	"github.com/polylog-mq/polylog/internal/state/group"
@@ -40,6 +41,9 @@ func (g *groups) apply(e *replica.Entry, payload []byte, local *command) error {
 	if err != nil {
 		return fmt.Errorf("a command of a consumer group: %w", err)
 	}
+	if fault.Planted && g.plant(e, c) {
+		return nil
+	}
 	g.state.Begin(e.Now, e.Term)
 	r := g.state.Apply(e.Now, c, &g.fx)
 	if local == nil {
@@ -62,6 +66,26 @@ func (g *groups) apply(e *replica.Entry, payload []byte, local *command) error {
 		local.result, local.err = r, r.Err
 	}
 	return nil
+}
+
+// plant is where the planted bugs are that concern commits of offsets. It
+// reports whether the command is done with.
+func (g *groups) plant(e *replica.Entry, c group.Command) bool {
+	commit, ok := c.(*group.Commit)
+	if !ok {
+		return false
+	}
+	if d, ok := g.state.Describe(commit.Group); ok && fault.On(fault.ZombieCommit) && commit.Member != "" && len(d.Members) > 0 {
+		commit.Member, commit.Generation = d.Members[0].Member, d.Generation
+	}
+	for _, t := range commit.Topics {
+		for _, p := range t.Partitions {
+			if p.Partition < 0 && fault.On(fault.PoisonCommand) {
+				panic("a partition below 0")
+			}
+		}
+	}
+	return fault.On(fault.LoseOffset) && e.Index%8 == 0
 }
 
 // tick implements component: it ends the entry, and answers those for whom the

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"sync/atomic"
 
+	"github.com/polylog-mq/polylog/internal/fault"
 	"github.com/polylog-mq/polylog/internal/record"
 	"github.com/polylog-mq/polylog/internal/state/topic"
 	"github.com/polylog-mq/polylog/internal/store"
@@ -104,7 +105,7 @@ func (p *Partition) Read(dst *Result, from, limit record.Offset, maxBytes int, m
 	// The watermark is read first: a floor never passes it.
 	high := p.HighWatermark()
 	switch {
-	case from < p.Floor() || from > high:
+	case from < p.Floor() && !fault.On(fault.BelowFloor) || from > high:
 		return ErrOffsetOutOfRange
 	case from >= min(limit, high):
 		dst.Next = from
@@ -209,8 +210,20 @@ func (p *Partition) publish() {
 	s := p.state
 	p.floor.Store(int64(s.LogStart()))
 	p.size.Store(s.Bytes())
-	p.highWatermark.Store(int64(s.HighWatermark()))
+	p.highWatermark.Store(int64(plantWatermark(s)))
 	p.lastStable.Store(int64(s.LastStable()))
+}
+
+// plantWatermark is where the planted bugs are that get the high watermark wrong.
+func plantWatermark(s *topic.Partition) record.Offset {
+	switch high := s.HighWatermark(); {
+	case fault.On(fault.LowWatermark) && high > s.LogStart():
+		return high - 1
+	case fault.On(fault.HighWatermark) && high > s.LogStart():
+		return high + 1
+	default:
+		return high
+	}
 }
 
 // publishEpochs does so for the ladder of leader epochs, which changes rarely.

@@ -216,21 +216,21 @@ type logMark struct {
 }
 
 const (
-	// markStep is how many bytes of log lie between two marks, maxMarks how
-	// many marks there are.
+	// markStep is how many bytes of log lie between two marks, unless less is
+	// to be kept; maxMarks is how many marks there are.
 	markStep = 256 << 10
 	maxMarks = 512
 )
 
-// grew counts entries that were appended.
-func (c *groupCut) grew(ents []*raftpb.Entry) {
+// grew counts entries that were appended, with a mark every step bytes.
+func (c *groupCut) grew(ents []*raftpb.Entry, step uint64) {
 	l := &c.log
 	for n := len(l.marks); n > 0 && l.marks[n-1].index >= record.Index(ents[0].GetIndex()); n-- {
 		l.marks = l.marks[:n-1]
 	}
 	for _, e := range ents {
 		l.total += uint64(len(e.GetData())) + entryOverhead
-		if n := len(l.marks); n == 0 || l.total-l.marks[n-1].total >= markStep {
+		if n := len(l.marks); n == 0 || l.total-l.marks[n-1].total >= step {
 			l.marks = append(l.marks, logMark{record.Index(e.GetIndex()), l.total})
 		}
 	}

@@ -184,12 +184,12 @@ func TestTheLogIsKeptForThoseWhoLag(t *testing.T) {
 func TestLogMarks(t *testing.T) {
 	var c groupCut
 	for i := range uint64(1000) {
-		c.grew(entriesForTest(i+1, 1, 10_000))
+		c.grew(entriesForTest(i+1, 1, 10_000), markStep)
 	}
 	if got := c.log.before(1 << 20); got < 860 || got > 896 {
 		t.Fatalf("one MiB before the end of 1000 entries of 10 kB: %d", got)
 	}
-	c.grew(entriesForTest(500, 2, 10_000)) // the end is replaced
+	c.grew(entriesForTest(500, 2, 10_000), markStep) // the end is replaced
 	if n := len(c.log.marks); c.log.marks[n-1].index > 500 {
 		t.Fatalf("a mark at %d is left", c.log.marks[n-1].index)
 	}

@@ -28,6 +28,11 @@ type Options struct {
 	// Loops is how many loops drive the groups: 1 to the number of cores, 0
 	// for the number of cores.
 	Loops int
+	// KeepLog is how many bytes of log below its checkpoint a group with other
+	// members keeps for those that lag; KeepLogForSlow is how many a leader
+	// keeps for a member that it knows to lag. A member that needs more is sent
+	// a snapshot. 0 for the defaults, 4 MiB and 64 MiB.
+	KeepLog, KeepLogForSlow uint64
 	// Logger receives what an operator must know; nil discards it.
 	Logger *slog.Logger
 	// Fatal is called once, from any goroutine, when the store fails or a
@@ -61,7 +66,12 @@ type Host struct {
 }
 
 // New returns a host without groups.
-func New(o Options) *Host { return newHost(o, realStore{o.Store}, defaultTuning()) }
+func New(o Options) *Host {
+	t := defaultTuning()
+	t.keepBytes = cmp.Or(o.KeepLog, t.keepBytes)
+	t.keepLeaderBytes = cmp.Or(o.KeepLogForSlow, t.keepLeaderBytes)
+	return newHost(o, realStore{o.Store}, t)
+}
 
 func newHost(o Options, s storage, t tuning) *Host {
 	h := &Host{
@@ -115,6 +125,13 @@ func (h *Host) Step(loop int) bool { return h.loops[loop].step() }
 // checkpoint, a snapshot's data) and reports whether there was any. It may
 // run beside Step, but not beside itself.
 func (h *Host) StepWork() bool { return h.work.step() }
+
+// Working reports whether StepWork has something to do.
+func (h *Host) Working() bool {
+	h.work.mu.Lock()
+	defer h.work.mu.Unlock()
+	return len(h.work.todo) > 0
+}
 
 // Run steps everything in goroutines of its own until ctx is done, and returns
 // once they have ended. The store's Flush is driven by the store's own Run.

@@ -9,6 +9,7 @@ import (
 	"go.etcd.io/raft/v3/raftpb"
 	"google.golang.org/protobuf/proto"
 
+	"github.com/polylog-mq/polylog/internal/fault"
 	"github.com/polylog-mq/polylog/internal/record"
 	"github.com/polylog-mq/polylog/internal/store"
 )
@@ -56,6 +57,9 @@ func openLog(g record.ShardID, s storage) (l *raftLog, applied record.Index, m c
 		// The entry was written and the hard state beside it was torn off: no
 		// vote was cast in that term yet.
 		hard.Term, hard.Vote = lastTerm, 0
+	}
+	if fault.On(fault.ForgetVote) {
+		hard.Vote = 0
 	}
 	// A commit index above the log's end was torn off its entries likewise.
 	hard.Commit = min(max(hard.Commit, applied), last)

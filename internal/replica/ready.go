@@ -116,7 +116,7 @@ func (g *Group) storeAppend(m *raftpb.Message) (now []*raftpb.Message, err error
 	}
 	if len(ents) > 0 {
 		g.log.keep(ents)
-		g.cut.grew(ents)
+		g.cut.grew(ents, min(markStep, g.host.tune.keepBytes))
 	}
 	g.loop.add(g, h, ents, m.GetResponses())
 	return nil, nil

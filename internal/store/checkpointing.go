@@ -8,6 +8,7 @@ import (
 
 	"github.com/cockroachdb/pebble/v2/vfs"
 
+	"github.com/polylog-mq/polylog/internal/fault"
 	"github.com/polylog-mq/polylog/internal/record"
 	"github.com/polylog-mq/polylog/internal/store/checkpoint"
 	"github.com/polylog-mq/polylog/internal/store/segment"
@@ -143,7 +144,7 @@ func (c *cut) holdsLog(f *wal.FileInfo) bool {
 // walFrom returns the first file that recovery must read.
 func (c *cut) walFrom(active wal.FileNum) wal.FileNum {
 	for i := range c.sealed {
-		if c.holdsLog(&c.sealed[i]) {
+		if c.holdsLog(&c.sealed[i]) && !fault.On(fault.CheckpointAhead) {
 			return c.sealed[i].Num
 		}
 	}
@@ -297,7 +298,7 @@ func (s *Store) gather(c *cut) {
 	for i := range c.sealed {
 		n := c.sealed[i].Num
 		f := s.files.get(checkpoint.FileID{Num: uint64(n)})
-		if uint64(n) < c.WALFrom && (f == nil || f.spans.Load() == 0) {
+		if uint64(n) < c.WALFrom && (f == nil || f.spans.Load() == 0 || fault.On(fault.RecycleEarly)) {
 			c.free = append(c.free, n)
 		}
 	}

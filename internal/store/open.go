@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"slices"
 
+	"github.com/polylog-mq/polylog/internal/fault"
 	"github.com/polylog-mq/polylog/internal/record"
 	"github.com/polylog-mq/polylog/internal/store/checkpoint"
 	"github.com/polylog-mq/polylog/internal/store/segment"
@@ -37,10 +38,26 @@ func (s *Store) recover() error {
 	}, s.visit); err != nil {
 		return err
 	}
+	s.plantLoss()
 	if err := s.checkLogs(st); err != nil {
 		return err
 	}
 	return s.checkFiles(st)
+}
+
+// plantLoss is where the planted bugs are that lose entries at a restart.
+func (s *Store) plantLoss() {
+	for _, l := range s.groups {
+		switch n := len(l.entries); {
+		case fault.On(fault.DropTail) && n > 0:
+			l.entries = l.entries[:n-1]
+		case fault.On(fault.LoseLog):
+			l.entries = l.entries[:max(0, min(int(s.durable[l.group].Applied)-int(l.compacted), n))]
+		default:
+			continue
+		}
+		l.hard.Commit = min(l.hard.Commit, l.last())
+	}
 }
 
 // restore takes over what the checkpoint says of groups and partitions.

@@ -22,6 +22,10 @@ func (s *Store) Run(ctx context.Context) error {
 	return s.Err()
 }
 
+// Fill does one step of preparing WAL files ahead of need and reports whether
+// there is more to do. Run sees to it.
+func (s *Store) Fill() bool { return s.lane.Fill() }
+
 // runRewriter rewrites whenever a checkpoint has made files ready for it.
 func (s *Store) runRewriter(ctx context.Context) {
 	// The disk belongs to the first clients for a moment.
@@ -32,7 +36,7 @@ func (s *Store) runRewriter(ctx context.Context) {
 		var again <-chan struct{}
 		s.LookAtDisk()
 		if s.Health().State == DiskFull {
-			for s.lane.Fill() {
+			for s.Fill() {
 			}
 			again = s.after(diskInterval)
 		}

@@ -5,6 +5,7 @@ import (
 	"container/heap"
 	"math"
 
+	"github.com/polylog-mq/polylog/internal/fault"
 	"github.com/polylog-mq/polylog/internal/record"
 )
 
@@ -66,7 +67,11 @@ func (p *Partition) expired(set *Settings, now record.LogTime) bool {
 }
 
 func (p *Partition) oversize(set *Settings) bool {
-	return set.Delete && set.RetentionBytes >= 0 && p.bytes-p.oldest().bytes >= set.RetentionBytes
+	keep := set.RetentionBytes
+	if fault.On(fault.GreedyRetention) {
+		keep /= 2
+	}
+	return set.Delete && keep >= 0 && p.bytes-p.oldest().bytes >= keep
 }
 
 // never is later than any log time.

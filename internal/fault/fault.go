@@ -1,0 +1,75 @@
+// Package fault names the bugs that are planted in the product to see whether
+// the simulator finds them. Without the build tag "planted" On is a constant
+// false, and the compiler leaves nothing of them behind.
+package fault
+
+// Bug is a planted bug. The comment says where it bites.
+type Bug uint8
+
+// The bugs.
+const (
+	None Bug = iota
+	// AckBeforeSync acknowledges what was written and not synced (store/wal).
+	AckBeforeSync
+	// DropTail forgets the last entry of every log at a restart (store).
+	DropTail
+	// LoseLog forgets at a restart all entries above the checkpoint and votes on
+	// (store).
+	LoseLog
+	// RecycleEarly gives back WAL files whose records are still wanted (store).
+	RecycleEarly
+	// CheckpointAhead lets recovery begin behind entries that no checkpoint
+	// covers (store).
+	CheckpointAhead
+	// SkipChecksum delivers sealed records without a look at their checksum
+	// (store).
+	SkipChecksum
+	// BelowFloor delivers records that were deleted (broker, store).
+	BelowFloor
+	// SkipDedup appends repeated batches of idempotent producers again (broker).
+	SkipDedup
+	// ForgetDedup restores shards without what producers have sent (broker).
+	ForgetDedup
+	// ReorderBatches swaps the first two batches that a partition gets in one
+	// entry (broker).
+	ReorderBatches
+	// LowWatermark shows a high watermark that is one too low (broker).
+	LowWatermark
+	// HighWatermark shows one that is one too high (broker).
+	HighWatermark
+	// LoseOffset answers now and then a commit of offsets that it forgets
+	// (broker).
+	LoseOffset
+	// ZombieCommit takes commits of members that the group has left behind
+	// (broker).
+	ZombieCommit
+	// StaleRead answers with committed offsets without asking the majority
+	// (broker).
+	StaleRead
+	// GreedyRetention keeps half of what it must (broker).
+	GreedyRetention
+	// ForgetVote forgets at a restart whom a member has voted for (replica).
+	ForgetVote
+	// PoisonCommand panics when a client commits for a partition that cannot be
+	// (broker).
+	PoisonCommand
+	end
+)
+
+var names = [...]string{
+	"none", "ack-before-sync", "drop-tail", "lose-log", "recycle-early", "checkpoint-ahead", "skip-checksum",
+	"below-floor", "skip-dedup", "forget-dedup", "reorder-batches", "low-watermark", "high-watermark", "lose-offset",
+	"zombie-commit", "stale-read", "greedy-retention", "forget-vote", "poison-command",
+}
+
+// String returns the bug's name.
+func (b Bug) String() string { return names[b] }
+
+// All lists the bugs.
+func All() []Bug {
+	var all []Bug
+	for b := None + 1; b < end; b++ {
+		all = append(all, b)
+	}
+	return all
+}

@@ -1,0 +1,219 @@
+package sim
+
+import (
+	"fmt"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/polylog-mq/polylog/internal/record"
+)
+
+// faultKind is something that goes wrong.
+type faultKind uint8
+
+const (
+	powerCut faultKind = iota
+	cutAtOperation
+	everybodyDown
+	pause
+	oneWay
+	isolate
+	lossy
+	slowDisk
+	failingDisk
+	fullDisk
+	clockJump
+	transfer
+	bitFlip
+	faultKinds
+)
+
+func (k faultKind) String() string {
+	return [...]string{
+		"power cut", "power cut at an operation", "power cut everywhere", "pause", "one-way cut", "isolation", "lossy network",
+		"slow disk", "failing disk", "full disk", "clock jump", "leader transfer", "bit flip",
+	}[k]
+}
+
+// mishap is one line of the plan, made before the run begins, so that leaving
+// one out moves no other.
+type mishap struct {
+	number int
+	kind   faultKind
+	at     time.Duration
+	lasts  time.Duration
+	node   int
+	a, b   int // what else the kind needs
+}
+
+func (f *mishap) String() string {
+	return fmt.Sprintf("fault %d: %v, node %d, for %v", f.number, f.kind, f.node+1, f.lasts.Round(time.Millisecond))
+}
+
+// schedule makes the plan and sets its faults going.
+func (w *world) schedule() {
+	at := 5 * time.Second
+	for {
+		at += around(w.faults, w.o.FaultEvery)
+		if at > w.o.Safety-2*time.Second {
+			break
+		}
+		f := mishap{
+			number: len(w.plan), at: at, kind: faultKind(w.faults.IntN(int(faultKinds))), node: w.faults.IntN(w.o.Nodes),
+			lasts: upTo(w.faults, 6*time.Second), a: w.faults.IntN(60), b: w.faults.IntN(1 << 20),
+		}
+		w.plan = append(w.plan, f)
+	}
+	for i := range w.plan {
+		f := &w.plan[i]
+		if w.o.dropped(f.number) {
+			continue
+		}
+		w.after(f.at, func() {
+			if !w.calm && w.inflict(f, w.nodes[f.node]) {
+				w.note("%v", f)
+				w.cover.Faults++
+			}
+		})
+	}
+}
+
+// inflict carries out a fault, unless it would leave nothing to recover.
+func (w *world) inflict(f *mishap, n *node) bool {
+	until := func(undo func()) { w.after(f.lasts, undo) }
+	if n.down && f.kind != lossy && f.kind != everybodyDown {
+		return false
+	}
+	switch f.kind {
+	case powerCut:
+		n.powerOff()
+		until(n.restart)
+	case cutAtOperation:
+		n.cutAt(f.a)
+		until(func() {
+			n.powerOff()
+			n.restart()
+		})
+	case everybodyDown:
+		for _, o := range w.nodes {
+			o.powerOff()
+			w.after(upTo(w.faults, f.lasts), o.restart)
+		}
+	case pause:
+		n.paused = true
+		until(n.resume)
+	case clockJump:
+		n.skew += time.Duration(f.b%1200-600) * time.Second
+	case transfer:
+		w.transfer(record.NodeID(f.a%w.o.Nodes + 1))
+	case slowDisk:
+		n.slow = time.Duration(f.b%1500) * time.Millisecond
+		until(func() { n.slow = 0 })
+	case failingDisk:
+		n.failDisk(f)
+	case fullDisk:
+		d := n.disk
+		d.capacity = d.used + int64(f.a)*4096
+		until(func() { n.disk.capacity = 0 })
+	default:
+		return w.inflictMany(f, n, until)
+	}
+	return true
+}
+
+// inflictMany carries out a fault that needs more than one node.
+func (w *world) inflictMany(f *mishap, n *node, until func(func())) bool {
+	if len(w.nodes) == 1 {
+		return false
+	}
+	other := w.nodes[(f.node+1+f.a%(len(w.nodes)-1))%len(w.nodes)]
+	switch f.kind {
+	case oneWay:
+		link := [2]record.NodeID{n.id, other.id}
+		w.cut[link] = true
+		until(func() { delete(w.cut, link) })
+	case isolate:
+		var links [][2]record.NodeID
+		for _, o := range w.nodes {
+			links = append(links, [2]record.NodeID{n.id, o.id}, [2]record.NodeID{o.id, n.id})
+		}
+		for _, l := range links {
+			w.cut[l] = true
+		}
+		until(func() {
+			for _, l := range links {
+				delete(w.cut, l)
+			}
+		})
+	case lossy:
+		w.loss = 0.3
+		until(func() { w.loss = w.o.Loss })
+	case bitFlip:
+		return n.rot()
+	}
+	return true
+}
+
+// cutAt cuts the node's power at its k-th operation on the WAL or the segments
+// from now on, in the middle of whatever that is part of.
+func (n *node) cutAt(k int) {
+	p := n.process
+	n.disk.before = func(op diskOp, name string) error {
+		if op == opRead || strings.Contains(name, "checkpoint") || p.over() {
+			return nil
+		}
+		if k--; k == 0 {
+			n.w.note("power cut on node %d in %s", n.id, name)
+			p.dead, p.left = true, n.disk.crash(n.w.disks.Uint64(), n.w.o.Survival)
+			n.w.after(upTo(n.w.disks, 2*time.Second), n.restart)
+			n.touch()
+		}
+		return nil
+	}
+}
+
+// failDisk lets the next write or sync of one of the places on the disk fail.
+func (n *node) failDisk(f *mishap) {
+	part := []string{"wal", "segment", "checkpoint"}[f.a%3]
+	want := []diskOp{opWrite, opSync}[f.b%2]
+	n.excused = true
+	p := n.process
+	n.disk.before = func(op diskOp, name string) error {
+		if op == want && strings.Contains(name, part) && !p.over() {
+			return syscall.EIO
+		}
+		return nil
+	}
+	n.w.after(f.lasts, func() {
+		if !p.over() {
+			n.disk.before = nil
+		}
+	})
+}
+
+// rot flips a bit on the node's disk. One node at most is ever damaged.
+func (n *node) rot() bool {
+	for _, o := range n.w.nodes {
+		if o != n && (o.damaged || o.lost != "") {
+			return false
+		}
+	}
+	name, at := n.disk.flip(n.w.disks, []string{"wal", "segment"}[n.w.disks.IntN(2)])
+	if name == "" {
+		return false
+	}
+	n.w.note("bit flip on node %d in %s at %d", n.id, name, at)
+	n.damaged, n.excused = true, true
+	return true
+}
+
+// transfer hands the leadership of every group to a node.
+func (w *world) transfer(to record.NodeID) {
+	for g := range record.ShardID(w.o.Shards + 1) {
+		if n := w.leader(g); n != nil && n.id != to && !n.paused {
+			n.host.Group(g).TransferLeader(to)
+			n.touch()
+		}
+	}
+}

@@ -1,0 +1,5 @@
+package sim
+
+type groupHistory struct{ w *world }
+
+func (g *groupHistory) init() {}

@@ -1,0 +1,334 @@
+package sim
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"time"
+
+	"go.etcd.io/raft/v3/raftpb"
+	"google.golang.org/protobuf/proto"
+
+	"github.com/polylog-mq/polylog/internal/broker"
+	"github.com/polylog-mq/polylog/internal/clock"
+	"github.com/polylog-mq/polylog/internal/record"
+	"github.com/polylog-mq/polylog/internal/replica"
+	"github.com/polylog-mq/polylog/internal/store"
+)
+
+// node is a place for a process: its disk outlives the processes that run on
+// it.
+type node struct {
+	w    *world
+	id   record.NodeID
+	disk *disk
+	skew time.Duration // of its wall clock
+	*process
+
+	down   bool
+	lost   string // why it can never start again; "" if it can
+	paused bool
+	slow   time.Duration // added to every sync
+	// excused says that the disk was hurt since the node started, so that it
+	// may fail; damaged, that bits on it have flipped.
+	excused, damaged bool
+	touched          bool
+	lives            int
+}
+
+// process is what a crash ends.
+type process struct {
+	n      *node
+	store  *store.Store
+	host   *replica.Host
+	broker *broker.Broker
+	life   int
+	// dead says that nothing the process does counts any more: its power was
+	// cut in the middle of an operation on the disk. left is what that leaves.
+	dead bool
+	left *disk
+	// failed is what the host called fatal.
+	failed   error
+	flushing bool
+	working  bool
+	deferred []func() // what came due while the node was paused
+	calls    []*call
+	seen     store.Stats
+}
+
+// start opens the node on what its disk has.
+func (n *node) start() error {
+	n.lives++
+	p := &process{n: n, life: n.lives}
+	n.process, n.down, n.paused, n.slow, n.excused = p, false, false, 0, false
+	logger := slog.New(slog.DiscardHandler)
+	if n.w.o.Trace != nil {
+		logger = slog.New(slog.NewTextHandler(logs{n}, &slog.HandlerOptions{Level: slog.LevelWarn}))
+	}
+	o := &n.w.o
+	ck := nodeClock{n.w.clock, n, p}
+	var err error
+	p.store, err = store.Open(store.Options{
+		FS: n.disk, Dir: "data", WALFileSize: o.WALFile, TailBytes: o.Tail, CheckpointBytes: o.Checkpoint,
+		Rewriting: store.Rewriting{MinFiles: 2, MaxFiles: 4, OwnFile: 32 << 10, MaxDebt: 64 << 20},
+		Salt:      n.w.seeded(), Clock: ck, Logger: logger,
+	})
+	if err != nil {
+		n.down = true
+		return fmt.Errorf("node %d does not open: %w", n.id, err)
+	}
+	if _, ok := p.store.Meta(); !ok {
+		if err := n.bootstrap(); err != nil {
+			return err
+		}
+	}
+	p.host = replica.New(replica.Options{
+		Node: n.id, Store: p.store, Transport: transport{p}, Clock: ck, Loops: 1, Logger: logger,
+		KeepLog: o.KeepLog, KeepLogForSlow: 4 * o.KeepLog,
+		Fatal: func(err error) { p.failed = err },
+	})
+	p.broker, err = broker.Open(broker.Options{
+		Node: n.id, Nodes: n.w.members(), Store: p.store, Host: p.host, Clock: ck, Rand: n.w.seeded(), Logger: logger,
+		Shards: o.Shards,
+	})
+	if err != nil {
+		n.down = true
+		return fmt.Errorf("node %d does not open: %w", n.id, errors.Join(err, p.store.Close()))
+	}
+	n.w.note("node %d starts, life %d", n.id, n.lives)
+	n.touch()
+	return nil
+}
+
+// logs puts what a node logs into the trace.
+type logs struct{ n *node }
+
+func (l logs) Write(p []byte) (int, error) {
+	fmt.Fprintf(l.n.w.o.Trace, "             node %d: %s", l.n.id, p)
+	return len(p), nil
+}
+
+var _ io.Writer = logs{}
+
+// touch says that something happened to the node.
+func (n *node) touch() {
+	if !n.touched && !n.down {
+		n.touched = true
+		n.w.touched = append(n.w.touched, n)
+	}
+}
+
+// maxSteps bounds what a node does at one moment: one that never comes to rest
+// is broken.
+const maxSteps = 100_000
+
+// work does all the node can do at this moment; what takes time becomes an
+// event.
+func (n *node) work() {
+	if n.down || n.paused {
+		return
+	}
+	p := n.process
+	for steps := 0; p.host.Step(0); steps++ {
+		if steps > maxSteps {
+			n.w.fail("node %d does not come to rest", n.id)
+			return
+		}
+		if p.dead {
+			break
+		}
+	}
+	if !p.dead {
+		select {
+		case <-p.store.Ready():
+			p.flushLater()
+		default:
+		}
+		if !p.working && p.host.Working() {
+			p.working = true
+			p.later(upTo(n.w.disks, 4*n.w.o.SyncTime), func() {
+				p.working = false
+				p.host.StepWork()
+			})
+		}
+	}
+	n.look()
+}
+
+// look takes the consequences of what the node has just done.
+func (n *node) look() {
+	p := n.process
+	switch {
+	case n.down:
+	case p.dead:
+		n.crash(p.left)
+	case p.failed != nil && !n.excused:
+		n.w.fail("node %d failed without a reason: %v", n.id, p.failed)
+	case p.failed != nil:
+		n.w.note("node %d has failed: %v", n.id, p.failed)
+		n.crash(n.disk.crash(n.w.disks.Uint64(), n.w.o.Survival))
+		n.w.after(upTo(n.w.disks, 3*time.Second), n.restart)
+	}
+}
+
+// flushLater lets a group commit happen once the disk has had its time.
+func (p *process) flushLater() {
+	if p.flushing {
+		return
+	}
+	p.flushing = true
+	p.later(upTo(p.n.w.disks, p.n.w.o.SyncTime)+p.n.slow, func() {
+		p.flushing = false
+		if p.store.Flush() {
+			p.flushLater()
+		}
+	})
+}
+
+// later runs f unless the process has ended by then; a paused one runs it when
+// it goes on.
+func (p *process) later(d time.Duration, f func()) {
+	p.n.w.after(d, func() { p.run(f) })
+}
+
+func (p *process) run(f func()) {
+	switch n := p.n; {
+	case p.over():
+	case n.paused:
+		p.deferred = append(p.deferred, f)
+	default:
+		f()
+		n.touch()
+	}
+}
+
+func (p *process) over() bool { return p.dead || p.n.process != p || p.n.down }
+
+// crash ends the process and leaves the node with a disk.
+func (n *node) crash(left *disk) {
+	if n.down {
+		return
+	}
+	n.w.note("node %d is down", n.id)
+	n.close()
+	n.disk = left
+	n.w.cover.Crashes++
+	for _, c := range n.calls {
+		n.w.after(upTo(n.w.clients, 10*time.Millisecond), c.lose)
+	}
+}
+
+// close ends the process; what it still does has no effect on anybody.
+func (n *node) close() {
+	if n.down || n.process == nil || n.host == nil {
+		return
+	}
+	n.down, n.dead = true, true
+	n.disk.before = nil
+	n.w.cover.collect(n.store.Stats())
+	n.host.Close()
+	_ = n.store.Close() // what a crash leaves is looked at by the next start
+}
+
+// powerOff cuts the power.
+func (n *node) powerOff() {
+	if !n.down {
+		n.crash(n.disk.crash(n.w.disks.Uint64(), n.w.o.Survival))
+	}
+}
+
+func (n *node) restart() {
+	if !n.down || n.lost != "" {
+		return
+	}
+	err := n.start()
+	switch {
+	case err == nil:
+	case n.damaged && isDamage(err):
+		n.lost = err.Error()
+		n.w.note("node %d refuses its damaged disk: %v", n.id, err)
+	default:
+		n.w.fail("%v", err)
+	}
+}
+
+// resume lets a paused node go on.
+func (n *node) resume() {
+	if !n.paused {
+		return
+	}
+	n.w.note("node %d goes on", n.id)
+	n.paused = false
+	fs := n.deferred
+	n.deferred = nil
+	for _, f := range fs {
+		n.run(f)
+	}
+	n.touch()
+}
+
+// nodeClock is the world's time as a node sees it.
+type nodeClock struct {
+	*clock.Virtual
+	n *node
+	p *process
+}
+
+func (k nodeClock) Now() time.Time { return k.Virtual.Now().Add(k.n.skew) }
+
+func (k nodeClock) AfterFunc(d time.Duration, f func()) clock.Timer {
+	return k.Virtual.AfterFunc(d, func() { k.p.run(f) })
+}
+
+// transport is the network as a node sees it.
+type transport struct{ p *process }
+
+func (t transport) Send(to record.NodeID, m replica.Message) {
+	n := t.p.n
+	w := n.w
+	if t.p.over() {
+		return
+	}
+	if m.Snapshot != nil && m.Snapshot.Kind == replica.SendPages && m.Snapshot.Last {
+		w.cover.Snapshots++
+	}
+	copies := 1
+	if !w.calm && w.net.Float64() < w.o.Duplicate {
+		copies = 2
+	}
+	for range copies {
+		if w.cut[[2]record.NodeID{n.id, to}] || w.net.Float64() < w.loss {
+			w.cover.Lost++
+			continue
+		}
+		arriving := m
+		if m.Raft != nil {
+			arriving.Raft = proto.Clone(m.Raft).(*raftpb.Message)
+		}
+		w.cover.Messages++
+		w.after(upTo(w.net, w.o.NetDelay), func() {
+			if dst := w.node(to); dst != nil && !dst.down {
+				dst.host.Receive(n.id, arriving)
+				dst.touch()
+			}
+		})
+	}
+}
+
+func (w *world) node(id record.NodeID) *node {
+	for _, n := range w.nodes {
+		if n.id == id {
+			return n
+		}
+	}
+	return nil
+}
+
+func (w *world) members() []broker.Node {
+	var all []broker.Node
+	for _, n := range w.nodes {
+		all = append(all, broker.Node{ID: n.id})
+	}
+	return all
+}

@@ -1,0 +1,152 @@
+package sim
+
+import (
+	"encoding/binary"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/polylog-mq/polylog/internal/broker"
+	"github.com/polylog-mq/polylog/internal/record"
+)
+
+// reader reads a partition from its beginning, now and then again from
+// elsewhere, mostly from the leader, and checks all it gets.
+type reader struct {
+	w      *world
+	name   string
+	topic  *topicPlan
+	part   int32
+	pos    record.Offset
+	ending bool
+}
+
+func (r *reader) begin()       { r.w.after(around(r.w.clients, time.Second), r.tick) }
+func (r *reader) finish()      { r.ending = true }
+func (r *reader) busy() string { return "" }
+
+// answer to a read.
+type fetched struct {
+	floor, high record.Offset
+	batches     [][]byte
+	next        record.Offset
+	err         error
+}
+
+const readBytes = 16 << 10
+
+func (r *reader) tick() {
+	if r.ending {
+		return
+	}
+	n := r.w.anyone()
+	if r.w.clients.IntN(4) > 0 {
+		n = r.w.whoLeads(r.topic.name, r.part)
+	}
+	again := func() { r.w.after(around(r.w.clients, 2*r.w.o.Pace), r.tick) }
+	r.w.ask(n, 0, func(b *broker.Broker, reply func(func())) {
+		p := partitionAt(b, r.topic.name, r.part)
+		if p == nil {
+			reply(again)
+			return
+		}
+		l := r.w.log(p.ID(), r.topic, r.part)
+		f := r.w.fetch(n, p, l, r.pos)
+		reply(func() {
+			r.take(l, n, f)
+			again()
+		})
+	}, again)
+}
+
+// fetch reads from a node, in the node's own time, and checks what the node
+// says of itself.
+func (w *world) fetch(n *node, p *broker.Partition, l *partitionLog, from record.Offset) fetched {
+	f := fetched{floor: p.Floor(), high: p.HighWatermark()}
+	if p.Leader() == n.id {
+		w.leaderHigh(l, n, p.Epoch(), f.high)
+	}
+	w.floor(l, n, f.floor, f.high)
+	res := broker.Result{Whole: true}
+	f.err = p.Read(&res, from, f.high, readBytes, true)
+	f.next = res.Next
+	for _, b := range res.Batches {
+		f.batches = append(f.batches, slices.Clone(b))
+	}
+	res.Release()
+	switch {
+	case f.err == nil:
+		if from < f.floor {
+			w.fail("node %d delivers offset %d of %s below its floor %d", n.id, from, l.name, f.floor)
+		}
+		if from < f.high && len(f.batches) == 0 {
+			w.fail("node %d has nothing at offset %d of %s, floor %d, high watermark %d", n.id, from, l.name, f.floor, f.high)
+		}
+	case is(f.err, broker.ErrOffsetOutOfRange):
+		if from >= f.floor && from <= f.high {
+			w.fail("node %d says that %d is out of the range %d to %d of %s", n.id, from, f.floor, f.high, l.name)
+		}
+	case is(f.err, broker.ErrUnknownPartition):
+	case n.damaged || n.excused:
+	default:
+		w.fail("node %d cannot read %s at %d: %v", n.id, l.name, from, f.err)
+	}
+	return f
+}
+
+// take checks what was read and goes on behind it.
+func (r *reader) take(l *partitionLog, n *node, f fetched) {
+	switch {
+	case is(f.err, broker.ErrOffsetOutOfRange):
+		if r.pos < f.floor {
+			r.pos = f.floor
+		}
+		return
+	case f.err != nil:
+		return
+	}
+	next, count := r.w.check(l, n, r.pos, f.batches)
+	r.w.note("%s: %d records of %s from %d at node %d", r.name, count, l.name, r.pos, n.id)
+	r.pos = next
+	switch r.w.clients.IntN(40) {
+	case 0:
+		r.pos = f.floor + record.Offset(r.w.clients.Int64N(int64(f.high-f.floor)+1))
+	case 1:
+		r.pos = max(0, f.floor-1)
+	}
+}
+
+// check holds batches against what is known and returns the offset behind them
+// and the number of records from the given one on.
+func (w *world) check(l *partitionLog, n *node, from record.Offset, batches [][]byte) (next record.Offset, count int) {
+	next = from
+	for i, b := range batches {
+		h, err := record.Validate(b, record.Checks{})
+		if err != nil {
+			w.fail("node %d delivers a bad batch of %s at %d: %v", n.id, l.name, next, err)
+			return next, count
+		}
+		if h.BaseOffset > next || i > 0 && h.BaseOffset != next {
+			w.fail("node %d delivers offset %d of %s where %d is next: a gap", n.id, h.BaseOffset, l.name, next)
+			return next, count
+		}
+		o := h.BaseOffset
+		err = record.Records(b, func(r record.Record) error {
+			if len(r.Value) < 8 {
+				return fmt.Errorf("a value of %d bytes", len(r.Value))
+			}
+			w.at(l, o, binary.BigEndian.Uint64(r.Value), fmt.Sprintf("read from node %d", n.id))
+			o++
+			count++
+			return nil
+		})
+		if err != nil || o != h.LastOffset()+1 {
+			w.fail("node %d: batch at %d of %s ends at %d instead of %d: %v", n.id, h.BaseOffset, l.name, o, h.LastOffset()+1, err)
+			return next, count
+		}
+		l.batchSize(h.BaseOffset, len(b))
+		next = o
+	}
+	w.cover.Read += count
+	return next, count
+}
