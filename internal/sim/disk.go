@@ -33,13 +33,18 @@ type disk struct {
 	mu    sync.Mutex
 	dirs  map[string]*directory
 	locks map[string]bool
-	used  int64
+	// used leaves out Pebble's files: when its goroutines write is not decided
+	// by the seed.
+	used int64
 	// capacity is what fits; 0 is without end.
 	capacity int64
 	// before is called ahead of every operation on a file, without the lock;
 	// its error is the operation's.
 	before func(op diskOp, name string) error
 }
+
+// pebbleDir is in the path of every file that is Pebble's.
+const pebbleDir = "/checkpoint/"
 
 // diskOp is a kind of operation.
 type diskOp uint8
@@ -67,6 +72,7 @@ type inode struct {
 	data, synced []byte
 	dirty        []span // written since the last sync, in order
 	reserved     int64
+	uncounted    bool // see disk.used
 }
 
 type span struct{ from, to int }
@@ -133,10 +139,16 @@ func (f *inode) crash(rng *rand.Rand, chance float64) *inode {
 			}
 		}
 	}
-	return &inode{data: b, synced: slices.Clone(b), reserved: f.reserved}
+	return &inode{data: b, synced: slices.Clone(b), reserved: f.reserved, uncounted: f.uncounted}
 }
 
-func (f *inode) size() int64 { return max(int64(len(f.data)), f.reserved) }
+// size is the room that the file takes.
+func (f *inode) size() int64 {
+	if f.uncounted {
+		return 0
+	}
+	return max(int64(len(f.data)), f.reserved)
+}
 
 func (f *inode) sync() {
 	if len(f.synced) < len(f.data) {
@@ -210,7 +222,7 @@ func (d *disk) open(name string, create, truncate bool) (vfs.File, error) {
 	case dir == nil, f == nil && !create:
 		return nil, notExist("open", name)
 	case f == nil || truncate:
-		f = &inode{}
+		f = &inode{uncounted: strings.Contains(name, pebbleDir)}
 		d.change(dir, nameChange{name: base, file: f})
 	}
 	return &file{d: d, name: name, f: f}, nil

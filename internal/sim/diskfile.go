@@ -66,7 +66,7 @@ func (h *file) WriteAt(p []byte, off int64) (int, error) {
 	defer d.mu.Unlock()
 	end := int(off) + len(p)
 	before := f.size()
-	if grown := int64(end) - before; grown > 0 {
+	if grown := int64(end) - before; grown > 0 && !f.uncounted {
 		if d.capacity > 0 && d.used+grown > d.capacity {
 			return 0, syscall.ENOSPC
 		}
@@ -93,7 +93,7 @@ func (h *file) Preallocate(off, length int64) error {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	grown := off + length - h.f.size()
-	if grown <= 0 {
+	if grown <= 0 || h.f.uncounted {
 		return nil
 	}
 	if d.capacity > 0 && d.used+grown > d.capacity {

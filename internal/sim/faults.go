@@ -160,7 +160,7 @@ func (w *world) inflictMany(f *mishap, n *node, until func(func())) bool {
 func (n *node) cutAt(k int) {
 	p := n.process
 	n.disk.before = func(op diskOp, name string) error {
-		if op == opRead || strings.Contains(name, "checkpoint") || p.over() {
+		if op == opRead || strings.Contains(name, pebbleDir) || p.over() {
 			return nil
 		}
 		if k--; k == 0 {
@@ -175,7 +175,7 @@ func (n *node) cutAt(k int) {
 
 // failDisk lets the next write or sync of one of the places on the disk fail.
 func (n *node) failDisk(f *mishap) {
-	part := []string{"wal", "segment", "checkpoint"}[f.a%3]
+	part := []string{"/wal/", "/segment/", pebbleDir}[f.a%3]
 	want := []diskOp{opWrite, opSync}[f.b%2]
 	n.excused = true
 	p := n.process
@@ -199,7 +199,7 @@ func (n *node) rot() bool {
 			return false
 		}
 	}
-	name, at := n.disk.flip(n.w.disks, []string{"wal", "segment"}[n.w.disks.IntN(2)])
+	name, at := n.disk.flip(n.w.disks, []string{"/wal/", "/segment/"}[n.w.disks.IntN(2)])
 	if name == "" {
 		return false
 	}
