@@ -231,7 +231,9 @@ func TestFullDiskHeals(t *testing.T) {
 		}
 		return nil
 	}))
-	usage := func(free uint64) { mem.TestingSetDiskUsage(vfs.DiskUsage{AvailBytes: free, TotalBytes: 100 << 30, UsedBytes: 100<<30 - free}) }
+	usage := func(free uint64) {
+		mem.TestingSetDiskUsage(vfs.DiskUsage{AvailBytes: free, TotalBytes: 100 << 30, UsedBytes: 100<<30 - free})
+	}
 	usage(50 << 30)
 	x := openSimple(t, Options{FS: fs, WALFileSize: 32 << 10})
 	defer x.s.Close()

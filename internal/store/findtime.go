@@ -32,10 +32,14 @@ func (s *Store) FindTime(p record.PartitionID, from, limit record.Offset, ts int
 func (s *Store) FindMaxTime(p record.PartitionID, from, limit record.Offset) (Found, bool, error) {
 	return s.search(p, from, limit, func(q *query) (Found, bool, error) {
 		var best peak
-		for _, sp := range q.spans {
-			err := best.offer(sp.maxTime, sp.first, q.inside(sp.first, sp.last), func() (Found, bool, error) { return q.maxOfSpan(sp) })
+		for len(q.spans) > 0 {
+			// Level by level: only within one do spans not overlap.
+			f, ok, err := q.maxOfLevel()
 			if err != nil {
 				return Found{}, false, err
+			}
+			if ok && (!best.ok || best.beatenBy(f.Timestamp, f.Offset)) {
+				best = peak{found: f, ok: true}
 			}
 		}
 		return best.result()
@@ -186,6 +190,21 @@ func (q *query) after(sp levelSpan, ts int64) (f Found, ok bool, err error) {
 		return !ok, err
 	})
 	return f, ok, err
+}
+
+// maxOfLevel takes the spans of one level off the query and searches them.
+func (q *query) maxOfLevel() (Found, bool, error) {
+	var best peak
+	level := q.spans[0].level
+	for len(q.spans) > 0 && q.spans[0].level == level {
+		sp := q.spans[0]
+		q.spans = q.spans[1:]
+		err := best.offer(sp.maxTime, sp.first, q.inside(sp.first, sp.last), func() (Found, bool, error) { return q.maxOfSpan(sp) })
+		if err != nil {
+			return Found{}, false, err
+		}
+	}
+	return best.result()
 }
 
 func (q *query) maxOfSpan(sp levelSpan) (Found, bool, error) {

@@ -18,14 +18,13 @@ const (
 	cacheBytes = 4 << 20 // decoded index blocks kept
 
 	// Reading.
-	copyBytes   = 1 << 10  // a batch in memory up to this size is copied whole rather than split
-	arenaBytes  = 4 << 10  // the first piece of memory a Result takes for copies
-	arenaMax    = 64 << 10 // the largest
-	fillRuns    = 64       // runs looked up under a partition's lock at a time
-	gapBytes    = 4 << 10  // runs of a file closer than this are read in one go
-	maxReadSize = 4 << 20  // one read call asks for no more, unless a single batch is larger
-	maxRetries  = 16       // look-ups of a run whose file is being replaced
-	findBytes   = 1 << 20  // records looked through at a time in a search by time
+	copyBytes   = 512     // a batch in memory up to this size is copied whole rather than split (docs/adr, "tail reads")
+	arenaBytes  = 4 << 10 // the first piece of memory a Result takes for copies
+	fillRuns    = 64      // runs looked up under a partition's lock at a time
+	gapBytes    = 4 << 10 // runs of a file closer than this are read in one go
+	maxReadSize = 4 << 20 // one read call asks for no more, unless a single batch is larger
+	maxRetries  = 16      // look-ups of a run whose file is being replaced
+	findBytes   = 1 << 20 // records looked through at a time in a search by time
 
 	// An import begins another file beyond these.
 	importBytes = 256 << 20

@@ -66,6 +66,21 @@ func (s *Store) read(dst *Result, p *partition, from, limit record.Offset, maxBy
 		it.advance()
 	}
 	dst.Next = w.next
+	// What a floor passes disappears even while it is read; nothing at or above
+	// the floor ever does.
+	p.mu.RLock()
+	defer p.mu.RUnlock()
+	return p.readable(from)
+}
+
+// readable reports why nothing can be read from an offset; p.mu is held.
+func (p *partition) readable(from record.Offset) error {
+	if p.drop.dropped {
+		return ErrNoPartition
+	}
+	if from < p.floor.now && !fault.On(fault.BelowFloor) || from > p.next {
+		return ErrOffsetOutOfRange
+	}
 	return nil
 }
 
@@ -73,11 +88,8 @@ func (s *Store) read(dst *Result, p *partition, from, limit record.Offset, maxBy
 func (r *Result) begin(s *Store, p *partition, from record.Offset, limit *record.Offset) error {
 	p.mu.RLock()
 	defer p.mu.RUnlock()
-	if p.drop.dropped {
-		return ErrNoPartition
-	}
-	if from < p.floor.now && !fault.On(fault.BelowFloor) || from > p.next {
-		return ErrOffsetOutOfRange
+	if err := p.readable(from); err != nil {
+		return err
 	}
 	*limit = min(*limit, p.next)
 	for i, c := range p.chains {

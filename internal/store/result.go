@@ -26,9 +26,10 @@ type Result struct {
 	Runs []Run
 
 	arena []byte // where copies and patched headers go; never moved, only replaced
+	small []byte // the first arena, which outlives Release
 	open  bool   // the last buffer is arena[start:] and can grow
 	start int
-	reads []*[]byte // what was read from files
+	reads []*[]byte // pooled memory
 	iters []runIter
 }
 
@@ -51,7 +52,7 @@ func (r *Result) Release() {
 	clear(r.reads)
 	clear(r.Buffers)
 	r.reads, r.Buffers, r.Runs = r.reads[:0], r.Buffers[:0], r.Runs[:0]
-	r.arena, r.open, r.Size, r.Next = r.arena[:0], false, 0, 0
+	r.arena, r.open, r.Size, r.Next = r.small, false, 0, 0
 }
 
 // Batches calls yield for every batch of a result whose Whole was set, with
@@ -76,11 +77,19 @@ func (r *Result) Batches(yield func(run *Run, batch []byte) bool) {
 	}
 }
 
-// grow returns n new bytes of the arena.
+// grow returns n new bytes of the arena, which begins small and goes on in
+// pooled pieces.
 func (r *Result) grow(n int) []byte {
 	if cap(r.arena)-len(r.arena) < n {
-		size := min(max(2*cap(r.arena), arenaBytes), arenaMax)
-		r.arena, r.open = make([]byte, 0, max(size, n)), false
+		r.open = false
+		if r.small == nil && n <= arenaBytes {
+			r.small = make([]byte, 0, arenaBytes)
+			r.arena = r.small
+		} else {
+			b := getRead(max(n, readClass))
+			r.reads = append(r.reads, b)
+			r.arena = (*b)[:0]
+		}
 	}
 	at := len(r.arena)
 	r.arena = r.arena[:at+n]
