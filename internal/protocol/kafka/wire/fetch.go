@@ -93,7 +93,7 @@ type FetchWalk struct {
 func beginFetchWalk(r reader, version int16, bare bool) FetchWalk {
 	w := FetchWalk{version: version, bare: bare, r: r}
 	if r.b != nil { // nil: the version has no such list
-		w.topics = w.r.count(w.flexible(), 1)
+		w.topics = w.r.count(w.flexible())
 	}
 	return w
 }
@@ -121,7 +121,7 @@ func (w *FetchWalk) NextTopic() bool {
 	} else {
 		w.Name = w.r.str(w.flexible())
 	}
-	w.partitions = w.r.count(w.flexible(), 4)
+	w.partitions = w.r.count(w.flexible())
 	w.inTopic = !w.r.bad
 	return w.inTopic
 }

@@ -109,11 +109,11 @@ func (r *reader) str(compact bool) []byte {
 	return s
 }
 
-// count takes an array's length, where an element needs at least size bytes;
-// null counts as nothing.
-func (r *reader) count(compact bool, size int) int {
+// count takes an array's length; null counts as nothing. An element has at
+// least one byte.
+func (r *reader) count(compact bool) int {
 	n := r.length(compact, false)
-	if n < -1 || n > len(r.b)/size {
+	if n < -1 || n > len(r.b) {
 		r.fail()
 		return 0
 	}

@@ -50,7 +50,7 @@ func (p *ProduceRequest) Count() int { return p.Topics().topics }
 // Topics begins a walk.
 func (p *ProduceRequest) Topics() ProduceWalk {
 	w := ProduceWalk{version: p.version, r: p.topics}
-	w.topics = w.r.count(w.flexible(), 1)
+	w.topics = w.r.count(w.flexible())
 	return w
 }
 
@@ -93,7 +93,7 @@ func (w *ProduceWalk) NextTopic() bool {
 	} else {
 		w.Name = w.r.str(w.flexible())
 	}
-	w.Partitions = w.r.count(w.flexible(), 4)
+	w.Partitions = w.r.count(w.flexible())
 	w.inTopic = !w.r.bad
 	return w.inTopic
 }

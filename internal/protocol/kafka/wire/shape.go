@@ -36,10 +36,9 @@ func lookup(key int16) *shape {
 }
 
 // Check walks the body of a request that kmsg is to decode, without allocating:
-// every string, array and tagged field must lie within the bytes that are
-// there, and every array element has at least its least size left to it. So
-// decoding allocates no more than a small multiple of the frame, and no count
-// makes it spin. Trailing bytes are allowed, as Kafka allows them.
+// every string, tagged field and array element must lie within the bytes that
+// are there. So decoding allocates no more than a small multiple of the frame,
+// and no count makes it spin. Trailing bytes are allowed, as Kafka allows them.
 func Check(key, version int16, body []byte) error {
 	s := lookup(key)
 	if s == nil {
@@ -81,7 +80,7 @@ func (w *walker) field(f *field) {
 			w.fail()
 		}
 	case '(', '[':
-		for range w.count(w.flexible, w.least(f)) {
+		for range w.count(w.flexible) {
 			w.fields(f.elements)
 			if w.flexible && f.kind == '[' {
 				w.tags()
@@ -93,29 +92,6 @@ func (w *walker) field(f *field) {
 	default:
 		w.span(width(f.kind))
 	}
-}
-
-// least returns the size of the smallest element of an array, at least 1.
-func (w *walker) least(array *field) int {
-	n := 0
-	for i := range array.elements {
-		f := &array.elements[i]
-		switch {
-		case !f.in(w.version):
-		case width(f.kind) > 0:
-			n += width(f.kind)
-		case w.flexible:
-			n++
-		case f.kind == 's' || f.kind == 'S':
-			n += 2
-		default:
-			n += 4
-		}
-	}
-	if w.flexible && array.kind == '[' {
-		n++
-	}
-	return max(n, 1)
 }
 
 func (f *field) in(version int16) bool { return version >= f.min && version <= f.max }

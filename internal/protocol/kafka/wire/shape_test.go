@@ -67,6 +67,7 @@ func TestCheckRefusesCountsThatCannotBe(t *testing.T) {
 		"array below null":                  {3, 1, []byte{0xff, 0xff, 0xff, 0xfe}},
 		"compact array longer":              {3, 9, []byte{100, 2, 'a', 0, 0, 0, 0, 0}},
 		"four billion tags":                 {12, 4, append([]byte{2, 'g', 0, 0, 0, 1, 2, 'm', 0}, 0xff, 0xff, 0xff, 0xff, 0x0f)},
+		"65 tags":                           {12, 4, append([]byte{2, 'g', 0, 0, 0, 1, 2, 'm', 0, MaxTags + 1}, make([]byte, 2*(MaxTags+1))...)},
 		"a tag beyond the end":              {12, 4, []byte{2, 'g', 0, 0, 0, 1, 2, 'm', 0, 1, 5, 100}},
 		"null where there is none":          {12, 4, []byte{0, 0, 0, 0, 1, 2, 'm', 0, 0}},
 		"varint of 64 bits":                 {12, 4, []byte{0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 1}},
@@ -82,6 +83,10 @@ func TestCheckRefusesCountsThatCannotBe(t *testing.T) {
 	heartbeat := []byte{2, 'g', 0, 0, 0, 1, 2, 'm', 0, 0, 'x'}
 	if err := Check(12, 4, heartbeat); err != nil {
 		t.Errorf("trailing bytes: %v", err)
+	}
+	tagged := append([]byte{2, 'g', 0, 0, 0, 1, 2, 'm', 0, MaxTags}, make([]byte, 2*MaxTags)...)
+	if err := Check(12, 4, tagged); err != nil {
+		t.Errorf("as many tags as there may be: %v", err)
 	}
 }
 
