@@ -12,13 +12,14 @@ import (
 	"github.com/cockroachdb/pebble/v2/vfs"
 	"github.com/cockroachdb/pebble/v2/vfs/errorfs"
 
+	"github.com/polylog-mq/polylog/internal/crashfs"
 	"github.com/polylog-mq/polylog/internal/record"
 )
 
 // crashPoint is what a crash would have left behind at one moment, and what
 // the model knew then.
 type crashPoint struct {
-	fs   *vfs.MemFS
+	fs   *crashfs.FS
 	logs []*modelLog
 	what string
 }
@@ -63,10 +64,16 @@ func TestCrashAtEverySyncPoint(t *testing.T) {
 				if !isSync(op) || !w.inside {
 					return nil
 				}
-				percent := []int{0, 50, 100}[len(points)%3]
+				fs, left := w.fs.Crash(nil), "nothing"
+				switch len(points) % 3 {
+				case 1:
+					fs, left = w.fs.Crash(rng), "some"
+				case 2:
+					fs, left = w.fs.Kill(), "all"
+				}
 				points = append(points, crashPoint{
-					w.fs.CrashClone(vfs.CrashCloneCfg{UnsyncedDataPercent: percent, RNG: rng}), w.remember(),
-					fmt.Sprintf("sync %d, kind %d of %s, %d %% of the rest", len(points), op.Kind, op.Path, percent),
+					fs, w.remember(),
+					fmt.Sprintf("sync %d, kind %d of %s, %s of the rest", len(points), op.Kind, op.Path, left),
 				})
 				return nil
 			})
@@ -154,7 +161,7 @@ func TestAnErrorOfAnyWriteLosesNothingAcknowledged(t *testing.T) {
 		}
 		w.wrap, w.hurt = nil, false
 		w.tb = failing{t, fmt.Sprintf("round %d", round)}
-		fs := w.fs.CrashClone(vfs.CrashCloneCfg{UnsyncedDataPercent: w.rng.IntN(101), RNG: w.rng})
+		fs := w.fs.Crash(w.rng)
 		if opened {
 			_ = w.s.Close()
 		}

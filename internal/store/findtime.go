@@ -243,10 +243,18 @@ type peak struct {
 }
 
 func (p *peak) offer(maxTime int64, first record.Offset, inside bool, look func() (Found, bool, error)) error {
+	tie := p.ok && maxTime == p.found.Timestamp
+	if tie && p.look != nil { // spans of two levels may interleave: where exactly is it?
+		f, ok, err := p.look()
+		if err != nil {
+			return err
+		}
+		p.found, p.ok, p.look = f, ok, nil
+	}
 	if p.ok && !p.beatenBy(maxTime, first) {
 		return nil
 	}
-	if inside {
+	if inside && !tie {
 		p.found, p.ok, p.look = Found{Offset: first, Timestamp: maxTime}, true, look
 		return nil
 	}

@@ -10,6 +10,7 @@ import (
 	"github.com/cockroachdb/pebble/v2/vfs"
 	"github.com/cockroachdb/pebble/v2/vfs/errorfs"
 
+	"github.com/polylog-mq/polylog/internal/crashfs"
 	"github.com/polylog-mq/polylog/internal/record"
 )
 
@@ -21,13 +22,13 @@ func TestImport(t *testing.T) {
 	for i := range 60 {
 		leader.put(1+i%4, 700, int64(i), record.PartitionID(1+i%3))
 	}
-	fs := vfs.NewCrashableMem()
+	fs := crashfs.New()
 	rng := rand.New(rand.NewPCG(1, 1))
-	var crashes []*vfs.MemFS
+	var crashes []*crashfs.FS
 	count := false
 	o := Options{FS: errorfs.Wrap(fs, errorfs.InjectorFunc(func(op errorfs.Op) error {
 		if count && isSync(op) {
-			crashes = append(crashes, fs.CrashClone(vfs.CrashCloneCfg{UnsyncedDataPercent: 50 * (len(crashes) % 3), RNG: rng}))
+			crashes = append(crashes, fs.Crash(nil), fs.Crash(rng), fs.Kill())
 		}
 		return nil
 	})), WALFileSize: 64 << 10}

@@ -12,6 +12,7 @@ import (
 
 	"github.com/cockroachdb/pebble/v2/vfs"
 
+	"github.com/polylog-mq/polylog/internal/crashfs"
 	"github.com/polylog-mq/polylog/internal/record"
 )
 
@@ -21,7 +22,7 @@ import (
 // does the same again.
 type world struct {
 	tb   testing.TB
-	fs   *vfs.MemFS
+	fs   *crashfs.FS
 	wrap func(vfs.FS) vfs.FS // what the store sees, if not nil
 	o    Options
 	s    *Store
@@ -87,7 +88,7 @@ type modelBatch struct {
 const worldParts = 4 // partitions of each group at a time
 
 func newWorld(tb testing.TB, seed uint64, groups int) *world {
-	fs := vfs.NewCrashableMem()
+	fs := crashfs.New()
 	w := &world{tb: tb, fs: fs, rng: rand.New(rand.NewPCG(seed, 7))}
 	w.o = Options{FS: fs, Dir: "data", WALFileSize: 32 << 10, TailBytes: 24 << 10}
 	w.o.Rewriting = Rewriting{MinFiles: 2, MaxFiles: 5, OwnFile: 12 << 10}
@@ -345,7 +346,7 @@ func (w *world) checkpoint() {
 func (w *world) reopen(crash bool) {
 	fs := w.fs
 	if crash {
-		fs = w.fs.CrashClone(vfs.CrashCloneCfg{UnsyncedDataPercent: w.rng.IntN(101), RNG: w.rng})
+		fs = w.fs.Crash(w.rng)
 	}
 	w.must(w.s.Close())
 	w.fs = fs

@@ -16,6 +16,7 @@ import (
 	"github.com/cockroachdb/pebble/v2/vfs/errorfs"
 	"github.com/google/uuid"
 
+	"github.com/polylog-mq/polylog/internal/crashfs"
 	"github.com/polylog-mq/polylog/internal/record"
 )
 
@@ -221,7 +222,7 @@ func writeFile(t *testing.T, fs vfs.FS, path, text string) {
 }
 
 func TestBootstrapOnce(t *testing.T) {
-	fs := vfs.NewCrashableMem()
+	fs := crashfs.New()
 	x := openSimple(t, Options{FS: fs})
 	m := Meta{Cluster: uuid.UUID{1}, Node: 3}
 	cuts := []GroupCut{
@@ -255,7 +256,7 @@ func TestBootstrapOnce(t *testing.T) {
 		}
 	}
 	check(x.s)
-	crashed := fs.CrashClone(vfs.CrashCloneCfg{})
+	crashed := fs.Crash(nil)
 	if err := x.s.Close(); err != nil {
 		t.Fatal(err)
 	}
