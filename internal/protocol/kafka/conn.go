@@ -17,19 +17,23 @@ import (
 )
 
 // Serve accepts connections from l until it is closed. It returns nil when
-// that is because of Shutdown.
+// that is because of Shutdown. When the process or the machine has no more
+// sockets to give it waits until there are some again.
 func (s *Server) Serve(l net.Listener) error {
 	for {
 		nc, err := l.Accept()
-		if err != nil {
-			s.mu.Lock()
-			defer s.mu.Unlock()
-			if s.closing || errors.Is(err, net.ErrClosed) {
-				return nil
-			}
+		switch {
+		case err == nil:
+			s.ServeConn(nc)
+		case s.stopping() || errors.Is(err, net.ErrClosed):
+			return nil
+		case errors.Is(err, syscall.EMFILE), errors.Is(err, syscall.ENFILE), errors.Is(err, syscall.ENOBUFS),
+			errors.Is(err, syscall.ENOMEM), errors.Is(err, syscall.ECONNABORTED):
+			s.log.Warn("no connection can be accepted for now", "error", err)
+			time.Sleep(acceptPause)
+		default:
 			return fmt.Errorf("accepting Kafka connections: %w", err)
 		}
-		s.ServeConn(nc)
 	}
 }
 

@@ -8,6 +8,8 @@ import (
 	"io"
 	"log/slog"
 	"net"
+	"os"
+	"syscall"
 	"testing"
 	"time"
 
@@ -274,6 +276,39 @@ func TestShutdownAnswersWhatIsUnderWay(t *testing.T) {
 	c.closed()
 	late := dial(t, address)
 	late.closed()
+}
+
+// scarce is a listener that runs out of sockets before it gives one.
+type scarce struct {
+	net.Listener
+	failures int
+}
+
+func (l *scarce) Accept() (net.Conn, error) {
+	if l.failures > 0 {
+		l.failures--
+		return nil, &net.OpError{Op: "accept", Err: os.NewSyscallError("accept4", syscall.EMFILE)}
+	}
+	return l.Listener.Accept()
+}
+
+func TestServeOutlivesAShortageOfSockets(t *testing.T) {
+	var lc net.ListenConfig
+	l, err := lc.Listen(t.Context(), "tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := bareServer()
+	served := make(chan error, 1)
+	go func() { served <- s.Serve(&scarce{l, 1}) }()
+	dial(t, l.Addr().String()).ask(apiVersionsRequest(0))
+	if err := l.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if err := <-served; err != nil {
+		t.Fatal(err)
+	}
+	s.Shutdown(t.Context())
 }
 
 func TestConnectionsAreLimited(t *testing.T) {

@@ -142,7 +142,7 @@ func (p *produceCall) begin(part *producePart, t *broker.Topic, records []byte) 
 		part.refuse(errUnknownTopicOrPartition, nil)
 		return
 	}
-	h, err := record.Validate(records, record.Checks{Produced: true})
+	h, err := record.Validate(records, record.Checks{MaxSize: int(t.Settings.MaxMessageBytes), Produced: true})
 	switch {
 	case err != nil:
 		part.refuse(codeOf(err), err)

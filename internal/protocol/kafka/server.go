@@ -97,6 +97,13 @@ func (s *Server) Shutdown(ctx context.Context) {
 	<-done
 }
 
+// stopping reports whether Shutdown was called.
+func (s *Server) stopping() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.closing
+}
+
 // admit takes a connection in, unless the server is full or stopping.
 func (s *Server) admit(c *conn) bool {
 	s.mu.Lock()

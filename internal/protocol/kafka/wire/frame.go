@@ -8,22 +8,19 @@ type Frame struct {
 	B []byte
 }
 
-var framePools = [...]struct {
-	size int
-	pool sync.Pool
-}{{size: smallFrame}, {size: mediumFrame}, {size: largeFrame}}
+// framePools has a pool of *Frame for each of frameSizes.
+var framePools [len(frameSizes)]sync.Pool
 
 // NewFrame returns a frame with room for n bytes and a B of length n, whose
 // content is arbitrary.
 func NewFrame(n int) *Frame {
-	for i := range framePools {
-		p := &framePools[i]
-		if n > p.size {
+	for i, size := range frameSizes {
+		if n > size {
 			continue
 		}
-		f, ok := p.pool.Get().(*Frame)
+		f, ok := framePools[i].Get().(*Frame)
 		if !ok {
-			f = &Frame{B: make([]byte, p.size)}
+			f = &Frame{B: make([]byte, size)}
 		}
 		f.B = f.B[:n]
 		return f
@@ -45,9 +42,9 @@ func (f *Frame) Grow(n int) *Frame {
 
 // Free gives the frame back. Nothing may alias it any more.
 func (f *Frame) Free() {
-	for i := range framePools {
-		if p := &framePools[i]; cap(f.B) == p.size {
-			p.pool.Put(f)
+	for i, size := range frameSizes {
+		if cap(f.B) == size {
+			framePools[i].Put(f)
 			return
 		}
 	}

@@ -73,7 +73,7 @@ func TestFrameLength(t *testing.T) {
 }
 
 func TestFrames(t *testing.T) {
-	for _, n := range []int{0, 1, smallFrame, smallFrame + 1, mediumFrame, largeFrame, largeFrame + 1} {
+	for _, n := range append([]int{0, 1, frameSizes[0] + 1, 2 << 20}, frameSizes[:]...) {
 		f := NewFrame(n)
 		if len(f.B) != n {
 			t.Errorf("%d bytes, want %d", len(f.B), n)
