@@ -29,6 +29,7 @@ type cluster struct {
 	tune   tuning
 	// checkpointEvery is how many entries a store takes between checkpoints.
 	checkpointEvery int
+	patience        time.Duration
 
 	newStore func() testStore
 
@@ -77,7 +78,7 @@ func newCluster(t *testing.T, seed uint64, n int, change ...func(c *cluster)) *c
 	seedRaft(t, seed)
 	c := &cluster{
 		t: t, rng: rand.New(rand.NewPCG(seed, 1)), nodes: map[record.NodeID]*node{}, tune: defaultTuning(), loops: 1,
-		groups: []record.ShardID{1}, cut: map[[2]record.NodeID]bool{}, seen: map[string]int{},
+		groups: []record.ShardID{1}, patience: time.Minute, cut: map[[2]record.NodeID]bool{}, seen: map[string]int{},
 		clock: clock.NewVirtual(time.Unix(1_700_000_000, 0)), history: map[record.Index][]appliedCommand{},
 	}
 	c.delay = func() time.Duration { return time.Millisecond }
@@ -291,10 +292,11 @@ func (c *cluster) run(d time.Duration) {
 	}
 }
 
-// until runs until ok, and fails the test after a virtual minute.
+// until runs until ok, and fails the test when its patience, in virtual time,
+// is over.
 func (c *cluster) until(what string, ok func() bool) {
 	c.t.Helper()
-	end := c.clock.Mono() + time.Minute
+	end := c.clock.Mono() + c.patience
 	c.settle()
 	for !ok() {
 		if c.clock.Mono() > end || !c.next() {

@@ -26,7 +26,7 @@ type Options struct {
 	// Clock is the only source of time; nil is the machine's.
 	Clock clock.Clock
 	// Loops is how many loops drive the groups: 1 to the number of cores, 0
-	// for the number of cores.
+	// for half of it, since connections need the other half.
 	Loops int
 	// KeepLog is how many bytes of log below its checkpoint a group with other
 	// members keeps for those that lag; KeepLogForSlow is how many a leader
@@ -54,9 +54,11 @@ type Host struct {
 	loops  []*loop
 	bytes  atomic.Int64 // of proposals held by all groups
 	failed atomic.Bool
-	work   workQueue
-	cuts   cutter
-	pages  pageSessions
+	// flushing: the log's own goroutine is at it.
+	flushing atomic.Bool
+	work     workQueue
+	cuts     cutter
+	pages    pageSessions
 
 	warned   atomic.Int64 // monotonic time of the latest warning of a step, +1
 	groupsMu struct {
@@ -85,7 +87,8 @@ func newHost(o Options, s storage, t tuning) *Host {
 	}
 	h.work.wake = make(chan struct{}, 1)
 	h.groupsMu.byID = map[record.ShardID]*Group{}
-	for i := range min(cmp.Or(o.Loops, runtime.GOMAXPROCS(0)), runtime.GOMAXPROCS(0)) {
+	cores := runtime.GOMAXPROCS(0)
+	for i := range min(cmp.Or(o.Loops, max(cores/2, 1)), cores) {
 		h.loops = append(h.loops, newLoop(h, i))
 	}
 	return h
@@ -133,15 +136,52 @@ func (h *Host) Working() bool {
 	return len(h.work.todo) > 0
 }
 
-// Run steps everything in goroutines of its own until ctx is done, and returns
-// once they have ended. The store's Flush is driven by the store's own Run.
+// Run steps everything, the store's Flush included, in goroutines of its own
+// until ctx is done, and returns once they have ended.
+//
+// A loop that is the only one flushes what it has just appended itself, which
+// saves two changes of goroutine. (While it waits for the disk it gathers what
+// arrives; it has nothing better to do.) If that is much, or there are several
+// loops, a goroutine of the log's own flushes beside them.
 func (h *Host) Run(ctx context.Context) {
 	var wg sync.WaitGroup
+	lane := make(chan struct{}, 1)
+	wg.Go(func() {
+		drive(ctx, func() bool {
+			h.flushing.Store(true)
+			defer h.flushing.Store(false)
+			return h.store.Flush()
+		}, lane)
+	})
 	for _, l := range h.loops {
-		wg.Go(func() { drive(ctx, l.step, l.wake) })
+		wg.Go(func() { drive(ctx, func() bool { return h.stepAndFlush(l, lane) }, l.wake) })
 	}
 	wg.Go(func() { drive(ctx, h.work.step, h.work.wake) })
 	wg.Wait()
+}
+
+// stepAndFlush steps a loop and sees to the flushing of what it appended.
+func (h *Host) stepAndFlush(l *loop, lane chan<- struct{}) bool {
+	worked := l.step()
+	appended := l.unflushed
+	l.unflushed = 0
+	switch {
+	case appended == 0:
+		return worked
+	case len(h.loops) == 1 && appended <= h.tune.flushHere && !h.flushing.Load():
+		h.store.Flush()
+	default:
+		signal(lane)
+	}
+	return true
+}
+
+// signal wakes whoever drives.
+func signal(wake chan<- struct{}) {
+	select {
+	case wake <- struct{}{}:
+	default:
+	}
 }
 
 // drive steps until there is nothing to do, and again whenever woken.
@@ -215,10 +255,7 @@ func (q *workQueue) add(f func()) {
 	q.mu.Lock()
 	q.todo = append(q.todo, f)
 	q.mu.Unlock()
-	select {
-	case q.wake <- struct{}{}:
-	default:
-	}
+	signal(q.wake)
 }
 
 func (q *workQueue) step() bool {

@@ -79,9 +79,14 @@ type tuning struct {
 	// entryBytes is when the gathering of proposals for an entry stops.
 	entryBytes int
 	// entriesInFlight and bytesInFlight bound the entries of a group that are
-	// proposed and not yet applied.
+	// proposed and not yet applied; of those smaller than worthBytes there are
+	// at most smallInFlight, and one in a group with one member.
 	entriesInFlight int
 	bytesInFlight   int
+	worthBytes      int
+	smallInFlight   int
+	// flushHere is how many bytes a loop that is alone flushes itself.
+	flushHere int
 	// uncommittedBytes is Raft's own limit.
 	uncommittedBytes uint64
 	// groupBytes bounds the proposals that a group holds.
@@ -98,6 +103,9 @@ func defaultTuning() tuning {
 		entryBytes:       1 << 20,
 		entriesInFlight:  8,
 		bytesInFlight:    8 << 20,
+		worthBytes:       64 << 10,
+		smallInFlight:    4,
+		flushHere:        64 << 10,
 		uncommittedBytes: maxUncommittedBytes,
 		groupBytes:       32 << 20,
 		keepBytes:        4 << 20,

@@ -28,17 +28,18 @@ type loop struct {
 	}
 
 	// The rest belongs to whoever steps the loop.
-	spare   []event
-	dirty   []*Group
-	again   []*Group // dirty, but others have their turn first
-	write   *write   // what this step gives to the store
-	writes  []*write // for use again
-	body    []byte   // the entry being encoded
-	cuts    loopCuts
-	ticker  clock.Timer
-	ticking bool
-	onTick  func()
-	stopped bool
+	spare     []event
+	dirty     []*Group
+	again     []*Group // dirty, but others have their turn first
+	write     *write   // what this step gives to the store
+	unflushed int      // bytes given to the store since whoever drives looked; each append counts one more
+	writes    []*write // for use again
+	body      []byte   // the entry being encoded
+	cuts      loopCuts
+	ticker    clock.Timer
+	ticking   bool
+	onTick    func()
+	stopped   bool
 }
 
 type eventKind uint8
@@ -88,10 +89,7 @@ func (l *loop) put(e event) bool {
 	l.inbox.events = append(l.inbox.events, e)
 	l.inbox.Unlock()
 	if first {
-		select {
-		case l.wake <- struct{}{}:
-		default:
-		}
+		signal(l.wake)
 	}
 	return true
 }
@@ -240,6 +238,7 @@ type write struct {
 	slots   []slot
 	entries []store.Entry
 	parts   []store.Append // what the store is given: slots and entries
+	bytes   int
 	err     error
 	done    func(error)
 }
@@ -279,6 +278,7 @@ func (l *loop) add(g *Group, hard *store.HardState, ents []*raftpb.Entry, respon
 		s.hard, s.hasHard = *hard, true
 	}
 	for _, e := range ents {
+		w.bytes += len(e.GetData())
 		w.entries = append(w.entries, store.Entry{
 			Index: record.Index(e.GetIndex()), Term: record.Term(e.GetTerm()), Kind: uint8(e.GetType()), Data: e.GetData(),
 		})
@@ -303,6 +303,7 @@ func (l *loop) submit() {
 		}
 		w.parts = append(w.parts, part)
 	}
+	l.unflushed += w.bytes + 1
 	l.host.store.Append(w.parts, w.done)
 	l.considerCut()
 }
@@ -323,7 +324,7 @@ func (l *loop) appended(w *write) {
 	clear(w.slots)
 	clear(w.entries)
 	clear(w.parts)
-	w.slots, w.entries, w.parts = w.slots[:0], w.entries[:0], w.parts[:0]
+	w.slots, w.entries, w.parts, w.bytes = w.slots[:0], w.entries[:0], w.parts[:0], 0
 	l.writes = append(l.writes, w)
 	l.considerCut()
 }

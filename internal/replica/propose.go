@@ -13,10 +13,14 @@ import (
 // leading is a group's part in proposing: it does something only while this
 // member leads.
 //
-// Proposals wait in queue. While the window allows, those that wait are
-// gathered into an entry, stamped with log time and given to Raft; from then on
-// the entry is in flight, in the order of the log, until it is applied or
-// leadership is lost. An entry that Raft drops (its own limit is reached,
+// Proposals wait in queue. When the window allows, those that wait are gathered
+// into an entry, stamped with log time and given to Raft; from then on the entry
+// is in flight, in the order of the log, until it is applied or leadership is
+// lost. A member alone has one small entry in flight at a time: the disk syncs
+// one after the other anyway, and what arrives meanwhile makes one larger entry.
+// Entries worth a write of their own follow each other at once, so that the disk
+// need not wait; and over a network several small ones are on their way. An
+// entry that Raft drops (its own limit is reached,
 // leadership is being transferred) stays in held and goes before anything
 // newer.
 type leading struct {
@@ -26,6 +30,7 @@ type leading struct {
 
 	queue    []Proposal // from head on
 	head     int
+	queued   int // bytes
 	held     *batch
 	blocked  bool // Raft has dropped held; something must change first
 	inFlight []*batch
@@ -91,13 +96,13 @@ func (g *Group) enqueue(p Proposal) {
 		return
 	}
 	g.queue = append(g.queue, p)
+	g.queued += p.Size()
 }
 
 // propose gives Raft entries while there is something to propose and room in
 // the window.
 func (g *Group) propose() {
-	for g.isReady && !g.blocked && len(g.inFlight) < g.host.tune.entriesInFlight &&
-		g.flying < g.host.tune.bytesInFlight {
+	for g.isReady && !g.blocked && g.mayPropose() {
 		b := g.held
 		if b == nil {
 			b = g.gather()
@@ -113,6 +118,19 @@ func (g *Group) propose() {
 				g.refuseWaiting(NotLeaderError{g.lead})
 			}
 		}
+	}
+}
+
+// mayPropose reports whether the window has room for what waits.
+func (g *Group) mayPropose() bool {
+	t, flying := &g.host.tune, len(g.inFlight)
+	switch {
+	case flying == 0:
+		return true
+	case flying >= t.entriesInFlight || g.flying >= t.bytesInFlight:
+		return false
+	default:
+		return g.queued >= t.worthBytes || !g.alone() && flying < t.smallInFlight
 	}
 }
 
@@ -134,6 +152,7 @@ func (g *Group) gather() *batch {
 		b.proposals = append(b.proposals, p)
 		b.bytes += size
 	}
+	g.queued -= b.bytes
 	if g.head == len(g.queue) {
 		g.queue, g.head = g.queue[:0], 0
 	}
@@ -216,7 +235,7 @@ func (g *Group) refuseWaiting(err error) {
 		g.finish(b, err)
 	}
 	queue := g.queue[g.head:]
-	g.queue, g.head, g.blocked, g.tickDue = nil, 0, false, false
+	g.queue, g.head, g.queued, g.blocked, g.tickDue = nil, 0, 0, false, false
 	for _, p := range queue {
 		g.release(p.Size())
 		p.Done(err)

@@ -33,20 +33,35 @@ func is(target error) func(error) bool {
 }
 
 func TestProposalsGatherWhileOthersAreInFlight(t *testing.T) {
-	c := newCluster(t, 1, 1, func(c *cluster) { c.tune.entriesInFlight = 2 })
-	n := c.leader()
-	n.slow = true
-	before := n.group().Applied()
-	var ps []*command
-	for i := range 50 {
-		ps = append(ps, n.propose(uint64(i+1), 1, 100)...)
-		c.settle()
-	}
-	n.slow = false
-	c.must(ps)
-	inOrder(t, n.machine())
-	if got := n.group().Applied() - before; got != 3 {
-		t.Fatalf("50 commands became %d entries; two go at once, the rest together", got)
+	for _, tc := range []struct {
+		what    string
+		members int
+		size    int
+		entries record.Index
+	}{
+		{"alone, one small entry is in flight at a time", 1, 100, 2},
+		{"alone, large ones follow each other, up to a limit", 1, 70_000, 5},
+		{"with others, a few small ones are on their way", 3, 100, 4},
+	} {
+		t.Run(tc.what, func(t *testing.T) {
+			c := newCluster(t, 1, tc.members, func(c *cluster) {
+				c.tune.smallInFlight, c.tune.entriesInFlight, c.tune.entryBytes = 3, 4, 8<<20
+			})
+			n := c.leader()
+			n.slow = true
+			before := n.group().Applied()
+			var ps []*command
+			for i := range 50 {
+				ps = append(ps, n.propose(uint64(i+1), 1, tc.size)...)
+				c.settle()
+			}
+			n.slow = false
+			c.must(ps)
+			inOrder(t, n.machine())
+			if got := n.group().Applied() - before; got != tc.entries {
+				t.Fatalf("50 commands became %d entries", got)
+			}
+		})
 	}
 }
 
@@ -91,7 +106,7 @@ func TestBackPressureByBytes(t *testing.T) {
 func TestDroppedProposalsGoFirst(t *testing.T) {
 	// Raft drops what exceeds its own limit: nothing commits meanwhile.
 	c := newCluster(t, 5, 3, func(c *cluster) {
-		c.tune.uncommittedBytes, c.tune.entryBytes, c.tune.entriesInFlight = 2000, 500, 1000
+		c.tune.uncommittedBytes, c.tune.entryBytes, c.tune.entriesInFlight, c.tune.worthBytes = 2000, 500, 1000, 1
 	})
 	l := c.leader()
 	for _, o := range c.others(l) {
@@ -115,7 +130,7 @@ func TestDroppedProposalsGoFirst(t *testing.T) {
 // TestDroppedProposalsAlone: a member alone has no ticks to try again at.
 func TestDroppedProposalsAlone(t *testing.T) {
 	c := newCluster(t, 12, 1, func(c *cluster) {
-		c.tune.uncommittedBytes, c.tune.entryBytes, c.tune.entriesInFlight = 2000, 500, 1000
+		c.tune.uncommittedBytes, c.tune.entryBytes, c.tune.entriesInFlight, c.tune.worthBytes = 2000, 500, 1000, 1
 	})
 	n := c.leader()
 	n.slow = true

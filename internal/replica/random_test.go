@@ -16,8 +16,8 @@ import (
 )
 
 var (
-	disks    = flag.Int("disks", 5, "how many seeds TestRandomOverDisks runs")
-	seeds    = flag.Int("seeds", 30, "how many seeds TestRandom runs")
+	disks    = flag.Int("disks", 3, "how many seeds TestRandomOverDisks runs")
+	seeds    = flag.Int("seeds", 10, "how many seeds TestRandom runs")
 	fromSeed = flag.Uint64("seed", 1, "the first seed of TestRandom")
 )
 
@@ -74,6 +74,7 @@ func (s *storm) run(t *testing.T, seed uint64) {
 	s.cluster = newCluster(t, seed, members, func(c *cluster) {
 		c.checkpointEvery = []int{0, 5, 50}[s.dice.IntN(3)]
 		c.tune.entriesInFlight = 1 + s.dice.IntN(8)
+		c.tune.worthBytes = []int{0, 1000, 64 << 10}[s.dice.IntN(3)]
 		c.tune.entryBytes = 1000 + s.dice.IntN(10_000)
 		c.tune.uncommittedBytes = []uint64{2000, maxUncommittedBytes}[s.dice.IntN(2)]
 		if s.dice.IntN(2) == 0 {
@@ -176,7 +177,7 @@ func (s *storm) call(n *node) {
 // calm ends the storm: everything is repaired, and the members agree.
 func (s *storm) calm() {
 	s.heal()
-	s.loss = 0
+	s.loss, s.patience = 0, time.Hour // a slow network has a long queue to work off
 	for _, id := range s.order {
 		n := s.nodes[id]
 		if n.paused, n.slow = false, false; n.down {

@@ -275,7 +275,7 @@ func TestNoVoteOnDataNotHeld(t *testing.T) {
 }
 
 func TestACrashDuringASnapshotBeginsItAnew(t *testing.T) {
-	for seed := range uint64(20) {
+	for seed := range uint64(10) {
 		c, _, f := lag(t, 70+seed)
 		f.start()
 		c.run(time.Duration(seed) * 3 * time.Millisecond)

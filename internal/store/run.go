@@ -6,17 +6,19 @@ import (
 	"time"
 )
 
-// Run drives Flush, the WAL's pool, Rewrite and the looks at the disk until
-// ctx is done or the store dies, and returns why it died, if it did. While
+// Run drives the WAL's pool, Rewrite and the looks at the disk until ctx is
+// done, and returns why the store died, if it did. Flush is left to whoever
+// appends (replica.Host.Run), who knows best when to wait for the disk. While
 // nothing happens it sleeps, except that it looks from time to time whether a
 // disk that was full has room again.
 func (s *Store) Run(ctx context.Context) error {
-	var background sync.WaitGroup
-	defer background.Wait()
 	ctx, cancel := context.WithCancel(ctx)
-	defer cancel()
-	background.Go(func() { s.runRewriter(ctx) })
-	if err := s.lane.Run(ctx); err != nil {
+	var filler sync.WaitGroup
+	filler.Go(func() { s.lane.RunFill(ctx) })
+	s.runRewriter(ctx)
+	cancel()
+	filler.Wait()
+	if err := s.lane.Err(); err != nil {
 		return s.die(err)
 	}
 	return s.Err()

@@ -433,7 +433,7 @@ func TestRecoveryReadsNoSealedFile(t *testing.T) {
 	}
 }
 
-func TestRunDrivesEverything(t *testing.T) {
+func TestRunBesideAppends(t *testing.T) {
 	s, err := Open(Options{FS: vfs.NewMem(), Dir: "data", WALFileSize: 64 << 10})
 	if err != nil {
 		t.Fatal(err)
@@ -446,6 +446,7 @@ func TestRunDrivesEverything(t *testing.T) {
 		done := make(chan error, 1)
 		data := testBatch(t, 1, rng.IntN(2000), 0)
 		s.Append([]Append{{Sync: true, Entries: []Entry{{Index: i + 1, Term: 1, Data: data}}}}, func(err error) { done <- err })
+		s.Flush()
 		if err := <-done; err != nil {
 			t.Fatal(err)
 		}

@@ -141,17 +141,7 @@ func (l *Lane) Ready() <-chan struct{} { return l.ready }
 // is busy with zeros, and a node that is hardly used takes little room.
 func (l *Lane) Run(ctx context.Context) error {
 	var filler sync.WaitGroup
-	filler.Go(func() {
-		for {
-			select {
-			case <-ctx.Done():
-				return
-			case <-l.refill:
-			}
-			for ctx.Err() == nil && l.Fill() {
-			}
-		}
-	})
+	filler.Go(func() { l.RunFill(ctx) })
 	defer filler.Wait()
 	for {
 		for ctx.Err() == nil && l.Flush() {
@@ -160,6 +150,19 @@ func (l *Lane) Run(ctx context.Context) error {
 		case <-ctx.Done():
 			return l.Err()
 		case <-l.ready:
+		}
+	}
+}
+
+// RunFill drives Fill alone until ctx ends.
+func (l *Lane) RunFill(ctx context.Context) {
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-l.refill:
+		}
+		for ctx.Err() == nil && l.Fill() {
 		}
 	}
 }
