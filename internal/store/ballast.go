@@ -3,11 +3,13 @@ package store
 import (
 	"errors"
 	"fmt"
+	"syscall"
 
 	"github.com/cockroachdb/errors/oserror"
 	"github.com/cockroachdb/pebble/v2/vfs"
 
 	"github.com/polylog-mq/polylog/internal/store/checkpoint"
+	"github.com/polylog-mq/polylog/internal/store/wal"
 )
 
 // ballast is a file that only holds room: removed when the disk is full, so
@@ -108,4 +110,26 @@ func (s *Store) makeRoom(c *checkpoint.Cut) error {
 		return fmt.Errorf("writing a checkpoint of up to %d bytes: %w", need, errNoRoom)
 	}
 	return nil
+}
+
+// makeRoomToOpen sees to it that Pebble can write while it opens: a full disk
+// it takes for a passing error and tries again for ever. The room comes from
+// the ballast, else from the WAL's spare files.
+func (s *Store) makeRoomToOpen() error {
+	for {
+		s.LookAtDisk()
+		if s.roomLeft() >= checkpointRoom {
+			return nil
+		}
+		if s.dropBallast() {
+			continue
+		}
+		dropped, err := wal.DropSpare(s.o.FS, s.walDir())
+		if err != nil {
+			return err
+		}
+		if !dropped {
+			return fmt.Errorf("%w: %d bytes are free and %d needed to open it", syscall.ENOSPC, s.roomLeft(), int64(checkpointRoom))
+		}
+	}
 }

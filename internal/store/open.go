@@ -17,7 +17,10 @@ import (
 // but no record, whatever is retained.
 func (s *Store) recover() error {
 	dir := s.o.FS.PathJoin(s.o.Dir, stateName)
-	var err error
+	err := s.makeRoomToOpen()
+	if err != nil {
+		return err
+	}
 	if s.db, err = checkpoint.Open(s.o.FS, dir, s.o.Logger); err != nil {
 		return s.explain(err)
 	}

@@ -139,10 +139,10 @@ func Open(o Options) (*Store, error) {
 		},
 		wake: make(chan struct{}, 1),
 	}
+	s.findBallast()
 	if err := s.recover(); err != nil {
 		return nil, fmt.Errorf("recovering %s: %w", o.Dir, errors.Join(err, s.close()))
 	}
-	s.findBallast()
 	s.LookAtDisk()
 	return s, nil
 }

@@ -13,12 +13,15 @@ const (
 	// head of a file leave room for frames.
 	MaxGroups = 1024
 
-	stepBytes   = 4 << 20 // a flush takes no more batches once it holds this much
-	fillChunk   = 1 << 20 // what one call of Fill writes
-	maxHandles  = 64      // sealed files kept open for reading
-	readAhead   = 1 << 20 // what recovery reads at once
-	pageSize    = 4096    // writes end on a page boundary, so that no page is read back first
-	maxFileSize = 1 << 30 // offsets within an entry are 32 bits wide
+	stepBytes = 4 << 20 // a flush takes no more batches once it holds this much
+	fillChunk = 1 << 20 // what one call of Fill writes
+	// Fill leaves one such part of what it takes free on the disk: of a whole
+	// file, what the store needs to write a checkpoint.
+	fillHeadroom = 8
+	maxHandles   = 64      // sealed files kept open for reading
+	readAhead    = 1 << 20 // what recovery reads at once
+	pageSize     = 4096    // writes end on a page boundary, so that no page is read back first
+	maxFileSize  = 1 << 30 // offsets within an entry are 32 bits wide
 )
 
 // MaxBody returns the largest frame body that a lane of the given file size

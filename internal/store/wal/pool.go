@@ -218,7 +218,19 @@ func (p *pool) beginFill() (bool, error) {
 		return false, errors.Join(err, h.Close())
 	}
 	p.h, p.filled = h, min(info.Size(), p.size)&^(pageSize-1)
+	if !p.roomFor(p.size - p.filled) {
+		return false, p.abandon(syscall.ENOSPC)
+	}
 	return true, nil
+}
+
+// roomFor reports whether the disk has room for so many bytes and leaves some
+// for what others must write on a disk that is nearly full: a pool that took
+// the last bytes would keep a checkpoint from freeing any. A freed file lacks
+// little and so needs little more.
+func (p *pool) roomFor(n int64) bool {
+	u, err := p.fs.GetDiskUsage(p.dir)
+	return n == 0 || err != nil || u.TotalBytes == 0 || u.AvailBytes >= uint64(n+n/fillHeadroom)
 }
 
 // endFill makes the file durable under its name and ready.
