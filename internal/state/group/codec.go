@@ -16,8 +16,8 @@ func newReader(b []byte) *reader { return &reader{codec.NewReader(b)} }
 // name reads a string that Check has seen.
 func (r *reader) name() string { return r.String(MaxName) }
 
-// blob reads bytes of at most max, copied; nil if there are none.
-func (r *reader) blob(max int) []byte { return append([]byte(nil), r.Bytes(max)...) }
+// blob reads bytes of at most so many, copied; nil if there are none.
+func (r *reader) blob(most int) []byte { return append([]byte(nil), r.Bytes(most)...) }
 
 func (r *reader) int32() int32 { return int32(r.Varint(math.MinInt32, math.MaxInt32)) }
 

@@ -118,7 +118,7 @@ func FuzzPages(f *testing.F) {
 		}
 		f.Add(joinPages(h.disk))
 	}
-	f.Fuzz(func(t *testing.T, b []byte) {
+	f.Fuzz(func(_ *testing.T, b []byte) {
 		s := New()
 		r := codec.NewReader(b)
 		seen := map[string]bool{}

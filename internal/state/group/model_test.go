@@ -1,6 +1,7 @@
 package group
 
 import (
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -229,7 +230,7 @@ func (m *model) joined(c *Join, r Reply) {
 			m.t.Fatalf("%v joined at once: %+v, the generation is %d", w, r.Join, m.generations[c.Group])
 		}
 		m.know(c)
-	case r.Join.Err == ErrMemberIDRequired:
+	case errors.Is(r.Join.Err, ErrMemberIDRequired):
 		m.know(c)
 	}
 }

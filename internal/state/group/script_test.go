@@ -21,6 +21,7 @@ import (
 func TestScripts(t *testing.T) {
 	scenarios := 0
 	script.Run(t, "testdata/*.txt", func(t *testing.T) func(*script.Command) string {
+		t.Helper()
 		h := newHarness(t)
 		return func(c *script.Command) string {
 			var out strings.Builder
@@ -52,6 +53,7 @@ type harness struct {
 }
 
 func newHarness(t *testing.T) *harness {
+	t.Helper()
 	return &harness{t: t, s: New(), now: 1_000_000, term: 1, disk: map[string][]byte{}, shown: map[string]string{}}
 }
 
@@ -277,6 +279,7 @@ type args struct {
 }
 
 func parseArgs(t *testing.T, line, rest string) *args {
+	t.Helper()
 	a := &args{t: t, line: line, keys: map[string][]string{}}
 	for w := range strings.FieldsSeq(rest) {
 		if k, v, ok := strings.Cut(w, "="); ok && !strings.Contains(k, "/") {
