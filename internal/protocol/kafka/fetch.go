@@ -32,6 +32,7 @@ type fetchCall struct {
 	deadline    time.Duration // of the wait, on the monotonic clock
 	minBytes    int
 	maxBytes    int
+	charged     int // bytes that the server's budget counts for this call
 
 	// The methods below, bound once.
 	answerFn, resumeFn step
@@ -79,7 +80,7 @@ func fetch(c *call) {
 	f := c.server.fetchCall()
 	f.call, f.req, f.incremental, f.code = c, req, nil, errNone
 	c.release = f.releaseFn
-	f.maxBytes = min(int(req.MaxBytes), maxFetchBytes)
+	f.maxBytes = min(max(int(req.MaxBytes), 0), maxFetchBytes)
 	f.minBytes = min(int(req.MinBytes), f.maxBytes)
 	wait := time.Duration(max(req.MaxWaitMillis, 0)) * time.Millisecond
 	f.deadline = c.server.opts.Clock.Mono() + wait
@@ -204,6 +205,9 @@ func (f *fetchCall) unknown() int16 {
 // read reads all partitions, and reports whether there is an answer to give:
 // enough bytes, an error that only reading could show, or nothing to wait for.
 func (f *fetchCall) read() (ready bool) {
+	f.charge(0)
+	maxBytes := f.server.outbound.grant(f.maxBytes)
+	f.charged = maxBytes
 	size, readable := 0, 0
 	for i := range f.parts {
 		p := &f.parts[i]
@@ -213,11 +217,18 @@ func (f *fetchCall) read() (ready bool) {
 			continue
 		}
 		readable++
-		f.readPart(p, f.maxBytes-size, size == 0)
+		f.readPart(p, maxBytes-size, size == 0)
 		size += p.found.result.Size
 		ready = ready || p.found.code != errNone || p.found.diverges
 	}
-	return ready || readable == 0 || size >= f.minBytes
+	f.charge(size)
+	return ready || readable == 0 || size >= min(f.minBytes, maxBytes)
+}
+
+// charge makes the server's budget count n bytes for this call.
+func (f *fetchCall) charge(n int) {
+	f.server.outbound.add(n - f.charged)
+	f.charged = n
 }
 
 // readPart reads one partition, at most left bytes of it, unless first says
@@ -425,6 +436,7 @@ func (f *fetchCall) recycle() {
 		f.parts[i].found.result.Release()
 		f.parts[i].partition = nil
 	}
+	f.charge(0)
 	pool := &f.server.fetchCalls
 	f.call, f.incremental = nil, nil
 	if cap(f.parts) <= maxPooledParts {

@@ -48,6 +48,12 @@ const (
 	// for a first batch that is larger. Clients ask for 50 MiB and more, and
 	// are as fast with less.
 	maxFetchBytes = 8 << 20
+	// maxOutbound is how many bytes of records all connections together may
+	// have read and not yet written. When they are used up a Fetch gets
+	// minOutbound bytes, so that everybody goes on and ten thousand clients
+	// that do not read cost no more than that each.
+	maxOutbound = 256 << 20
+	minOutbound = 64 << 10
 	// maxPooledParts is the largest number of partitions for which the scratch
 	// memory of a Fetch is kept.
 	maxPooledParts = 1024

@@ -37,6 +37,7 @@ type Server struct {
 	times timeouts
 
 	sessions     *fetchSessions
+	outbound     budget    // of record bytes read for answers and not yet written
 	calls        sync.Pool // of *call
 	produceCalls sync.Pool // of *produceCall
 	fetchCalls   sync.Pool // of *fetchCall
