@@ -13,11 +13,13 @@ var (
 	ErrNotLeader = errors.New("not the leader")
 
 	// ErrUnknown means that the proposal entered the log, but whether it
-	// survives is for others to decide: leadership or the disk was lost.
+	// survives is for others to decide: leadership or the disk was lost, or
+	// nothing could be committed for long.
 	ErrUnknown = errors.New("the outcome is unknown")
 
-	// ErrBusy means that the group holds as many bytes of proposals as it may.
-	// The proposal was not and will not be carried out.
+	// ErrBusy means that the group holds as many bytes of proposals as it may,
+	// or that nothing could be committed for long. The proposal was not and
+	// will not be carried out.
 	ErrBusy = errors.New("too many bytes in flight")
 
 	// ErrTooLarge means that the proposal alone exceeds what an entry may hold.

@@ -105,7 +105,7 @@ func (g *Group) start() error {
 	_, appliedTerm, _, _ := g.host.store.Applied(g.id)
 	g.log, g.conf, g.now, g.hold, g.appliedTerm = log, meta.conf, meta.now, meta.hold, appliedTerm
 	g.applied.Store(uint64(applied))
-	g.cut.durable = applied
+	g.cut.durable, g.cut.compacted = applied, log.log.FirstIndex()-1
 	g.saved = hard{record.Term(log.hard.GetTerm()), record.NodeID(log.hard.GetVote())}
 	g.commit, g.startIndex, g.unsaved = record.Index(log.hard.GetCommit()), record.Index(log.hard.GetCommit()), false
 	g.state, g.lead, g.term = raft.StateFollower, 0, g.saved.term
@@ -213,6 +213,7 @@ func (g *Group) tick() {
 	g.blocked = false
 	err := g.guard(func() error {
 		g.node.Tick()
+		g.tickFlying()
 		g.tickReads()
 		g.tickOffers()
 		g.tickFetch()

@@ -167,9 +167,13 @@ func (h *Host) stepAndFlush(l *loop, lane chan<- struct{}) bool {
 	l.unflushed = 0
 	switch {
 	case appended == 0:
+		if !worked && l.flushed {
+			l.flushed = false
+			h.store.Flush() // with nothing to write: the log notes what is durable
+		}
 		return worked
 	case len(h.loops) == 1 && appended <= h.tune.flushHere && !h.flushing.Load():
-		h.store.Flush()
+		l.flushed = h.store.Flush()
 	default:
 		signal(lane)
 	}
@@ -249,6 +253,16 @@ type workQueue struct {
 	mu   sync.Mutex
 	todo []func()
 	wake chan struct{}
+}
+
+// addIfFew adds what may be left undone if there is much to do.
+func (q *workQueue) addIfFew(f func()) {
+	q.mu.Lock()
+	many := len(q.todo) >= maxServing
+	q.mu.Unlock()
+	if !many {
+		q.add(f)
+	}
 }
 
 func (q *workQueue) add(f func()) {

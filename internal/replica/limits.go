@@ -21,9 +21,10 @@ const (
 	maxApplyBytes = 4 << 20
 	maxRounds     = 4
 
-	// maxInboxMessages bounds the messages of other members that wait for a
-	// loop; those beyond are dropped, as a network may.
+	// maxInboxMessages and maxInboxBytes bound the messages of other members
+	// that wait for a loop; those beyond are dropped, as a network may.
 	maxInboxMessages = 4096
+	maxInboxBytes    = 64 << 20
 	// maxReads bounds the ReadIndex requests of a group that wait.
 	maxReads = 4096
 
@@ -34,6 +35,9 @@ const (
 	electionTicks  = 10
 	heartbeatTicks = 1
 	readTicks      = 2 * electionTicks
+	// stuckTicks is how long a leader that commits nothing keeps its callers
+	// waiting: it has a majority that answers, but cannot write.
+	stuckTicks = 10 * electionTicks
 
 	// minTickSpacing keeps a state machine whose deadline stays in the past
 	// (expiry may be held) from ticking without end.
@@ -68,6 +72,9 @@ const (
 	snapshotIdleTicks = 50
 	// snapshotAliveTicks is how often such a sign is given.
 	snapshotAliveTicks = 10
+	// maxServing bounds the questions of other members that wait to be
+	// answered; those beyond are dropped, and asked again.
+	maxServing = 64
 	// maxPageSessions bounds the checkpoints held open for others to read,
 	// pageSessionIdle how long an unused one is.
 	maxPageSessions = 8

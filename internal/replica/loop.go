@@ -23,7 +23,8 @@ type loop struct {
 	inbox struct {
 		sync.Mutex
 		events   []event
-		messages int // of the events
+		messages int // of the events, and their bytes
+		bytes    int
 		closed   bool
 	}
 
@@ -32,6 +33,7 @@ type loop struct {
 	dirty     []*Group
 	again     []*Group // dirty, but others have their turn first
 	write     *write   // what this step gives to the store
+	flushed   bool     // by this loop, and nothing was written since
 	unflushed int      // bytes given to the store since whoever drives looked; each append counts one more
 	writes    []*write // for use again
 	body      []byte   // the entry being encoded
@@ -77,13 +79,17 @@ func newLoop(h *Host, i int) *loop {
 // put adds an event; false once the loop is closed.
 func (l *loop) put(e event) bool {
 	l.inbox.Lock()
-	if l.inbox.closed || e.kind == evMessage && l.inbox.messages >= maxInboxMessages {
-		closed := l.inbox.closed
+	if l.inbox.closed {
 		l.inbox.Unlock()
-		return !closed
+		return false
 	}
 	if e.kind == evMessage {
+		if l.inbox.messages >= maxInboxMessages || l.inbox.bytes >= maxInboxBytes {
+			l.inbox.Unlock()
+			return true
+		}
 		l.inbox.messages++
+		l.inbox.bytes += e.msg.m.size()
 	}
 	first := len(l.inbox.events) == 0
 	l.inbox.events = append(l.inbox.events, e)
@@ -105,7 +111,7 @@ func (l *loop) receive(g *Group, from record.NodeID, m Message) {
 func (l *loop) step() bool {
 	l.inbox.Lock()
 	events := l.inbox.events
-	l.inbox.events, l.inbox.messages = l.spare, 0
+	l.inbox.events, l.inbox.messages, l.inbox.bytes = l.spare, 0, 0
 	l.inbox.Unlock()
 	for i := range events {
 		l.handle(&events[i])

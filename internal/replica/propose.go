@@ -35,6 +35,7 @@ type leading struct {
 	blocked  bool // Raft has dropped held; something must change first
 	inFlight []*batch
 	flying   int // bytes in flight
+	stuck    int // ticks since an entry was applied, while some are in flight
 	spare    []*batch
 
 	timer    clock.Timer
@@ -50,7 +51,8 @@ type leading struct {
 type batch struct {
 	proposals []Proposal
 	bytes     int
-	size      int // of the entry
+	size      int  // of the entry
+	answered  bool // its callers were told that the outcome is unknown
 }
 
 func (l *leading) init(g *Group) {
@@ -205,17 +207,45 @@ func (g *Group) landed() *batch {
 	g.inFlight[n] = nil
 	g.inFlight = g.inFlight[:n]
 	g.flying -= b.size
+	g.stuck = 0
 	return b
 }
 
-// finish answers the proposals of a batch.
-func (g *Group) finish(b *batch, err error) {
+// tickFlying gives an answer to those who have waited for long while nothing
+// was committed. (A majority answers, or this member would not lead; but one of
+// it may have to be sent a snapshot before it can write.) The entries stay in
+// flight.
+func (g *Group) tickFlying() {
+	if len(g.inFlight) == 0 && g.held == nil {
+		g.stuck = 0
+		return
+	}
+	if g.stuck++; g.stuck < stuckTicks {
+		return
+	}
+	for _, b := range g.inFlight {
+		g.answer(b, ErrUnknown)
+		b.answered = true
+	}
+	g.refuseWaiting(ErrBusy)
+	g.stuck = 0
+}
+
+// answer answers the proposals of a batch.
+func (g *Group) answer(b *batch, err error) {
 	g.release(b.bytes)
+	b.bytes = 0
 	for i, p := range b.proposals {
 		b.proposals[i] = nil
 		p.Done(err)
 	}
-	b.proposals, b.bytes, b.size = b.proposals[:0], 0, 0
+	b.proposals = b.proposals[:0]
+}
+
+// finish answers the proposals of a batch and keeps the batch for use again.
+func (g *Group) finish(b *batch, err error) {
+	g.answer(b, err)
+	b.size, b.answered = 0, false
 	g.spare = append(g.spare, b)
 }
 

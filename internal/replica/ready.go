@@ -191,12 +191,14 @@ func (g *Group) applyProposals(e *raftpb.Entry) error {
 		Index: record.Index(e.GetIndex()), Term: record.Term(e.GetTerm()), Now: g.now, Hold: hold,
 		Data: body, Base: entryHeaderSize,
 	}
-	if b == nil {
+	if b == nil || b.answered {
 		g.sm.Apply(entry, nil)
-		return nil
+	} else {
+		g.sm.Apply(entry, b.proposals)
 	}
-	g.sm.Apply(entry, b.proposals)
-	g.finish(b, nil)
+	if b != nil {
+		g.finish(b, nil)
+	}
 	return nil
 }
 

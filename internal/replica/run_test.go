@@ -64,6 +64,49 @@ func TestRun(t *testing.T) {
 	}
 }
 
+// idleStore notices flushes that had nothing to write.
+type idleStore struct {
+	realStore
+	idle chan struct{}
+}
+
+func (s idleStore) Flush() bool {
+	wrote := s.realStore.Flush()
+	if !wrote {
+		signal(s.idle)
+	}
+	return wrote
+}
+
+// TestAnIdleLogIsFlushedOnceMore: it notes then up to where it is durable.
+func TestAnIdleLogIsFlushedOnceMore(t *testing.T) {
+	for _, here := range []int{-1, 1 << 20} {
+		h, s := openRun(t, 1, 1)
+		idle := idleStore{realStore{s}, make(chan struct{}, 1)}
+		h.store, h.tune.flushHere = idle, here
+		ctx, stop := context.WithCancel(t.Context())
+		var drivers sync.WaitGroup
+		drivers.Go(func() { h.Run(ctx) })
+		for range 3 {
+			<-idle.idle // it was idle before
+			for err := ErrNotLeader; err != nil; {
+				answered := make(chan error, 1)
+				c := newCommand(1, 0, 10)
+				c.done = func(c *command) { answered <- c.err }
+				h.Group(0).Propose(c)
+				err = <-answered
+			}
+		}
+		<-idle.idle
+		stop()
+		drivers.Wait()
+		h.Close()
+		if err := s.Close(); err != nil {
+			t.Error(err)
+		}
+	}
+}
+
 // openRun opens a host of groups 0 to n-1 with one member each, in memory.
 func openRun(t *testing.T, loops, n int) (*Host, *store.Store) {
 	o := smallStore(nil)

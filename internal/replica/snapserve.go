@@ -87,12 +87,12 @@ func (g *Group) receiveSnapshot(from record.NodeID, m *SnapshotMessage) {
 	case WantPages:
 		g.signOfLife(from)
 		if g.cut.durable >= m.Least {
-			g.host.work.add(func() { g.host.pages.serve(g, from, m) })
+			g.host.work.addIfFew(func() { g.host.pages.serve(g, from, m) })
 		}
 	case WantData:
 		g.signOfLife(from)
 		if g.Applied() >= m.At {
-			g.host.work.add(func() { g.serveData(from, m) })
+			g.host.work.addIfFew(func() { g.serveData(from, m) })
 		}
 	case Fetching:
 		g.signOfLife(from)

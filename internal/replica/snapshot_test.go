@@ -257,13 +257,17 @@ func TestNoVoteOnDataNotHeld(t *testing.T) {
 			n.crash()
 		}
 	}
-	ps := l.propose(1<<30, 1, 10)
-	c.run(20 * time.Second)
-	if settled(ps) {
-		t.Fatalf("a command was committed by one of three members: %v", ps[0].err)
+	ps := l.propose(1<<30, 100, 5000)
+	c.until("answers", func() bool { return settled(ps) })
+	unknown, busy := count(ps, is(ErrUnknown)), count(ps, is(ErrBusy))
+	if unknown == 0 || unknown+busy != len(ps) || !l.group().IsLeader() {
+		t.Fatalf("%d unknown and %d refused of %d", unknown, busy, len(ps))
 	}
 	stopped = false
-	c.must(ps)
+	c.must(l.propose(1<<30+1000, 1, 10))
+	if got := l.machine().applied; got[len(got)-2].id != 1<<30+uint64(unknown)-1 {
+		t.Fatalf("command %d came last of those in flight", got[len(got)-2].id)
+	}
 	for _, n := range c.nodes {
 		if n.down {
 			n.start()

@@ -8,13 +8,14 @@ type StateMachine interface {
 	// Encode appends to dst the body of one entry that holds the commands of
 	// batch, in order. It is called on the leader only; now is the log time
 	// that Apply will see. An empty batch is a tick: NextDeadline has passed.
-	// dst is reused once the entry is proposed: nothing may keep it.
+	// It is called again for the same batch if Raft dropped the entry. dst is
+	// reused once the entry is proposed: nothing may keep it.
 	Encode(dst []byte, now record.LogTime, batch []Proposal) []byte
 
 	// Apply applies a committed entry. On the member that proposed it, batch
 	// is what Encode was given, and Apply puts the results into its proposals
-	// (Done is called by the group, afterwards); elsewhere, after a restart
-	// and after a change of leader, batch is nil. The outcome must be a
+	// (Done is called by the group, afterwards); elsewhere, and once those
+	// proposals have been answered ErrUnknown, batch is nil. The outcome must be a
 	// function of the state and the entry alone. e.Data is immutable and may
 	// be kept.
 	Apply(e Entry, batch []Proposal)

@@ -25,6 +25,20 @@ type Message struct {
 	Snapshot *SnapshotMessage
 }
 
+// size returns about how many bytes the message holds.
+func (m *Message) size() (n int) {
+	for _, e := range m.Raft.GetEntries() {
+		n += len(e.GetData()) + entryOverhead
+	}
+	if s := m.Snapshot; s != nil {
+		n += len(s.Body)
+		for i := range s.Pages {
+			n += len(s.Pages[i].Key) + len(s.Pages[i].Value)
+		}
+	}
+	return n
+}
+
 // SnapshotKind says what a SnapshotMessage is about.
 type SnapshotKind uint8
 
