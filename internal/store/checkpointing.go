@@ -228,8 +228,9 @@ func (s *Store) writeIndex(f *file, final bool) error {
 	s.pending.files[info.FileID] = info
 	if final {
 		for i := range done.Spans {
-			s.partitions.get(done.Spans[i].Partition).indexed(f, &done.Spans[i], x)
+			s.partitions.get(done.Spans[i].Partition).indexed(f, &done.Spans[i])
 		}
+		f.final.Store(x)
 	}
 	return nil
 }
@@ -241,21 +242,21 @@ func (p *partition) runsIn(level uint8, f *file) (found [][]memRun) {
 	defer p.mu.RUnlock()
 	c := p.chain(level)
 	for i := range c.spans {
-		if s := &c.spans[i]; s.file == f {
-			found = append(found, s.runs)
+		if s := &c.spans[i]; s.file == f && s.mem != nil {
+			found = append(found, *s.mem)
 		}
 	}
 	return found
 }
 
 // indexed notes where the final index of a file lists a span.
-func (p *partition) indexed(f *file, s *segment.Span, x *segment.Index) {
+func (p *partition) indexed(f *file, s *segment.Span) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	c := p.chain(s.Level)
 	for i := range c.spans {
 		if c.spans[i].file == f && c.spans[i].first == s.First {
-			c.spans[i].index, c.spans[i].block = x, s.Block
+			c.spans[i].block = s.Block
 		}
 	}
 }
@@ -389,7 +390,7 @@ func (p *partition) shed(level uint8, f *file) {
 	c := p.chain(level)
 	for i := range c.spans {
 		if c.spans[i].file == f {
-			c.spans[i].runs = nil
+			c.spans[i].mem = nil
 		}
 	}
 }

@@ -2,6 +2,7 @@ package store
 
 import (
 	"errors"
+	"fmt"
 	"io"
 	"math/rand/v2"
 	"slices"
@@ -134,6 +135,52 @@ func checkFlipped(t *testing.T, o Options, next map[record.PartitionID]record.Of
 		}
 	}
 	return found
+}
+
+// Log entries that have left memory are verified too.
+func TestFlippedByteInALogEntryIsFound(t *testing.T) {
+	fs := vfs.NewMem()
+	x := openSimple(t, Options{FS: fs, WALFileSize: 32 << 10, TailBytes: 1})
+	defer x.s.Close()
+	for range 20 {
+		x.put(3, 1000, 0, 1)
+	}
+	l := x.s.Log(0)
+	before, err := l.Entries(1, 21, 1<<20)
+	if err != nil || len(before) != 20 {
+		t.Fatalf("%d entries, %v", len(before), err)
+	}
+	for i := range before {
+		at := l.entry(record.Index(i + 1)).at
+		path := fmt.Sprintf("data/wal/%016d.wal", at.File)
+		b := readFile(t, fs, path)
+		b[int(at.Offset)+i*7] ^= 1
+		overwrite(t, fs, path, b)
+		var d *DamageError
+		if _, err := l.Entries(record.Index(i+1), 21, 1<<20); !errors.As(err, &d) || d.Path != path || d.Offset != at.Offset {
+			t.Fatalf("entry %d is damaged: %v", i+1, err)
+		}
+		b[int(at.Offset)+i*7] ^= 1
+		overwrite(t, fs, path, b)
+	}
+	if after, err := l.Entries(1, 21, 1<<20); err != nil || len(after) != 20 {
+		t.Fatalf("%d entries, %v", len(after), err)
+	}
+}
+
+// overwrite changes a file that others have open.
+func overwrite(t *testing.T, fs vfs.FS, path string, b []byte) {
+	t.Helper()
+	f, err := fs.OpenReadWrite(path, category)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := f.WriteAt(b, 0); err != nil {
+		t.Fatal(err)
+	}
+	if err := f.Close(); err != nil {
+		t.Fatal(err)
+	}
 }
 
 // A rewrite never copies damage: it leaves the file where it is and goes on

@@ -26,6 +26,9 @@ type file struct {
 	runs  atomic.Int64 // added, wanted or not
 	dirty atomic.Bool  // runs were added that no durable index has
 
+	// final is the index once it holds all runs that the file will ever have.
+	final atomic.Pointer[segment.Index]
+
 	mu     sync.Mutex
 	chains []chainKey // with spans here whose runs are in memory
 	// What the checkpoint says, or will say with the next one.
@@ -68,13 +71,7 @@ func (f *file) attached() []chainKey {
 	return slices.Compact(ks)
 }
 
-// isFinal reports whether the durable index holds all runs that the file will
-// ever have.
-func (f *file) isFinal() bool {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	return f.info.Final
-}
+func (f *file) isFinal() bool { return f.final.Load() != nil }
 
 // fileTable knows all files that runs point into.
 type fileTable struct {

@@ -235,7 +235,7 @@ func (q *query) maxOfRun(r *Run) (f Found, ok bool, err error) {
 
 // peak keeps the first of the largest timestamps offered. What lies wholly
 // inside of the range asked for is judged by its largest timestamp and looked
-// into only in the end.
+// into only in the end; so what is offered must not overlap.
 type peak struct {
 	found Found
 	ok    bool
@@ -243,18 +243,10 @@ type peak struct {
 }
 
 func (p *peak) offer(maxTime int64, first record.Offset, inside bool, look func() (Found, bool, error)) error {
-	tie := p.ok && maxTime == p.found.Timestamp
-	if tie && p.look != nil { // spans of two levels may interleave: where exactly is it?
-		f, ok, err := p.look()
-		if err != nil {
-			return err
-		}
-		p.found, p.ok, p.look = f, ok, nil
-	}
 	if p.ok && !p.beatenBy(maxTime, first) {
 		return nil
 	}
-	if inside && !tie {
+	if inside {
 		p.found, p.ok, p.look = Found{Offset: first, Timestamp: maxTime}, true, look
 		return nil
 	}

@@ -77,12 +77,12 @@ func (it *runIter) reach() int64 {
 func (it *runIter) fill(want int) error {
 	it.buf, it.pos = it.buf[:0], 0
 	if it.cur == nil {
-		if it.fillFromMemory(want); it.cur == nil && it.in.index == nil {
+		if it.fillFromMemory(want); it.cur == nil && it.in.file == nil {
 			return nil
 		}
 		var err error
 		s := segment.Span{Partition: it.p.id, Level: it.level, First: it.in.first, Last: it.in.last, Block: it.in.block}
-		if it.cur, err = it.s.reader.Seek(it.in.index, &s, it.from); err != nil {
+		if it.cur, err = it.s.reader.Seek(it.in.file.final.Load(), &s, it.from); err != nil {
 			return it.s.explain(err)
 		}
 	}
@@ -114,14 +114,15 @@ func (it *runIter) fillFromMemory(want int) {
 		return
 	}
 	s := &c.spans[i]
-	if s.runs == nil {
+	if s.mem == nil {
 		it.in = *s
 		return
 	}
-	n := sort.Search(len(s.runs), func(i int) bool { return s.runs[i].Last >= it.from })
+	runs := *s.mem
+	n := sort.Search(len(runs), func(i int) bool { return runs[i].Last >= it.from })
 	size := 0
-	for ; n < len(s.runs) && len(it.buf) < fillRuns && (size < want || size == 0); n++ {
-		r := &s.runs[n]
+	for ; n < len(runs) && len(it.buf) < fillRuns && (size < want || size == 0); n++ {
+		r := &runs[n]
 		l := located{Run: r.Run, f: s.file}
 		if r.e != nil {
 			if d := r.e.data.Load(); d != nil {

@@ -14,6 +14,9 @@ const (
 	// memory holds a little of each.
 	checkpointEntries = 256 << 10
 
+	// entryOverhead is what an entry in memory takes beside its data.
+	entryOverhead = 128
+
 	maxHandles = 64      // segment and index files kept open for reading
 	cacheBytes = 4 << 20 // decoded index blocks kept
 

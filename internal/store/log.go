@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 	"sync/atomic"
 
@@ -145,7 +146,8 @@ func (l *Log) slice(lo, hi record.Index, maxBytes int) ([]*entry, error) {
 }
 
 // readEntries reads the data of found[cold:] that out lacks, neighbours in one
-// read.
+// read, and verifies it: nothing else would tell a damaged command before every
+// member has applied it.
 func (s *Store) readEntries(found []*entry, out []Entry, cold int) error {
 	for i := cold; i < len(found); {
 		if out[i].Data != nil || found[i].size == 0 {
@@ -153,22 +155,28 @@ func (s *Store) readEntries(found []*entry, out []Entry, cold int) error {
 			continue
 		}
 		first, end := found[i].at, found[i].at.Offset+int64(found[i].size)
+		start := first.Offset - wal.FrameSize(0)
 		n := i + 1
 		for ; n < len(found) && out[n].Data == nil; n++ {
 			e := found[n]
 			gap := e.at.Offset - end
-			if e.at.File != first.File || gap < 0 || gap > gapBytes || e.at.Offset+int64(e.size)-first.Offset > maxReadSize {
+			if e.at.File != first.File || gap < 0 || gap > gapBytes || e.at.Offset+int64(e.size)-start > maxReadSize {
 				break
 			}
 			end = e.at.Offset + int64(e.size)
 		}
-		buf := make([]byte, end-first.Offset)
-		if _, err := s.lane.ReadAt(first.File, buf, first.Offset); err != nil {
+		buf := make([]byte, end-start)
+		if _, err := s.lane.ReadAt(first.File, buf, start); err != nil {
 			return fmt.Errorf("reading log entries: %w", err)
 		}
 		for ; i < n; i++ {
-			from := found[i].at.Offset - first.Offset
-			out[i].Data = buf[from : from+int64(found[i].size) : from+int64(found[i].size)]
+			at := found[i].at
+			from := at.Offset - first.Offset
+			body, ok := at.Body(buf[from : from+wal.FrameSize(int(found[i].size))])
+			if !ok {
+				return s.damage(wal.FilePath(s.o.FS, s.walDir(), at.File), at.Offset, "the checksum of a log entry does not match")
+			}
+			out[i].Data = slices.Clip(body)
 		}
 	}
 	return nil

@@ -142,6 +142,9 @@ func (s *Store) loadFiles(st *checkpoint.State) error {
 			return s.damage(x.Path, 0, fmt.Sprintf("it is the run index of level %d file %d", x.Level, x.Num))
 		}
 		f.index = x
+		if info.Final {
+			f.final.Store(x)
+		}
 		f.runs.Store(int64(x.Runs))
 		s.files.add(f)
 		for k := range spans {
@@ -185,9 +188,9 @@ func (s *Store) loadSpan(f *file, in *segment.Span) error {
 	}
 	out := newSpan(f, in)
 	if f.info.Final {
-		out.index = f.index
 		f.spans.Add(1)
 	} else {
+		out.mem = new([]memRun)
 		cur, err := s.reader.Seek(f.index, in, in.First)
 		if err != nil {
 			return s.explain(err)
@@ -200,21 +203,18 @@ func (s *Store) loadSpan(f *file, in *segment.Span) error {
 			if r == nil {
 				break
 			}
-			out.runs = append(out.runs, memRun{Run: *r})
+			*out.mem = append(*out.mem, memRun{Run: *r})
 		}
 		f.attach(chainKey{p, in.Level})
 	}
-	f.live.Add(out.bytes)
+	f.live.Add(int64(out.bytes))
 	c := p.makeChain(in.Level)
 	c.spans = append(c.spans, out)
 	return nil
 }
 
 func newSpan(f *file, in *segment.Span) span {
-	return span{
-		file: f, first: in.First, last: in.Last, maxTime: in.MaxTimestamp, bytes: int64(in.Bytes),
-		shared: in.Shared > 0, block: in.Block,
-	}
+	return span{file: f, first: in.First, last: in.Last, maxTime: in.MaxTimestamp, bytes: uint32(in.Bytes), block: in.Block}
 }
 
 // arrange sorts the spans of a loaded partition and drops those that its

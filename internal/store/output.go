@@ -61,6 +61,7 @@ func (o *output) finish() (*finished, error) {
 	f := &file{level: 1, num: o.num, path: s.dataPath(o.num), index: x, info: checkpoint.File{
 		FileID: o.id(), DataLen: size, DataCRC: crc, Gen: 1, Digest: done.Digest, Final: true,
 	}}
+	f.final.Store(x)
 	f.runs.Store(int64(x.Runs))
 	return &finished{f, spans}, nil
 }
@@ -96,9 +97,7 @@ func (s *Store) install(done []*finished, replaced []chainKey, old map[*file]boo
 		for i := range d.spans {
 			in := &d.spans[i]
 			k := chainKey{s.partitions.make(in.Partition), in.Level}
-			out := newSpan(d.file, in)
-			out.index = d.file.index
-			added[k] = append(added[k], out)
+			added[k] = append(added[k], newSpan(d.file, in))
 		}
 	}
 	for k, spans := range added {
@@ -126,7 +125,7 @@ func (p *partition) replace(level uint8, spans []span, old map[*file]bool) {
 	for i := range spans {
 		if s := &spans[i]; s.last >= low {
 			s.file.spans.Add(1)
-			s.file.live.Add(s.bytes)
+			s.file.live.Add(int64(s.bytes))
 			kept = append(kept, *s)
 			p.next = max(p.next, s.last+1)
 		}

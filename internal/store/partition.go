@@ -9,7 +9,6 @@ import (
 
 	"github.com/polylog-mq/polylog/internal/record"
 	"github.com/polylog-mq/polylog/internal/store/checkpoint"
-	"github.com/polylog-mq/polylog/internal/store/segment"
 )
 
 // partition knows where the records of a partition lie.
@@ -44,19 +43,16 @@ type chain struct {
 }
 
 // span is a stretch of a chain that lies in one file without a gap that
-// another file fills.
+// another file fills. It is what memory holds of old data, so it is small.
 type span struct {
 	file        *file
 	first, last record.Offset
-	maxTime     int64 // the largest timestamp
-	bytes       int64 // of bodies
-	shared      bool  // some bodies are those of other partitions' runs too
-	// index and block say where on disk the runs are listed, once index is not
-	// nil. Until then, and as long as their records are in memory, runs has
-	// them all.
-	index *segment.Index
+	maxTime     int64  // the largest timestamp
+	bytes       uint32 // of bodies
+	// block is where the file's final index lists the runs. Until there is
+	// one, and as long as their records are in memory, mem has them.
 	block uint32
-	runs  []memRun
+	mem   *[]memRun
 }
 
 func compareSpans(a, b span) int { return cmp.Compare(a.first, b.first) }
@@ -146,15 +142,14 @@ func (p *partition) add(f *file, r *memRun) {
 	c := p.makeChain(r.Level)
 	n := len(c.spans)
 	if n == 0 || c.spans[n-1].file != f {
-		c.spans = append(c.spans, span{file: f, first: r.Base, maxTime: r.MaxTimestamp})
+		c.spans = append(c.spans, span{file: f, first: r.Base, maxTime: r.MaxTimestamp, mem: new([]memRun)})
 		f.attach(chainKey{p, r.Level})
 		n++
 	}
 	s := &c.spans[n-1]
 	s.last, s.maxTime = r.Last, max(s.maxTime, r.MaxTimestamp)
-	s.bytes += int64(r.Len)
-	s.shared = s.shared || r.Flags&segment.Shared != 0
-	s.runs = append(s.runs, *r)
+	s.bytes += r.Len
+	*s.mem = append(*s.mem, *r)
 	f.live.Add(int64(r.Len))
 	f.runs.Add(1)
 	f.dirty.Store(true)
@@ -205,7 +200,7 @@ func (p *partition) passed() int64 {
 			n = c.find(max(p.floor.now, c.floor.now))
 		}
 		for i := range c.spans[:n] {
-			dead += c.spans[i].bytes
+			dead += int64(c.spans[i].bytes)
 		}
 	}
 	grown := dead - p.dead
@@ -215,7 +210,7 @@ func (p *partition) passed() int64 {
 
 // release tells the file that the span no longer wants it.
 func (s *span) release() {
-	s.file.live.Add(-s.bytes)
+	s.file.live.Add(-int64(s.bytes))
 	s.file.spans.Add(-1)
 }
 

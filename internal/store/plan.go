@@ -6,7 +6,7 @@ import "slices"
 type Rewriting struct {
 	// ShortRun is the average length of a run, in bytes, below which a level 0
 	// file is worth rewriting: readers of old data would read it in too small
-	// pieces. Default 64 KiB.
+	// pieces. Default 32 KiB.
 	ShortRun int64
 	// MinFiles is how many such files are waited for, so that one rewrite
 	// brings much of each partition together; MaxFiles bounds what one rewrite
@@ -26,7 +26,7 @@ func (r *Rewriting) defaults() {
 			*v = def
 		}
 	}
-	set(&r.ShortRun, 64<<10)
+	set(&r.ShortRun, 32<<10)
 	set(&r.MaxDebt, 1<<30)
 	set(&r.OwnFile, 8<<20)
 	if r.MinFiles == 0 {

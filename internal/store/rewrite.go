@@ -16,8 +16,9 @@ import (
 type job struct {
 	s    *Store
 	old  map[*file]bool
-	all  []chainKey // with runs in the old files
-	keys []chainKey // those still to come; the first is being worked on
+	all  []chainKey        // with runs in the old files
+	many map[chainKey]bool // those with bodies that other partitions want too
+	keys []chainKey        // those still to come; the first is being worked on
 
 	// The level being worked on.
 	spans []span // of it, that lie in old files, still to come
@@ -116,7 +117,7 @@ func (s *Store) newJob() (*job, error) {
 	if len(chosen) == 0 {
 		return nil, nil
 	}
-	j := &job{s: s, old: map[*file]bool{}, moved: map[bodyKey]uint32{}}
+	j := &job{s: s, old: map[*file]bool{}, many: map[chainKey]bool{}, moved: map[bodyKey]uint32{}}
 	var live int64
 	for _, i := range chosen {
 		live += cs[i].live
@@ -133,7 +134,11 @@ func (s *Store) newJob() (*job, error) {
 		j.old[f] = true
 		for k := range spans {
 			if p := s.partitions.get(spans[k].Partition); p != nil {
-				j.keys = append(j.keys, chainKey{p, spans[k].Level})
+				key := chainKey{p, spans[k].Level}
+				j.keys = append(j.keys, key)
+				if spans[k].Shared > 0 {
+					j.many[key] = true
+				}
 			}
 		}
 	}
@@ -169,7 +174,7 @@ func (j *job) begin() {
 	}
 	j.low = max(k.p.floor.durable, c.floor.durable)
 	var bytes int64
-	between, shared := true, false
+	between := true
 	for i := range c.spans {
 		s := &c.spans[i]
 		if !j.old[s.file] {
@@ -178,9 +183,9 @@ func (j *job) begin() {
 		}
 		j.spans = append(j.spans, *s)
 		j.cuts = append(j.cuts, between)
-		bytes, shared, between = bytes+s.bytes, shared || s.shared, false
+		bytes, between = bytes+int64(s.bytes), false
 	}
-	j.own = bytes >= j.s.o.Rewriting.OwnFile && !shared
+	j.own = bytes >= j.s.o.Rewriting.OwnFile && !j.many[k]
 }
 
 // next returns the next run to move, and whether it begins a span; nil when
@@ -195,7 +200,7 @@ func (j *job) next() (r *Run, cut bool, err error) {
 			j.spans, j.cuts = j.spans[1:], j.cuts[1:]
 			k := j.keys[0]
 			s := segment.Span{Partition: k.p.id, Level: k.level, First: j.in.first, Last: j.in.last, Block: j.in.block}
-			if j.cur, err = j.s.reader.Scan(j.in.index, &s); err != nil {
+			if j.cur, err = j.s.reader.Scan(j.in.file.final.Load(), &s); err != nil {
 				return nil, false, j.blame(j.in.file, j.s.explain(err))
 			}
 		}

@@ -24,7 +24,7 @@ func (t *tail) push(es []*entry) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	for _, e := range es {
-		t.size += int64(e.size)
+		t.size += int64(e.size) + entryOverhead
 	}
 	t.q = append(t.q, es...)
 }
@@ -38,7 +38,7 @@ func (t *tail) trim(active wal.FileNum) {
 		e := t.q[t.head]
 		t.q[t.head] = nil
 		t.head++
-		t.size -= int64(e.size)
+		t.size -= int64(e.size) + entryOverhead
 		e.data.Store(nil)
 	}
 	if t.head == len(t.q) {

@@ -97,11 +97,12 @@ func (l *Lane) write(b *Batch) error {
 				return l.die(err)
 			}
 		}
+		seed := l.w.chain
 		at, err := l.put(f)
 		if err != nil {
 			return l.die(err)
 		}
-		l.pos = append(l.pos, Position{l.w.num, at})
+		l.pos = append(l.pos, Position{l.w.num, at, seed})
 		if f.Kind == KindEntry {
 			l.max = raise(l.max, f)
 		} else {

@@ -16,6 +16,19 @@ type FileNum uint64
 type Position struct {
 	File   FileNum
 	Offset int64
+	// Seed is what the chain of checksums was before this frame, for Body.
+	Seed uint32
+}
+
+// Body returns the body of a frame that was read back whole, from FrameSize(0)
+// bytes before the position on. It reports whether the body is the one that
+// was written there.
+func (p Position) Body(frame []byte) ([]byte, bool) {
+	if len(frame) < headerSize {
+		return nil, false
+	}
+	body := frame[headerSize:]
+	return body, checksum(p.Seed, body) == binary.LittleEndian.Uint32(frame[60:])
 }
 
 // Kind says what a frame is.

@@ -91,7 +91,7 @@ func (s *scan) run(visit func(pos Position, f *Frame) error) error {
 		if h.durable > s.proof {
 			s.proof, s.tail = h.durable, s.off
 		}
-		at := Position{s.h.num, s.off + headerSize}
+		at := Position{s.h.num, s.off + headerSize, s.chain}
 		s.off += FrameSize(len(body))
 		s.sequence++
 		s.chain = h.chain
