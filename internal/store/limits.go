@@ -21,7 +21,7 @@ const (
 	cacheBytes = 4 << 20 // decoded index blocks kept
 
 	// Reading.
-	copyBytes   = 512     // a batch in memory up to this size is copied whole rather than split (docs/adr, "tail reads")
+	copyBytes   = 512     // a batch in memory up to this size is copied whole rather than split (docs/adr/0008-run-index.md)
 	arenaBytes  = 4 << 10 // the first piece of memory a Result takes for copies
 	fillRuns    = 64      // runs looked up under a partition's lock at a time
 	gapBytes    = 4 << 10 // runs of a file closer than this are read in one go
