@@ -26,6 +26,15 @@ func Template(c Codec) Header {
 	}
 }
 
+// MarkerTemplate returns the header to give to Reset for the marker that ends a
+// producer's transaction.
+func MarkerTemplate(producer int64, epoch int16) Header {
+	h := Template(None)
+	h.Attributes |= attrTransactional | attrControl
+	h.ProducerID, h.ProducerEpoch = producer, epoch
+	return h
+}
+
 // Reset begins a new batch. Of h it takes the base offset, epoch, attributes
 // and the producer's fields; the rest follows from the records.
 func (b *Builder) Reset(h Header) {

@@ -159,6 +159,38 @@ func (t *Table) Record(now record.LogTime, b *Batch, v Verdict, base record.Offs
 	p.record(b.First, b.Last, base, now)
 }
 
+// Fence shuts out the epochs of a producer below the given one: the marker of a
+// transaction does so. A batch of this epoch then begins with sequence 0. It does
+// nothing if the producer is known under this epoch or a later one.
+func (t *Table) Fence(now record.LogTime, partition record.PartitionID, id int64, epoch int16) {
+	slot, ok := t.index[key{partition, id}]
+	var p *producer
+	if ok {
+		if p = t.at(slot); p.epoch >= epoch {
+			return
+		}
+		t.touch(t.leaves[slot/slotsPerLeaf])
+	} else {
+		p = t.add(now, key{partition, id})
+	}
+	p.epoch, p.count = epoch, 0
+	p.record(beforeFirst, beforeFirst, 0, now)
+}
+
+// beforeFirst is the sequence that 0 follows: that of the batch which stands for
+// a marker.
+const beforeFirst = -1
+
+// Epoch returns the epoch that a producer has in a partition, -1 if it is not
+// known there.
+func (t *Table) Epoch(partition record.PartitionID, id int64) int16 {
+	slot, ok := t.index[key{partition, id}]
+	if !ok {
+		return -1
+	}
+	return t.at(slot).epoch
+}
+
 // record writes over the oldest batch, or takes the next free place.
 func (p *producer) record(first, last int32, base record.Offset, now record.LogTime) {
 	if p.count == 0 {

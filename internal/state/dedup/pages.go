@@ -108,7 +108,7 @@ func (t *Table) restore(p *producer, r *codec.Reader) {
 		return
 	}
 	for range n {
-		first, last := int32(r.Varint(0, math.MaxInt32)), int32(r.Varint(0, math.MaxInt32))
+		first, last := int32(r.Varint(beforeFirst, math.MaxInt32)), int32(r.Varint(beforeFirst, math.MaxInt32))
 		p.record(first, last, record.Offset(r.Varint(0, math.MaxInt64)), record.LogTime(r.Varint(0, maxTime)))
 	}
 	if _, twice := t.index[p.key]; twice {

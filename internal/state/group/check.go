@@ -24,6 +24,18 @@ func Check(c Command) error {
 		}
 	case *Commit:
 		return c.check()
+	case *TxnCommit:
+		if c.Group == "" {
+			return ErrInvalidGroup
+		}
+		return c.check()
+	case *Enlist:
+		if c.Group == "" {
+			return ErrInvalidGroup
+		}
+		if tooLong(c.Group) {
+			return ErrTooLarge
+		}
 	case *Delete:
 		if tooLong(c.Group) {
 			return ErrTooLarge

@@ -23,6 +23,8 @@ func (r *reader) int32() int32 { return int32(r.Varint(math.MinInt32, math.MaxIn
 
 func (r *reader) int64() int64 { return r.Varint(math.MinInt64, math.MaxInt64) }
 
+func (r *reader) epoch() int16 { return int16(r.Varint(math.MinInt16, math.MaxInt16)) }
+
 func (r *reader) uint64() uint64 { return r.Uvarint(math.MaxUint64) }
 
 func (r *reader) time() record.LogTime { return record.LogTime(r.int64()) }

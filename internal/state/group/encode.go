@@ -16,6 +16,9 @@ const (
 	kindDeleteOffsets = 7
 	kindForget        = 8
 	kindConfigure     = 9
+	kindEnlist        = 10
+	kindTxnCommit     = 11
+	kindResolve       = 12
 )
 
 // The bits of a Join's flag byte.
@@ -50,6 +53,14 @@ func Decode(b []byte) (Command, error) {
 		c = decodeForget(r)
 	case kindConfigure:
 		c = &Configure{decodeSettings(r)}
+	case kindEnlist:
+		c = &Enlist{Group: r.name(), Producer: r.int64(), Epoch: r.epoch(), Number: r.uint64()}
+	case kindTxnCommit:
+		t := &TxnCommit{Producer: r.int64(), Epoch: r.epoch()}
+		t.Commit = *decodeCommit(r)
+		c = t
+	case kindResolve:
+		c = &Resolve{Group: r.name(), Producer: r.int64(), Epoch: r.epoch(), Number: r.uint64(), Commit: r.Bool()}
 	default:
 		r.Fail("a command of kind %d", kind)
 	}
@@ -189,7 +200,10 @@ func (c *Expire) AppendTo(dst []byte) []byte {
 
 // AppendTo implements Command.
 func (c *Commit) AppendTo(dst []byte) []byte {
-	dst = append(dst, kindCommit)
+	return c.appendBody(append(dst, kindCommit))
+}
+
+func (c *Commit) appendBody(dst []byte) []byte {
 	dst = codec.AppendBytes(dst, c.Group)
 	dst = codec.AppendBytes(dst, c.Member)
 	dst = codec.AppendBytes(dst, c.Instance)

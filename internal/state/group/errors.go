@@ -29,6 +29,14 @@ var (
 	ErrNotEmpty = errors.New("the group has members")
 	// ErrSubscribed: GROUP_SUBSCRIBED_TO_TOPIC.
 	ErrSubscribed = errors.New("the group is subscribed to the topic")
+	// ErrNotEnlisted: INVALID_TXN_STATE. The producer has no transaction under
+	// way that the group is part of.
+	ErrNotEnlisted = errors.New("the group is not part of a transaction of the producer")
+	// ErrProducerEpoch: INVALID_PRODUCER_EPOCH. A newer epoch is known.
+	ErrProducerEpoch = errors.New("the producer's epoch is fenced")
+	// ErrStillOpen: CONCURRENT_TRANSACTIONS. The producer's last transaction is
+	// not decided here yet.
+	ErrStillOpen = errors.New("the producer's last transaction is not decided yet")
 	// ErrTooManyGroups: a limit of the shard was met; Kafka has no limit and no
 	// code for it (COORDINATOR_NOT_AVAILABLE comes nearest).
 	ErrTooManyGroups = errors.New("too many groups")

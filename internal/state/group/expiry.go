@@ -68,7 +68,7 @@ func (s *State) expireOffsets(now record.LogTime, g *group) {
 			s.erase(g, o)
 		}
 	}
-	if g.phase == Empty && len(g.topics) == 0 && len(g.reserved) == 0 && g.since+idleGroup <= now {
+	if g.phase == Empty && len(g.topics) == 0 && len(g.reserved) == 0 && !g.busy() && g.since+idleGroup <= now {
 		s.drop(g)
 		return
 	}

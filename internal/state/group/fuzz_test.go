@@ -31,6 +31,12 @@ func samples() []Command {
 		&Delete{Group: "g"},
 		&DeleteOffsets{Group: "g", Topics: []DeleteTopic{{Topic: 1, Name: "t", Partitions: []int32{0, 5}}, {Topic: 2}}},
 		&Forget{Topics: []record.TopicID{1, 1 << 60}},
+		&Enlist{Group: "g", Producer: 7, Epoch: 1, Number: 1 << 50},
+		&TxnCommit{Producer: 7, Epoch: 1, Commit: Commit{
+			Group: "g", Generation: -1, Retention: -1,
+			Topics: []CommitTopic{{Topic: 1, Name: "t", Partitions: []CommitPartition{{3, 1 << 50, 9, "text"}}}},
+		}},
+		&Resolve{Group: "g", Producer: 7, Epoch: 2, Number: 1 << 50, Commit: true},
 		&Configure{Settings{InitialDelay: 3000, MaxSize: 5, Retention: 86_400_000}},
 	}
 }
@@ -110,6 +116,7 @@ func FuzzDecode(f *testing.F) {
 func FuzzPages(f *testing.F) {
 	for _, script := range [][]string{
 		{"join g a new", "join g b new instance=B", "join g a", "sync g a 2 give=b:x", "commit g member=a generation=2 t1/0=5:x"},
+		{"commit g t1/0=5", "enlist g 7 1", "pend g 7 t1/0=6", "enlist g 8 1", "resolve g 8 1 commit"},
 		{"join g a new require", "commit h t1/0=5", "configure delay=3s"},
 	} {
 		h := newHarness(&testing.T{})

@@ -60,7 +60,8 @@ type group struct {
 
 	topics map[record.TopicID]*topicOffsets
 	pages  []*offsetPage
-	room   int // no page below this one has room
+	txns   map[int64]*txn // by producer
+	room   int            // no page below this one has room
 	// expires is when offsets, or the group itself, are to be looked at for
 	// expiry; review asks to find that out anew.
 	expires record.LogTime

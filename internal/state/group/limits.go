@@ -30,6 +30,10 @@ const (
 	// wait for its first generation; the leader then proposes Expire.
 	NewMemberTimeout = 300_000
 
+	// maxProducers is of how many producers a group remembers a transaction that
+	// has ended, and maxPending how many offsets one transaction may commit.
+	maxProducers = 1024
+	maxPending   = 1 << 16
 	// minRebalanceTimeout is the least that counts of what a member asks for, so
 	// that a rebalance without a leader does not spin.
 	minRebalanceTimeout = 1_000

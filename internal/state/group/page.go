@@ -15,6 +15,7 @@ const (
 	pageGroup   byte = 2 // one per group
 	pageMember  byte = 3 // one per member
 	pageOffsets byte = 4 // one per pageEntries offsets of a group
+	pageTxn     byte = 5 // one per producer with a transaction
 )
 
 // pageVersion begins the value of every page.
@@ -24,7 +25,7 @@ type pageKey struct {
 	kind   byte
 	group  string
 	member string // pageMember
-	number uint64 // pageOffsets
+	number uint64 // pageOffsets; pageTxn: the producer
 }
 
 func (k pageKey) append(dst []byte) []byte {
@@ -35,7 +36,7 @@ func (k pageKey) append(dst []byte) []byte {
 	case pageMember:
 		dst = codec.AppendBytes(dst, k.group)
 		dst = codec.AppendBytes(dst, k.member)
-	case pageOffsets:
+	case pageOffsets, pageTxn:
 		dst = codec.AppendBytes(dst, k.group)
 		dst = codec.AppendUvarint(dst, k.number)
 	}
@@ -51,7 +52,7 @@ func decodePageKey(b []byte) (pageKey, error) {
 		k.group = r.name()
 	case pageMember:
 		k.group, k.member = r.name(), r.name()
-	case pageOffsets:
+	case pageOffsets, pageTxn:
 		k.group, k.number = r.name(), r.uint64()
 	default:
 		r.Fail("a page of kind %d", k.kind)
@@ -93,6 +94,12 @@ func (s *State) encodePage(dst []byte, k pageKey) ([]byte, bool) {
 			return dst, false
 		}
 		return m.append(dst), true
+	case pageTxn:
+		t := g.txns[int64(k.number)]
+		if t == nil {
+			return dst, false
+		}
+		return t.append(dst), true
 	default:
 		if k.number >= uint64(len(g.pages)) || len(g.pages[k.number].entries) == 0 {
 			return dst, false
@@ -248,6 +255,8 @@ func (s *State) RestorePage(key, value []byte) error {
 		g.index(m)
 	case pageOffsets:
 		s.loadOffsets(g, k.number, r)
+	case pageTxn:
+		g.loadTxn(k.number, r)
 	}
 	if err := r.Close(); err != nil {
 		return fmt.Errorf("page %d of group %q: %w", k.kind, k.group, err)

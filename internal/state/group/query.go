@@ -68,6 +68,8 @@ type Offset struct {
 	Offset    record.Offset
 	Epoch     record.Epoch // -1 if unknown
 	Metadata  string
+	// Unstable says that a transaction under way may yet replace it.
+	Unstable bool
 }
 
 // Offset returns what a group has committed for a partition.

@@ -197,11 +197,14 @@ func dump(s *State) string {
 	fmt.Fprintf(&b, "%d %+v %v\n", s.term, s.settings, s.Topics())
 	for _, g := range s.sorted() {
 		bare := *g
-		bare.members, bare.byID, bare.static, bare.topics, bare.pages = nil, nil, nil, nil, nil
+		bare.members, bare.byID, bare.static, bare.topics, bare.pages, bare.txns = nil, nil, nil, nil, nil, nil
 		bare.timer, bare.expiry, bare.room = timer{at: g.timer.at}, timer{at: g.expiry.at}, 0
 		fmt.Fprintf(&b, "%+v\n", bare)
 		for _, m := range g.members {
 			fmt.Fprintf(&b, "\t%+v\n", *m)
+		}
+		for _, x := range g.sortedTxns() {
+			fmt.Fprintf(&b, "\t%+v\n", *x)
 		}
 		for _, p := range g.pages {
 			for _, o := range slices.SortedFunc(slices.Values(p.entries), compareOffsets) {

@@ -95,6 +95,13 @@ func (s *State) Apply(now record.LogTime, c Command, fx *Effects) Reply {
 	case *Forget:
 		s.forget(c)
 		return Reply{}
+	case *Enlist:
+		return Reply{Err: s.enlist(now, c)}
+	case *TxnCommit:
+		return Reply{Err: s.commitTxn(now, c)}
+	case *Resolve:
+		s.resolve(now, c)
+		return Reply{}
 	case *Configure:
 		s.configure(c)
 		return Reply{}
@@ -172,6 +179,9 @@ func (s *State) drop(g *group) {
 	s.touch(g)
 	for _, p := range g.pages {
 		s.touchOffsets(g, p)
+	}
+	for _, t := range g.sortedTxns() {
+		s.touchTxn(g, t.producer)
 	}
 	for id := range g.topics {
 		s.release(id)

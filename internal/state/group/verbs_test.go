@@ -77,6 +77,33 @@ var commands = map[string]func(*harness, *args) Command{
 		}
 		return c
 	},
+	// enlist GROUP PRODUCER NUMBER [epoch=E]
+	"enlist": func(_ *harness, a *args) Command {
+		return &Enlist{
+			Group: a.word(0), Producer: a.number(a.word(1)), Number: uint64(a.number(a.word(2))),
+			Epoch: int16(a.number(a.key("epoch", "0"))),
+		}
+	},
+	// pend GROUP PRODUCER TOPIC/PARTITION=OFFSET [epoch=E] [member=M] [generation=G]
+	"pend": func(_ *harness, a *args) Command {
+		c := &TxnCommit{Producer: a.number(a.word(1)), Epoch: int16(a.number(a.key("epoch", "0")))}
+		where, what, _ := strings.Cut(a.word(2), "=")
+		topic, partition, _ := strings.Cut(where, "/")
+		c.Commit = Commit{
+			Group: a.word(0), Member: a.key("member", ""), Generation: int32(a.number(a.key("generation", "-1"))), Retention: -1,
+			Topics: []CommitTopic{{Topic: a.topic(topic), Name: topic, Partitions: []CommitPartition{{
+				Partition: int32(a.number(partition)), Offset: record.Offset(a.number(what)), Epoch: -1,
+			}}}},
+		}
+		return c
+	},
+	// resolve GROUP PRODUCER NUMBER [commit] [epoch=E]
+	"resolve": func(_ *harness, a *args) Command {
+		return &Resolve{
+			Group: a.word(0), Producer: a.number(a.word(1)), Number: uint64(a.number(a.word(2))),
+			Epoch: int16(a.number(a.key("epoch", "0"))), Commit: a.flag("commit"),
+		}
+	},
 	"delete": func(_ *harness, a *args) Command { return &Delete{Group: a.word(0)} },
 	// delete-offsets GROUP TOPIC/PARTITION...
 	"delete-offsets": func(_ *harness, a *args) Command {
@@ -120,6 +147,11 @@ var questions = map[string]func(*harness, *args){
 		if !a.flag("hold") {
 			h.checkpoint()
 		}
+	},
+	// unstable GROUP TOPIC/PARTITION
+	"unstable": func(h *harness, a *args) {
+		topic, partition, _ := strings.Cut(a.word(1), "/")
+		h.printf("%v", h.s.Unstable(a.word(0), a.topic(topic), int32(a.number(partition))))
 	},
 	// lead: the first entry of a new leader, with nothing in it
 	"lead": func(h *harness, _ *args) {

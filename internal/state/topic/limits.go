@@ -42,6 +42,13 @@ const (
 	// maxSegments bounds the logical segments of one partition: beyond it,
 	// neighbours are merged and retention becomes coarser.
 	maxSegments = 4096
+	// maxEnlisted bounds the producers that may have a transaction in one
+	// partition.
+	maxEnlisted = 1 << 14
+	// maxAborted bounds the aborted transactions that a checkpoint may show of
+	// one partition, and abortedPerPage a page of them.
+	maxAborted     = 1 << 40
+	abortedPerPage = 1024
 	// maxEpochs bounds the leader epochs remembered by one partition.
 	maxEpochs = 256
 

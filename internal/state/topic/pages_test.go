@@ -112,6 +112,11 @@ func dumpShard(s *Partitions) dump {
 		for n := p.firstSealed / segmentsPerPage * segmentsPerPage; n < p.firstSealed+uint64(len(p.sealed)); n += segmentsPerPage {
 			keys = append(keys, shardPage{pageSegments, uint64(id), n / segmentsPerPage})
 		}
+		keys = append(keys, shardPage{kind: pageOpen, id: uint64(id)})
+		x := &p.txns
+		for n := x.firstAborted / abortedPerPage * abortedPerPage; n < x.firstAborted+uint64(len(x.aborted)); n += abortedPerPage {
+			keys = append(keys, shardPage{pageAborted, uint64(id), n / abortedPerPage})
+		}
 	}
 	for _, k := range keys {
 		d.add(k.appendKey(nil), func(dst []byte) ([]byte, bool) { return s.encodePage(dst, k) })
@@ -191,7 +196,8 @@ func checkShardPages(t failer, s *Partitions) {
 	for id, p := range s.partitions {
 		q := o.partitions[id]
 		if p.bytes != q.bytes || p.due != q.due || (p.heapAt < 0) != (q.heapAt < 0) || *p.Settings() != *q.Settings() ||
-			p.topic.partitions != q.topic.partitions || p.topic.revision != q.topic.revision {
+			p.topic.partitions != q.topic.partitions || p.topic.revision != q.topic.revision ||
+			p.LastStable() != q.LastStable() || !slices.Equal(p.Aborted(), q.Aborted()) || !slices.Equal(p.Transactions(), q.Transactions()) {
 			t.Fatalf("partition %d is %+v, after a restore %+v", id, p, q)
 		}
 		if p.heapAt >= 0 && s.due[p.heapAt] != p {

@@ -17,6 +17,7 @@ type Partition struct {
 	start, next record.Offset  // the log is [start, next)
 	lastID      record.EntryID // of the last record ever appended
 	epochs      Epochs
+	txns        transactions
 
 	bytes       int64 // of all segments
 	active      segment
@@ -128,10 +129,6 @@ func (p *Partition) LogStart() record.Offset { return p.start }
 
 // HighWatermark returns the offset after the last record.
 func (p *Partition) HighWatermark() record.Offset { return p.next }
-
-// LastStable returns the offset that readers of committed data stop at: the
-// first one of the oldest open transaction, or the high watermark.
-func (p *Partition) LastStable() record.Offset { return p.next }
 
 // LastID returns the id of the last record ever appended, zero if there was
 // none.

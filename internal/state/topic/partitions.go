@@ -22,7 +22,10 @@ type Partitions struct {
 	// one is known without a look-up.
 	cut uint32
 
-	restoring map[shardPage]restoredSegments // between RestorePage and Restored
+	// Between RestorePage and Restored.
+	restoring        map[shardPage]restoredSegments
+	restoringOpen    map[record.PartitionID]restoredOpen
+	restoringAborted map[shardPage]restoredAborted
 }
 
 // shardTopic is what the partitions of a topic have in common in one shard.
@@ -39,7 +42,10 @@ func NewPartitions() *Partitions {
 		topics:     map[ID]*shardTopic{},
 		partitions: map[record.PartitionID]*Partition{},
 		restoring:  map[shardPage]restoredSegments{},
-		cut:        1,
+
+		restoringOpen:    map[record.PartitionID]restoredOpen{},
+		restoringAborted: map[shardPage]restoredAborted{},
+		cut:              1,
 	}
 	s.pages = page.New(s.encodePage)
 	return s
@@ -144,6 +150,8 @@ func (s *Partitions) drop(d *Definition, fx *Effects) {
 		}
 		s.touch(p)
 		s.touchSegments(p, p.firstSealed, p.firstSealed+uint64(len(p.sealed)))
+		s.touchOpen(p)
+		s.touchAborted(p, p.txns.firstAborted, p.txns.firstAborted+uint64(len(p.txns.aborted)))
 		s.unschedule(p)
 		delete(s.partitions, p.id)
 		p.dropped = true
@@ -184,6 +192,7 @@ func (s *Partitions) deleteRecords(now record.LogTime, cmd *DeleteRecords, fx *E
 func (s *Partitions) raise(p *Partition, o record.Offset, fx *Effects) {
 	p.start = o
 	p.epochs = p.epochs.from(o)
+	s.trimAborted(p)
 	fx.Floors = append(fx.Floors, Floor{p.id, o})
 }
 

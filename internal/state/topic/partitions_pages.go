@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"encoding/binary"
 	"fmt"
+	"maps"
 	"math"
 	"slices"
 
@@ -26,6 +27,8 @@ const (
 	pageShardTopic = 't' // a topic's settings
 	pagePartition  = 'p' // a partition without its sealed segments
 	pageSegments   = 's' // up to segmentsPerPage sealed segments of a partition
+	pageOpen       = 'o' // the transactions under way in a partition
+	pageAborted    = 'a' // up to abortedPerPage aborted transactions of a partition
 )
 
 func (k shardPage) appendKey(dst []byte) []byte {
@@ -33,7 +36,7 @@ func (k shardPage) appendKey(dst []byte) []byte {
 	if k.kind != pageShard {
 		dst = binary.BigEndian.AppendUint64(dst, k.id)
 	}
-	if k.kind == pageSegments {
+	if k.kind == pageSegments || k.kind == pageAborted {
 		dst = binary.BigEndian.AppendUint64(dst, k.chunk)
 	}
 	return dst
@@ -72,8 +75,13 @@ func (s *Partitions) encodePage(dst []byte, k shardPage) ([]byte, bool) {
 	if p == nil {
 		return dst, false
 	}
-	if k.kind == pagePartition {
+	switch k.kind {
+	case pagePartition:
 		return p.encode(dst), true
+	case pageOpen:
+		return p.encodeOpen(dst)
+	case pageAborted:
+		return p.encodeAborted(dst, k.chunk)
 	}
 	return p.encodeSegments(dst, k.chunk)
 }
@@ -149,6 +157,10 @@ func (s *Partitions) RestorePage(key, value []byte) error {
 		s.partitions[p.id] = p
 	case pageSegments:
 		s.restoreSegments(k, &r)
+	case pageOpen:
+		s.restoringOpen[record.PartitionID(k.id)] = readOpen(&r)
+	case pageAborted:
+		s.restoringAborted[k] = readAborted(k, &r)
 	}
 	if err := r.Close(); err != nil {
 		return fmt.Errorf("page %q of a shard's partitions: %w", key, err)
@@ -157,7 +169,7 @@ func (s *Partitions) RestorePage(key, value []byte) error {
 }
 
 func parseShardPage(key []byte) (k shardPage, err error) {
-	length := map[byte]int{pageShard: 1, pageShardTopic: 9, pagePartition: 9, pageSegments: 17}
+	length := map[byte]int{pageShard: 1, pageShardTopic: 9, pagePartition: 9, pageSegments: 17, pageOpen: 9, pageAborted: 17}
 	if len(key) == 0 || len(key) != length[key[0]] {
 		return k, fmt.Errorf("%w: %q is no page of a shard's partitions", codec.ErrMalformed, key)
 	}
@@ -219,14 +231,7 @@ type restoredSegments struct {
 // Restored ends a restore: it checks that the pages fit together and rebuilds
 // what is derived.
 func (s *Partitions) Restored() error {
-	keys := make([]shardPage, 0, len(s.restoring))
-	for k := range s.restoring {
-		keys = append(keys, k)
-	}
-	slices.SortFunc(keys, func(a, b shardPage) int {
-		return cmp.Or(cmp.Compare(a.id, b.id), cmp.Compare(a.chunk, b.chunk))
-	})
-	for _, k := range keys {
+	for _, k := range inOrder(s.restoring) {
 		p := s.partitions[record.PartitionID(k.id)]
 		if p == nil {
 			return fmt.Errorf("restoring partitions: %w: segments of partition %d, which is not there", codec.ErrMalformed, k.id)
@@ -236,6 +241,9 @@ func (s *Partitions) Restored() error {
 		}
 	}
 	clear(s.restoring)
+	if err := s.restoredTransactions(); err != nil {
+		return fmt.Errorf("restoring partitions: %w", err)
+	}
 	for _, p := range s.All() {
 		if err := p.restored(); err != nil {
 			return fmt.Errorf("restoring partition %d: %w", p.id, err)
@@ -244,6 +252,38 @@ func (s *Partitions) Restored() error {
 			s.reschedule(p, due)
 		}
 	}
+	return nil
+}
+
+// inOrder returns the keys of pages, by partition and chunk.
+func inOrder[V any](pages map[shardPage]V) []shardPage {
+	return slices.SortedFunc(maps.Keys(pages), func(a, b shardPage) int {
+		return cmp.Or(cmp.Compare(a.id, b.id), cmp.Compare(a.chunk, b.chunk))
+	})
+}
+
+// restoredTransactions gives the partitions their transactions.
+func (s *Partitions) restoredTransactions() error {
+	for _, id := range slices.Sorted(maps.Keys(s.restoringOpen)) {
+		p := s.partitions[id]
+		if p == nil {
+			return fmt.Errorf("%w: transactions of partition %d, which is not there", codec.ErrMalformed, id)
+		}
+		if err := p.adoptOpen(s.restoringOpen[id]); err != nil {
+			return err
+		}
+	}
+	clear(s.restoringOpen)
+	for _, k := range inOrder(s.restoringAborted) {
+		p := s.partitions[record.PartitionID(k.id)]
+		if p == nil {
+			return fmt.Errorf("%w: transactions of partition %d, which is not there", codec.ErrMalformed, k.id)
+		}
+		if err := p.adoptAborted(s.restoringAborted[k]); err != nil {
+			return err
+		}
+	}
+	clear(s.restoringAborted)
 	return nil
 }
 
@@ -258,7 +298,7 @@ func (p *Partition) adopt(list restoredSegments) error {
 
 // restored checks what was read and counts what is derived.
 func (p *Partition) restored() error {
-	if p.topic.settings == nil || len(p.sealed) != p.wantSealed || p.start > p.next {
+	if p.topic.settings == nil || len(p.sealed) != p.wantSealed || p.start > p.next || len(p.txns.aborted) != p.txns.wantAborted {
 		return fmt.Errorf("%w: offsets [%d, %d), %d of %d segments", codec.ErrMalformed, p.start, p.next, len(p.sealed), p.wantSealed)
 	}
 	p.bytes = p.active.bytes
