@@ -97,11 +97,23 @@ func (a *appending) one(h *record.Header, n int) {
 			return
 		}
 	}
+	if h.HasProducer() {
+		if err := p.state.MayWrite(h.ProducerID, h.ProducerEpoch, h.Transactional()); err != nil {
+			a.flush()
+			if local != nil {
+				local.owner.Err = err
+			}
+			return
+		}
+	}
 	v := a.s.topics.Append(a.e.Now, a.e.Term, p.state, topic.Batch{
 		Offsets: h.LastOffsetDelta + 1, Size: int32(n), MaxTimestamp: h.MaxTimestamp,
 	})
 	if h.HasProducer() {
 		a.s.producers.Record(a.e.Now, &d, seen, v.Base)
+		if h.Transactional() {
+			a.s.topics.Wrote(p.state, h.ProducerID, v.Base)
+		}
 	}
 	a.extend(h, n, v)
 	if local != nil {

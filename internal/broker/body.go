@@ -21,6 +21,8 @@ const (
 	kindTopic   commandKind = 2 // topic.ShardCommand
 	kindGroup   commandKind = 3 // group.Command
 	kindCatalog commandKind = 4 // topic.CatalogCommand, in the metadata group
+	kindTxn     commandKind = 5 // txn.Command
+	kindMark    commandKind = 6 // mark, for partitions
 )
 
 const (

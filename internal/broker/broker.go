@@ -213,6 +213,7 @@ func (b *Broker) Close(ctx context.Context) error {
 func (b *Broker) Drain() <-chan struct{} {
 	b.closed.Store(true)
 	b.endGroupWaits()
+	b.endTxnWaits()
 	return b.budget.drained()
 }
 

@@ -156,7 +156,7 @@ type GroupPartition struct {
 
 // FetchOffsets answers what a group has committed for these partitions, in
 // their order, with offset -1 where there is nothing; for nil, all it has
-// committed. What was committed before the call is in the answer.
+// committed. Those that a transaction may yet replace are marked Unstable. What was committed before the call is in the answer.
 func (b *Broker) FetchOffsets(id string, parts []GroupPartition, done func([]group.Offset, error)) {
 	if b.closed.Load() {
 		done(nil, ErrClosed)
@@ -181,7 +181,11 @@ func (b *Broker) FetchOffsets(id string, parts []GroupPartition, done func([]gro
 
 func (g *groups) offsets(id string, parts []GroupPartition) []group.Offset {
 	if parts == nil {
-		return slices.Collect(g.state.Offsets(id))
+		found := slices.Collect(g.state.Offsets(id))
+		for i := range found {
+			found[i].Unstable = g.state.Unstable(id, found[i].Topic, found[i].Partition)
+		}
+		return found
 	}
 	found := make([]group.Offset, len(parts))
 	for i, p := range parts {
@@ -189,6 +193,7 @@ func (g *groups) offsets(id string, parts []GroupPartition) []group.Offset {
 		if !ok {
 			o = group.Offset{Topic: p.Topic, Partition: p.Partition, Offset: -1, Epoch: -1}
 		}
+		o.Unstable = g.state.Unstable(id, p.Topic, p.Partition)
 		found[i] = o
 	}
 	return found

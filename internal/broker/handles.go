@@ -18,6 +18,16 @@ func (b *Broker) handle(id record.PartitionID, s *shard) *Partition {
 	return p
 }
 
+// shardOf returns the shard of a partition, nil if there is no handle of it.
+func (b *Broker) shardOf(id record.PartitionID) *shard {
+	b.handles.Lock()
+	defer b.handles.Unlock()
+	if p := b.handles.byID[id]; p != nil {
+		return p.shard
+	}
+	return nil
+}
+
 // forget lets go of a handle whose partition is gone.
 func (b *Broker) forget(id record.PartitionID) {
 	b.handles.Lock()
@@ -38,6 +48,9 @@ func (b *Broker) show(t *topic.Topic) {
 			p.number = int32(i)
 		}
 		view.Partitions[i] = p
+	}
+	for _, p := range view.Partitions {
+		p.topic.Store(view)
 	}
 	b.view.show(view)
 }

@@ -1,6 +1,10 @@
 package broker
 
-import "time"
+import (
+	"time"
+
+	"github.com/polylog-mq/polylog/internal/state/txn"
+)
 
 // Limits.
 const (
@@ -37,6 +41,12 @@ const (
 
 	// proposalOverhead is what a proposal is charged beside its bytes.
 	proposalOverhead = 64
+
+	// maxMarked bounds the partitions that one mark of a transaction names.
+	maxMarked = txn.MaxTargets
+	// endPatience is how long an EndTransaction waits for its decision to be
+	// applied.
+	endPatience = 5 * time.Second
 
 	// maxTargets bounds the partitions that one append command names.
 	maxTargets = 1 << 12

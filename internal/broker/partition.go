@@ -31,7 +31,14 @@ type Partition struct {
 	settings atomic.Pointer[topic.Settings]
 	dropped  atomic.Bool
 
+	// topic is what the partition is a part of, nil before any protocol has seen
+	// it.
+	topic atomic.Pointer[Topic]
+	// aborted are the transactions that readers of committed data leave out.
+	aborted atomic.Pointer[[]topic.Aborted]
+
 	waiters waitList
+	writers writers
 
 	// The rest belongs to the shard's loop.
 
@@ -40,6 +47,8 @@ type Partition struct {
 	newestEpoch record.Epoch
 	// chain links the appends of an entry under construction.
 	chain struct{ first, last *appendProposal }
+	// decided says that the entry has ended a transaction here.
+	decided bool
 	// fresh is how many bytes the entry that is being applied has added.
 	fresh   int
 	touched bool
@@ -60,6 +69,17 @@ func (p *Partition) HighWatermark() record.Offset { return record.Offset(p.highW
 // LastStable returns the first offset that an open transaction may yet decide,
 // or the high watermark. Readers other than read_uncommitted stop here.
 func (p *Partition) LastStable() record.Offset { return record.Offset(p.lastStable.Load()) }
+
+// Aborted appends to dst the aborted transactions that have records in [from,
+// limit), where limit is at most LastStable: who reads committed data leaves out
+// the records of their producers from First to the producer's next marker.
+func (p *Partition) Aborted(dst []topic.Aborted, from, limit record.Offset) []topic.Aborted {
+	all := p.aborted.Load()
+	if all == nil {
+		return dst
+	}
+	return topic.AbortedIn(dst, *all, from, limit)
+}
 
 func (p *Partition) watermark(stable bool) record.Offset {
 	if stable {
@@ -208,6 +228,7 @@ func (p *Partition) DeleteRecords(before record.Offset, done func(floor record.O
 // is called on the shard's loop.
 func (p *Partition) publish() {
 	s := p.state
+	p.publishAborted()
 	p.floor.Store(int64(s.LogStart()))
 	p.size.Store(s.Bytes())
 	p.highWatermark.Store(int64(plantWatermark(s)))
@@ -226,6 +247,18 @@ func plantWatermark(s *topic.Partition) record.Offset {
 	}
 }
 
+// publishAborted does so for the aborted transactions, which are rare. A reader
+// that sees the last stable offset beyond one also sees that it was aborted.
+func (p *Partition) publishAborted() {
+	now := p.state.Aborted()
+	was := p.aborted.Load()
+	if was == nil && len(now) == 0 || was != nil && len(*was) == len(now) && (len(now) == 0 || &now[0] == &(*was)[0]) {
+		return
+	}
+	shown := now // only here, so that it escapes only here
+	p.aborted.Store(&shown)
+}
+
 // publishEpochs does so for the ladder of leader epochs, which changes rarely.
 func (p *Partition) publishEpochs() {
 	l := p.state.Epochs()
@@ -239,6 +272,7 @@ func (p *Partition) publishEpochs() {
 // define makes the partition usable under its present settings.
 func (p *Partition) define(s *topic.Partition) {
 	p.state = s
+	p.writers.restored(s.Transactions())
 	p.epochBase.Store(int32(s.Epoch(0)))
 	p.publish()
 	p.publishEpochs()

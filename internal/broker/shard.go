@@ -2,6 +2,7 @@ package broker
 
 import (
 	"fmt"
+	"math"
 
 	"github.com/polylog-mq/polylog/internal/record"
 	"github.com/polylog-mq/polylog/internal/replica"
@@ -19,6 +20,7 @@ type shard struct {
 	topics    *topic.Partitions
 	producers *dedup.Table
 	groups    *groups
+	txns      *txns
 	// components lists what a shard is made of beside its partitions and
 	// producers. Their order is that of their ticks and of their pages.
 	components []component
@@ -67,7 +69,8 @@ type section interface {
 func newShard(b *Broker, id record.ShardID) *shard {
 	s := &shard{member: member{b: b, id: id}, parts: map[record.PartitionID]*Partition{}}
 	s.groups = newGroups(s)
-	s.components = []component{s.groups}
+	s.txns = newTxns(s)
+	s.components = []component{s.groups, s.txns}
 	s.reset()
 	return s
 }
@@ -97,6 +100,8 @@ func (s *shard) apply(e *replica.Entry, batch []replica.Proposal) error {
 			err = s.applyAppend(e, payload, cmds.pos)
 		case kindTopic:
 			err = s.applyTopic(e, payload)
+		case kindMark:
+			err = s.applyMark(e, payload, cmds.pos)
 		default:
 			err = s.applyComponent(e, kind, payload)
 		}
@@ -168,9 +173,10 @@ func (s *shard) settle(e *replica.Entry) {
 		if p.state.Dropped() {
 			continue
 		}
+		stable := p.LastStable()
 		p.publish()
-		p.waiters.added(p.fresh, p.fresh) // nothing is undecided yet
-		p.fresh = 0
+		p.waiters.added(p.fresh, p.freshStable(stable))
+		p.fresh, p.decided = 0, false
 	}
 	s.touched = s.touched[:0]
 	for _, id := range s.fx.Dropped {
@@ -178,6 +184,19 @@ func (s *shard) settle(e *replica.Entry) {
 		s.drop(id)
 	}
 	s.fx.Reset()
+}
+
+// freshStable returns how many bytes readers of committed data got by the entry
+// that is being settled, which found the last stable offset at was. The end of a
+// transaction brings more than the entry's own: so many that nobody waits longer.
+func (p *Partition) freshStable(was record.Offset) int {
+	switch now := p.LastStable(); {
+	case now == was:
+		return 0
+	case p.decided:
+		return math.MaxInt32
+	}
+	return p.fresh
 }
 
 // define makes a partition, or its new settings, known.

@@ -335,6 +335,8 @@ func TestKindsOfRecordsDoNotShareARun(t *testing.T) {
 	x := newBench(t)
 	plain, transactional := batchOf(t, 1, -1, 0), batchOf(t, 1, 5, 0)
 	transactional[22] |= 1 << 4 // the attributes' low byte
+	enlist := mark{producer: 5, number: 1, partitions: []record.PartitionID{1}}
+	x.command(kindMark, enlist.appendTo(nil), nil)
 	x.all(x.propose(1, plain), x.propose(1, transactional), x.propose(1, plain))
 	if len(x.store.runs) != 3 {
 		t.Fatalf("%d runs: %+v", len(x.store.runs), x.store.runs)
