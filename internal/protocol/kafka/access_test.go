@@ -1,17 +1,20 @@
 package kafka
 
 import (
+	"errors"
 	"fmt"
 	"reflect"
 	"slices"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"github.com/polylog-mq/polylog/internal/record"
 	"github.com/polylog-mq/polylog/internal/state/access"
 	"github.com/polylog-mq/polylog/internal/state/group"
+	"github.com/polylog-mq/polylog/internal/state/txn"
 )
 
 // guard is an authorizer that writes down what it is asked.
@@ -97,6 +100,17 @@ var variants = map[int16][]func(kmsg.Request, [16]byte){
 		m.Topics = []kmsg.MetadataRequestTopic{{Topic: new("new")}}
 		m.AllowAutoTopicCreation = true
 	}},
+	0: {func(r kmsg.Request, _ [16]byte) {
+		h := record.Template(record.None)
+		h.Attributes |= 1 << 4 // transactional
+		h.ProducerID, h.ProducerEpoch, h.BaseSequence = 1, 0, 0
+		var b record.Builder
+		b.Reset(h)
+		b.Add(record.Record{Timestamp: now()})
+		p := r.(*kmsg.ProduceRequest)
+		p.TransactionID = new("t")
+		p.Topics[0].Partitions[0].Records, _ = b.AppendTo(nil)
+	}},
 	10: {func(r kmsg.Request, _ [16]byte) { r.(*kmsg.FindCoordinatorRequest).CoordinatorType = 1 }},
 	16: {func(r kmsg.Request, _ [16]byte) {
 		r.(*kmsg.ListGroupsRequest).StatesFilter, r.(*kmsg.ListGroupsRequest).TypesFilter = nil, nil
@@ -146,6 +160,7 @@ func TestEveryHandlerAsks(t *testing.T) {
 		t.Run(row.name, func(t *testing.T) {
 			var asked []permission
 			id := r.topic("t", 1)
+			r.transact("t", "t")
 			examples(t, row, id, func(req kmsg.Request) {
 				if p, ok := req.(*kmsg.ProduceRequest); ok {
 					p.Acks = -1
@@ -204,6 +219,9 @@ func TestNothingIsDoneForTheDenied(t *testing.T) {
 				if l, ok := resp.(*kmsg.ListGroupsResponse); ok && len(l.Groups) == 0 {
 					return // what may not be seen is not there
 				}
+				if l, ok := resp.(*kmsg.ListTransactionsResponse); ok && len(l.TransactionStates) == 0 {
+					return
+				}
 				if refusals(reflect.ValueOf(resp)) == 0 {
 					t.Errorf("v%d: no refusal in %+v", req.GetVersion(), resp)
 				}
@@ -212,6 +230,34 @@ func TestNothingIsDoneForTheDenied(t *testing.T) {
 				t.Errorf("something was done:\nbefore %s\nafter  %s", before, after)
 			}
 		})
+	}
+}
+
+// transact begins a transaction with partition 0 of a topic.
+func (r *rig) transact(id, topic string) {
+	r.t.Helper()
+	done := make(chan error, 1)
+	var reply txn.Reply
+	init := func() {
+		r.broker.InitTransactions(&txn.Init{ID: id, Timeout: 60_000, Producer: -1, Epoch: -1}, func(got txn.Reply, err error) {
+			reply = got
+			done <- err
+		})
+	}
+	init()
+	err := <-done
+	for deadline := time.Now().Add(5 * time.Second); errors.Is(err, txn.ErrConcurrent) && time.Now().Before(deadline); err = <-done {
+		init() // the one before is being aborted
+	}
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	r.broker.AddToTransaction(&txn.Add{
+		ID: id, Producer: reply.Producer, Epoch: reply.Epoch,
+		Partitions: []txn.Partition{r.broker.Topic(topic).Partitions[0].InTransaction()},
+	}, func(each []error, err error) { done <- errors.Join(append(each, err)...) })
+	if err := <-done; err != nil {
+		r.t.Fatal(err)
 	}
 }
 

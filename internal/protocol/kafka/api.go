@@ -69,7 +69,7 @@ var apis = []api{
 		// unless version 0 is in range (KAFKA-18659).
 		key: keyProduce, name: "Produce", served: versions{3, 13}, advertised: versions{0, 13}, maxFrame: maxProduceFrame,
 		when:   atOnce,
-		needs:  []permission{{access.Produce, access.Topic}},
+		needs:  []permission{{access.Produce, access.Topic}, {access.Produce, access.TransactionalID}},
 		handle: produce,
 	},
 	{
@@ -162,6 +162,26 @@ var apis = []api{
 		handle: on(offsetForLeaderEpoch),
 	},
 	{
+		key: 24, name: "AddPartitionsToTxn", served: versions{0, 5}, maxFrame: maxListFrame,
+		needs:  []permission{{access.Produce, access.TransactionalID}, {access.Produce, access.Topic}},
+		handle: on(addPartitionsToTxn),
+	},
+	{
+		key: 25, name: "AddOffsetsToTxn", served: versions{0, 4}, maxFrame: maxFrame,
+		needs:  []permission{{access.Produce, access.TransactionalID}, {access.Consume, access.Group}},
+		handle: on(addOffsetsToTxn),
+	},
+	{
+		key: 26, name: "EndTxn", served: versions{0, 5}, maxFrame: maxFrame,
+		needs:  []permission{{access.Produce, access.TransactionalID}},
+		handle: on(endTxn),
+	},
+	{
+		key: 28, name: "TxnOffsetCommit", served: versions{0, 5}, maxFrame: maxListFrame,
+		needs:  []permission{{access.Produce, access.TransactionalID}, {access.Consume, access.Group}, {access.Consume, access.Topic}},
+		handle: on(txnOffsetCommit),
+	},
+	{
 		key: 32, name: "DescribeConfigs", served: versions{1, 4}, maxFrame: maxFrame,
 		needs:  []permission{{access.Describe, access.Topic}, {access.Describe, access.Cluster}},
 		handle: on(describeConfigs),
@@ -195,6 +215,21 @@ var apis = []api{
 		key: 60, name: "DescribeCluster", served: versions{0, 2}, maxFrame: maxFrame,
 		needs:  []permission{{access.Describe, access.Cluster}},
 		handle: on(describeCluster),
+	},
+	{
+		key: 61, name: "DescribeProducers", served: versions{0, 0}, maxFrame: maxListFrame,
+		needs:  []permission{{access.Consume, access.Topic}},
+		handle: on(describeProducers),
+	},
+	{
+		key: 65, name: "DescribeTransactions", served: versions{0, 0}, maxFrame: maxFrame,
+		needs:  []permission{{access.Describe, access.TransactionalID}, {access.Describe, access.Topic}},
+		handle: on(describeTransactions),
+	},
+	{
+		key: 66, name: "ListTransactions", served: versions{0, 2}, maxFrame: maxFrame,
+		needs:  []permission{{access.Describe, access.TransactionalID}},
+		handle: on(listTransactions),
 	},
 }
 

@@ -13,7 +13,7 @@ import (
 //
 // Finalized features are switches in clients (transaction.version=2 turns on
 // KIP-890), so none is published before the server has what it announces.
-// Known gaps: none of the features of Kafka is published yet.
+// Known gaps: of the features of Kafka only transaction.version is published.
 
 // feature is a supported feature with its range of versions.
 type feature struct {
@@ -22,7 +22,8 @@ type feature struct {
 }
 
 // features lists what ApiVersions publishes as supported.
-var features []feature
+// Those with max above 0 are finalized at it.
+var features = []feature{{name: "transaction.version", min: 0, max: 2}}
 
 func apiVersions(c *call, req *kmsg.ApiVersionsRequest) {
 	resp := kmsg.NewPtrApiVersionsResponse()
@@ -36,6 +37,8 @@ func apiVersions(c *call, req *kmsg.ApiVersionsRequest) {
 	}
 	resp.ApiKeys = c.server.table.advertised()
 	resp.SupportedFeatures = supported(features, req.Version)
+	resp.FinalizedFeaturesEpoch = finalizedEpoch
+	resp.FinalizedFeatures = finalized(features)
 	c.reply(resp)
 }
 
@@ -70,6 +73,21 @@ func supported(fs []feature, version int16) []kmsg.ApiVersionsResponseSupportedF
 		}
 		s := kmsg.NewApiVersionsResponseSupportedFeature()
 		s.Name, s.MinVersion, s.MaxVersion = f.name, f.min, f.max
+		out = append(out, s)
+	}
+	return out
+}
+
+// finalizedEpoch is the version of the set of finalized features, which does not
+// change while the server runs.
+const finalizedEpoch = 0
+
+// finalized returns the features that are switched on.
+func finalized(fs []feature) []kmsg.ApiVersionsResponseFinalizedFeature {
+	var out []kmsg.ApiVersionsResponseFinalizedFeature
+	for _, f := range fs {
+		s := kmsg.NewApiVersionsResponseFinalizedFeature()
+		s.Name, s.MinVersionLevel, s.MaxVersionLevel = f.name, f.max, f.max
 		out = append(out, s)
 	}
 	return out

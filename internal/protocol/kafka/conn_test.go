@@ -142,7 +142,7 @@ func TestApiVersions(t *testing.T) {
 	c := dial(t, listen(t, bareServer()))
 	for v := int16(0); v <= 4; v++ {
 		resp := c.ask(apiVersionsRequest(v)).(*kmsg.ApiVersionsResponse)
-		if resp.ErrorCode != errNone || len(resp.ApiKeys) != len(apis) || len(resp.FinalizedFeatures) != 0 {
+		if resp.ErrorCode != errNone || len(resp.ApiKeys) != len(apis) || (len(resp.FinalizedFeatures) == 1) != (v >= 3) {
 			t.Errorf("v%d: %+v", v, resp)
 		}
 		for i, k := range resp.ApiKeys {

@@ -7,6 +7,7 @@ import (
 	"github.com/polylog-mq/polylog/internal/record"
 	"github.com/polylog-mq/polylog/internal/state/access"
 	"github.com/polylog-mq/polylog/internal/state/group"
+	"github.com/polylog-mq/polylog/internal/state/txn"
 )
 
 // The error codes of the protocol that this server answers with.
@@ -49,7 +50,11 @@ const (
 	errOutOfOrderSequence          int16 = 45
 	errInvalidProducerEpoch        int16 = 47
 	errInvalidTxnState             int16 = 48
+	errInvalidProducerIDMapping    int16 = 49
+	errInvalidTransactionTimeout   int16 = 50
+	errConcurrentTransactions      int16 = 51
 	errTransactionalIDAuthFailed   int16 = 53
+	errOperationNotAttempted       int16 = 55
 	errKafkaStorageError           int16 = 56
 	errNonEmptyGroup               int16 = 68
 	errGroupIDNotFound             int16 = 69
@@ -63,11 +68,16 @@ const (
 	errFencedInstanceID            int16 = 82
 	errGroupSubscribedToTopic      int16 = 86
 	errInvalidRecord               int16 = 87
+	errUnstableOffsetCommit        int16 = 88
 	errThrottlingQuotaExceeded     int16 = 89
+	errProducerFenced              int16 = 90
 	errUnknownTopicID              int16 = 100
+	errTransactionalIDNotFound     int16 = 105
 	errFetchSessionTopicIDError    int16 = 106
 	errInconsistentTopicID         int16 = 103
 	errMismatchedEndpointType      int16 = 114
+	errTransactionAbortable        int16 = 120
+	errInvalidRegularExpression    int16 = 128
 )
 
 // coordinatorCode is codeOf for what a coordinator answers: clients then look
@@ -139,6 +149,19 @@ var codes = []struct {
 	{broker.ErrOutOfOrderSequence, errOutOfOrderSequence},
 	{broker.ErrProducerEpoch, errInvalidProducerEpoch},
 	{broker.ErrOffsetOutOfRange, errOffsetOutOfRange},
+
+	{broker.ErrNotEnlisted, errInvalidTxnState},
+	{broker.ErrStillOpen, errConcurrentTransactions},
+	{txn.ErrFenced, errProducerFenced},
+	{txn.ErrUnknownProducer, errInvalidProducerIDMapping},
+	{txn.ErrConcurrent, errConcurrentTransactions},
+	{txn.ErrInvalidState, errInvalidTxnState},
+	{txn.ErrInvalidTimeout, errInvalidTransactionTimeout},
+	{txn.ErrTooMany, errPolicyViolation},
+	{txn.ErrInvalid, errInvalidRequest},
+	{group.ErrNotEnlisted, errInvalidTxnState},
+	{group.ErrStillOpen, errConcurrentTransactions},
+	{group.ErrProducerEpoch, errInvalidProducerEpoch},
 
 	{group.ErrUnknownMember, errUnknownMemberID},
 	{group.ErrMemberIDRequired, errMemberIDRequired},

@@ -7,6 +7,7 @@ import (
 	"github.com/polylog-mq/polylog/internal/protocol/kafka/wire"
 	"github.com/polylog-mq/polylog/internal/record"
 	"github.com/polylog-mq/polylog/internal/state/access"
+	"github.com/polylog-mq/polylog/internal/state/topic"
 )
 
 // Fetch, key 1, versions 4-18.
@@ -16,11 +17,12 @@ import (
 // batch comes even if it is larger than every limit. Sessions are those of
 // KIP-227. The leader epoch is checked (KIP-320), and a client that says of
 // which epoch its last record is learns where its log and this one part
-// (KIP-595). read_committed stops at the last stable offset.
+// (KIP-595). read_committed stops at the last stable offset and is told which
+// transactions within the records were aborted.
 //
 // The wait begins when all earlier requests of the connection are answered.
-// Known gaps: no aborted transactions are listed, since there are none; there
-// is no nearer replica to send a client to; followers do not fetch this way.
+// Known gaps: there is no nearer replica to send a client to; followers do not
+// fetch this way.
 
 // fetchCall is one Fetch request while it is answered. It is pooled.
 type fetchCall struct {
@@ -60,6 +62,8 @@ type fetchFound struct {
 	diverges      bool
 	diverging     wire.EpochEnd
 	result        broker.Result
+	// aborted are the transactions that read_committed leaves out of it.
+	aborted []topic.Aborted
 }
 
 func (s *Server) fetchCall() *fetchCall {
@@ -212,7 +216,7 @@ func (f *fetchCall) read() (ready bool) {
 	for i := range f.parts {
 		p := &f.parts[i]
 		p.found.result.Release()
-		p.found = fetchFound{code: p.refused, highWatermark: -1, lastStable: -1, logStart: -1, result: p.found.result}
+		p.found = fetchFound{code: p.refused, highWatermark: -1, lastStable: -1, logStart: -1, result: p.found.result, aborted: p.found.aborted[:0]}
 		if p.refused != errNone {
 			continue
 		}
@@ -265,6 +269,10 @@ func (f *fetchCall) readPart(p *fetchPart, left int, first bool) {
 	if err := p.partition.Read(&a.result, from, limit, budget, first); err != nil {
 		a.code = codeOf(err)
 		a.highWatermark, a.lastStable, a.logStart = -1, -1, -1
+		return
+	}
+	if f.committed() && a.result.Size > 0 {
+		a.aborted = p.partition.Aborted(a.aborted, from, a.result.Next)
 	}
 }
 
@@ -417,6 +425,9 @@ func (f *fetchCall) fetched(p *fetchPart) wire.FetchedPartition {
 	}
 	if f.committed() {
 		a.Aborted = noneAborted
+		for _, t := range p.found.aborted {
+			a.Aborted = append(a.Aborted, wire.AbortedTransaction{ProducerID: t.Producer, FirstOffset: int64(t.First)})
+		}
 	}
 	if p.found.diverges {
 		a.Diverging = &p.found.diverging

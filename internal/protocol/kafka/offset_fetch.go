@@ -17,8 +17,8 @@ import (
 //
 // A topic that was deleted takes its offsets with it: one of the same name that
 // was made later has none. Member id and epoch (version 9) are those of groups
-// of the new kind and are not looked at. No transaction holds offsets back yet,
-// so RequireStable changes nothing.
+// of the new kind and are not looked at. With RequireStable (version 7) an offset
+// that a transaction may yet replace is refused with UNSTABLE_OFFSET_COMMIT.
 
 func offsetFetch(c *call, req *kmsg.OffsetFetchRequest) {
 	f := &fetchingOffsets{call: c, req: req}
@@ -74,7 +74,7 @@ func (f *fetchingOffsets) group(asked *kmsg.OffsetFetchRequestGroup, answer *kms
 				return
 			}
 			for i := range found {
-				fill(&answer.Topics[at[i].topic].Partitions[at[i].partition], &found[i])
+				f.fill(&answer.Topics[at[i].topic].Partitions[at[i].partition], &found[i])
 			}
 			f.left.down()
 		})
@@ -147,7 +147,7 @@ func (f *fetchingOffsets) all(found []group.Offset, answer *kmsg.OffsetFetchResp
 		}
 		t := &answer.Topics[len(answer.Topics)-1]
 		t.Partitions = append(t.Partitions, nothingCommitted(o.Partition, errNone))
-		fill(&t.Partitions[len(t.Partitions)-1], o)
+		f.fill(&t.Partitions[len(t.Partitions)-1], o)
 	}
 }
 
@@ -157,7 +157,11 @@ func nothingCommitted(number int32, code int16) kmsg.OffsetFetchResponseGroupTop
 	return p
 }
 
-func fill(p *kmsg.OffsetFetchResponseGroupTopicPartition, o *group.Offset) {
+func (f *fetchingOffsets) fill(p *kmsg.OffsetFetchResponseGroupTopicPartition, o *group.Offset) {
+	if o.Unstable && f.req.RequireStable {
+		p.ErrorCode = errUnstableOffsetCommit
+		return
+	}
 	p.Offset, p.LeaderEpoch, p.Metadata = int64(o.Offset), int32(o.Epoch), &o.Metadata
 }
 

@@ -9,6 +9,7 @@ import (
 	"github.com/polylog-mq/polylog/internal/protocol/kafka/wire"
 	"github.com/polylog-mq/polylog/internal/record"
 	"github.com/polylog-mq/polylog/internal/state/access"
+	"github.com/polylog-mq/polylog/internal/state/txn"
 )
 
 // Produce, key 0, versions 3-13.
@@ -26,9 +27,11 @@ import (
 // Versions 0-2, which carry message formats from before Kafka 0.11, end the
 // connection. They are advertised all the same: librdkafka before 2.11 takes
 // their absence for a broker that cannot compress (KAFKA-18659).
-// Known gaps: transactional batches are refused, since there are no
-// transactions yet; the request's timeout is not obeyed: an answer comes when
-// the outcome is known, which without a majority may be never.
+//
+// A batch of a transaction is taken if its partition is part of that; from version
+// 12 (KIP-890) the first batch makes it so.
+// Known gaps: the request's timeout is not obeyed: an answer comes when the
+// outcome is known, which without a majority may be never.
 
 // produceCall is one Produce request while it is under way. It is pooled, with
 // all that hangs on it: the steady path allocates nothing here.
@@ -148,20 +151,31 @@ func (p *produceCall) begin(part *producePart, t *broker.Topic, records []byte) 
 		part.refuse(codeOf(err), err)
 	case h.Codec() == record.Zstd && p.header.Version < firstZstdVersion:
 		part.refuse(errUnsupportedCompression, errOldZstd)
-	case h.Transactional():
-		part.refuse(errInvalidTxnState, errNoTransactions)
+	case h.Transactional() && !p.mayTransact():
+		part.refuse(errTransactionalIDAuthFailed, nil)
 	default:
 		p.pending.Add(1)
 		part.partition = t.Partitions[part.number]
 		part.Batch = records
+		if h.Transactional() && p.header.Version >= implicitVersion {
+			part.partition.AppendIn(&part.Append, p.name(p.req.TransactionalID))
+			return
+		}
 		part.partition.Append(&part.Append)
 	}
 }
 
-var (
-	errOldZstd        = fmt.Errorf("zstd needs version %d of the Produce request", firstZstdVersion)
-	errNoTransactions = errors.New("transactions are not supported")
-)
+// implicitVersion is the first by which a batch makes its partition part of the
+// transaction (KIP-890).
+const implicitVersion = 12
+
+// mayTransact reports whether the request names a transactional id that the caller
+// may use.
+func (p *produceCall) mayTransact() bool {
+	return p.req.TransactionalID != nil && p.allows(access.Produce, access.TransactionalID, p.name(p.req.TransactionalID))
+}
+
+var errOldZstd = fmt.Errorf("zstd needs version %d of the Produce request", firstZstdVersion)
 
 // refuse settles a part that never got to its partition.
 func (part *producePart) refuse(code int16, err error) {
@@ -175,10 +189,19 @@ func (part *producePart) refuse(code int16, err error) {
 // done takes the partition's verdict, on the shard's loop.
 func (part *producePart) done(a *broker.Append) {
 	if a.Err != nil {
-		part.refuse(codeOf(a.Err), a.Err)
+		part.refuse(producedCode(a.Err), a.Err)
 	}
 	a.Batch = nil
 	part.owner.settled()
+}
+
+// producedCode is codeOf for batches: a producer that its coordinator has fenced
+// hears so in the words of the log.
+func producedCode(err error) int16 {
+	if errors.Is(err, txn.ErrFenced) {
+		return errInvalidProducerEpoch
+	}
+	return codeOf(err)
 }
 
 // settled counts one verdict; the last one makes the call ready.

@@ -78,7 +78,7 @@ func TestProduceRefusesEachFaultWithItsCode(t *testing.T) {
 		{"log append time", 9, "t", id, edit(func(b []byte) { record.SetLogAppendTime(b, 1) }), errInvalidTimestamp},
 		{"zstd in an old request", 6, "t", id, batchOf(t, record.Template(record.Zstd), now(), "a"), errUnsupportedCompression},
 		{"zstd", 7, "t", id, batchOf(t, record.Template(record.Zstd), now(), "a"), errNone},
-		{"transactional", 9, "t", id, batchOf(t, transactional, now(), "a"), errInvalidTxnState},
+		{"transactional", 9, "t", id, batchOf(t, transactional, now(), "a"), errTransactionalIDAuthFailed},
 		{"no key in a compacted topic", 9, "compact", id, noKey, errInvalidRecord},
 	} {
 		p := r.produce(c.version, c.topic, c.id, c.batch)[0]
@@ -198,11 +198,11 @@ func TestIdempotentProducer(t *testing.T) {
 	}
 }
 
-func TestInitProducerIDRefusesTransactions(t *testing.T) {
+func TestInitProducerIDRefuses(t *testing.T) {
 	r := newRig(t)
-	for id, want := range map[string]int16{"": errInvalidRequest, "tx": errUnsupportedVersion} {
+	for id, want := range map[string]int16{"": errInvalidRequest, "tx": errInvalidTransactionTimeout} {
 		req := kmsg.NewPtrInitProducerIDRequest()
-		req.Version, req.TransactionalID = 4, &id
+		req.Version, req.TransactionalID, req.TransactionTimeoutMillis = 4, &id, 3_600_000
 		resp := r.ask(req).(*kmsg.InitProducerIDResponse)
 		if resp.ErrorCode != want || resp.ProducerID != -1 || resp.ProducerEpoch != -1 {
 			t.Errorf("%q: %+v", id, resp)

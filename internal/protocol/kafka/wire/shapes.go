@@ -27,6 +27,10 @@ var shapes = compile([]shapeText{
 	{21, 2, "[ s [ 4 8 ] ] 4"},                                                    // DeleteRecords
 	{22, 2, "S 4 3+:8 3+:2"},                                                      // InitProducerId
 	{23, 4, "3+:4 [ s [ 4 2+:4 4 ] ]"},                                            // OffsetForLeaderEpoch
+	{24, 3, "0-3:s 0-3:8 0-3:2 0-3:[ s ( 4 ) ] 4+:[ s 8 2 1 [ s ( 4 ) ] ]"},       // AddPartitionsToTxn
+	{25, 3, "s 8 2 s"},                                                            // AddOffsetsToTxn
+	{26, 3, "s 8 2 1"},                                                            // EndTxn
+	{28, 3, "s s 8 2 3+:4 3+:s 3+:S [ 0-5:s 6+:u [ 4 8 2+:4 S ] ]"},               // TxnOffsetCommit
 	{32, 4, "[ 1 s ( s ) ] 1+:1 3+:1"},                                            // DescribeConfigs
 	{33, 2, "[ 1 s [ s S ] ] 1"},                                                  // AlterConfigs
 	{37, 2, "[ s 4 [ ( 4 ) ] ] 4 1"},                                              // CreatePartitions
@@ -34,6 +38,9 @@ var shapes = compile([]shapeText{
 	{44, 1, "[ 1 s [ s 1 S ] ] 1"},                                                // IncrementalAlterConfigs
 	{47, never, "s [ s [ 4 ] ]"},                                                  // OffsetDelete
 	{60, 0, "1 1+:1 2+:1"},                                                        // DescribeCluster
+	{61, 0, "[ s ( 4 ) ]"},                                                        // DescribeProducers
+	{65, 0, "( s )"},                                                              // DescribeTransactions
+	{66, 0, "( s ) ( 8 ) 1+:8 2+:S"},                                              // ListTransactions
 
 	{keyProduce, 9, ""}, // walked by ProduceRequest
 	{keyFetch, 12, ""},  // walked by FetchRequest
