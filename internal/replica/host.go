@@ -33,6 +33,10 @@ type Options struct {
 	// keeps for a member that it knows to lag. A member that needs more is sent
 	// a snapshot. 0 for the defaults, 4 MiB and 64 MiB.
 	KeepLog, KeepLogForSlow uint64
+	// EntryBytes is when the gathering of proposals for one entry stops; 0 for
+	// the default, 1 MiB. With the largest proposal on top an entry must fit
+	// into half a file of the store's log.
+	EntryBytes int
 	// Logger receives what an operator must know; nil discards it.
 	Logger *slog.Logger
 	// Fatal is called once, from any goroutine, when the store fails or a
@@ -72,6 +76,7 @@ func New(o Options) *Host {
 	t := defaultTuning()
 	t.keepBytes = cmp.Or(o.KeepLog, t.keepBytes)
 	t.keepLeaderBytes = cmp.Or(o.KeepLogForSlow, t.keepLeaderBytes)
+	t.entryBytes = cmp.Or(o.EntryBytes, t.entryBytes)
 	return newHost(o, realStore{o.Store}, t)
 }
 

@@ -23,5 +23,23 @@ func (w *world) makeActors() {
 		r.topic, r.part = pick(i)
 		w.actors = append(w.actors, r)
 	}
+	for i := range w.o.Members {
+		m := &member{w: w, name: fmt.Sprintf("member-%d", i), group: groupName(i), topic: plans[0]}
+		if w.clients.IntN(3) == 0 {
+			m.static = staticPrefix + m.name
+		}
+		w.actors = append(w.actors, m)
+	}
+	if w.o.Members > 0 {
+		w.actors = append(w.actors, &watcher{w: w, topic: plans[0]})
+	}
+	for i := range w.o.Admins {
+		a := &admin{w: w, name: fmt.Sprintf("admin-%d", i), short: plans[1]}
+		a.own = &stream{w: w, name: a.name, plain: true}
+		w.actors = append(w.actors, a)
+	}
+	for range w.o.Careless {
+		w.actors = append(w.actors, &careless{w: w})
+	}
 	first.begin()
 }

@@ -1,6 +1,7 @@
 package sim
 
 import (
+	"bytes"
 	"cmp"
 	"hash/fnv"
 	"io"
@@ -402,14 +403,15 @@ func (d *disk) GetDiskUsage(string) (vfs.DiskUsage, error) {
 func (d *disk) Unwrap() vfs.FS { return nil }
 
 // flip inverts one bit of a file that is at rest: of those whose path contains
-// part, one that rng chooses, where it is synced. It returns what it hit.
+// part and that hold something, one that rng chooses. It returns what it hit.
 func (d *disk) flip(rng *rand.Rand, part string) (name string, at int) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	var names []string
 	for dir, entries := range d.dirs {
 		for base, f := range entries.now {
-			if p := path.Join(dir, base); strings.Contains(p, part) && len(f.synced) > 0 && len(f.dirty) == 0 {
+			p := path.Join(dir, base)
+			if strings.Contains(p, part) && len(f.dirty) == 0 && bytes.ContainsFunc(f.synced, func(r rune) bool { return r != 0 }) {
 				names = append(names, p)
 			}
 		}
@@ -420,7 +422,11 @@ func (d *disk) flip(rng *rand.Rand, part string) (name string, at int) {
 	slices.Sort(names)
 	name = names[rng.IntN(len(names))]
 	_, _, f := d.find(name)
-	at = rng.IntN(len(f.synced))
+	for range 20 { // most of a file that is not full is zeros
+		if at = rng.IntN(len(f.synced)); f.synced[at] != 0 {
+			break
+		}
+	}
 	bit := byte(1) << rng.IntN(8)
 	f.data[at] ^= bit
 	f.synced[at] ^= bit

@@ -26,13 +26,14 @@ const (
 	clockJump
 	transfer
 	bitFlip
+	cutAfterVote
 	faultKinds
 )
 
 func (k faultKind) String() string {
 	return [...]string{
 		"power cut", "power cut at an operation", "power cut everywhere", "pause", "one-way cut", "isolation", "lossy network",
-		"slow disk", "failing disk", "full disk", "clock jump", "leader transfer", "bit flip",
+		"slow disk", "failing disk", "full disk", "clock jump", "leader transfer", "bit flip", "power cut after a vote",
 	}[k]
 }
 
@@ -151,6 +152,14 @@ func (w *world) inflictMany(f *mishap, n *node, until func(func())) bool {
 		until(func() { w.loss = w.o.Loss })
 	case bitFlip:
 		return n.rot()
+	case cutAfterVote:
+		for _, o := range w.nodes {
+			o.votes = true
+		}
+		if l := w.leader(record.MetadataShard); l != nil && !l.paused {
+			l.powerOff()
+			until(l.restart)
+		}
 	}
 	return true
 }

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"slices"
 	"time"
 
 	"go.etcd.io/raft/v3/raftpb"
@@ -29,7 +30,9 @@ type node struct {
 	down   bool
 	lost   string // why it can never start again; "" if it can
 	paused bool
-	slow   time.Duration // added to every sync
+	// votes lets the node's power be cut right after the next vote it casts.
+	votes bool
+	slow  time.Duration // added to every sync
 	// excused says that the disk was hurt since the node started, so that it
 	// may fail; damaged, that bits on it have flipped.
 	excused, damaged bool
@@ -52,9 +55,11 @@ type process struct {
 	failed   error
 	flushing bool
 	working  bool
-	deferred []func() // what came due while the node was paused
-	calls    []*call
-	seen     store.Stats
+	// deferred is what came due or was asked while the node was paused,
+	// arrived what other nodes have sent meanwhile.
+	deferred, arrived []func()
+	calls             []*call
+	seen              store.Stats
 }
 
 // start opens the node on what its disk has.
@@ -85,7 +90,7 @@ func (n *node) start() error {
 	}
 	p.host = replica.New(replica.Options{
 		Node: n.id, Store: p.store, Transport: transport{p}, Clock: ck, Loops: 1, Logger: logger,
-		KeepLog: o.KeepLog, KeepLogForSlow: 4 * o.KeepLog,
+		KeepLog: o.KeepLog, KeepLogForSlow: 4 * o.KeepLog, EntryBytes: 8 << 10,
 		Fatal: func(err error) { p.failed = err },
 	})
 	p.broker, err = broker.Open(broker.Options{
@@ -260,8 +265,12 @@ func (n *node) resume() {
 	}
 	n.w.note("node %d goes on", n.id)
 	n.paused = false
-	fs := n.deferred
-	n.deferred = nil
+	// Nobody says which of its sockets a process looks at first.
+	fs := slices.Concat(n.deferred, n.arrived)
+	if n.w.net.IntN(2) == 0 {
+		fs = slices.Concat(n.arrived, n.deferred)
+	}
+	n.deferred, n.arrived = nil, nil
 	for _, f := range fs {
 		n.run(f)
 	}
@@ -290,6 +299,9 @@ func (t transport) Send(to record.NodeID, m replica.Message) {
 	if t.p.over() {
 		return
 	}
+	if m.Raft != nil {
+		w.elections.sent(n, m.Group, m.Raft)
+	}
 	if m.Snapshot != nil && m.Snapshot.Kind == replica.SendPages && m.Snapshot.Last {
 		w.cover.Snapshots++
 	}
@@ -309,11 +321,20 @@ func (t transport) Send(to record.NodeID, m replica.Message) {
 		w.cover.Messages++
 		w.after(upTo(w.net, w.o.NetDelay), func() {
 			if dst := w.node(to); dst != nil && !dst.down {
-				dst.host.Receive(n.id, arriving)
-				dst.touch()
+				dst.receive(n.id, arriving)
 			}
 		})
 	}
+}
+
+// receive takes a message off the network.
+func (n *node) receive(from record.NodeID, m replica.Message) {
+	if n.paused {
+		n.arrived = append(n.arrived, func() { n.receive(from, m) })
+		return
+	}
+	n.host.Receive(from, m)
+	n.touch()
 }
 
 func (w *world) node(id record.NodeID) *node {

@@ -54,7 +54,7 @@ func Derive(seed uint64, nodes int) Options {
 	return Options{
 		Seed: seed, Nodes: nodes, Safety: 4 * time.Minute, Liveness: time.Minute,
 		Shards:     1 + rng.IntN(3),
-		WALFile:    []int64{128 << 10, 256 << 10}[rng.IntN(2)],
+		WALFile:    []int64{256 << 10, 512 << 10}[rng.IntN(2)],
 		Tail:       []int64{8 << 10, 64 << 10, 1 << 20}[rng.IntN(3)],
 		Checkpoint: []int64{32 << 10, 128 << 10, 512 << 10}[rng.IntN(3)],
 		KeepLog:    []uint64{1, 1, 16 << 10, 256 << 10}[rng.IntN(4)],

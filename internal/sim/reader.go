@@ -108,7 +108,7 @@ func (r *reader) take(l *partitionLog, n *node, f fetched) {
 	next, count := r.w.check(l, n, r.pos, f.batches)
 	r.w.note("%s: %d records of %s from %d at node %d", r.name, count, l.name, r.pos, n.id)
 	r.pos = next
-	switch r.w.clients.IntN(40) {
+	switch r.w.clients.IntN(20) {
 	case 0:
 		r.pos = f.floor + record.Offset(r.w.clients.Int64N(int64(f.high-f.floor)+1))
 	case 1:

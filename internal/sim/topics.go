@@ -15,6 +15,8 @@ type topicPlan struct {
 	retain     int64         // bytes that must be kept; 0: all
 	age        time.Duration // how long records must be kept; 0: for ever
 	config     []broker.Config
+	// passing says that the topic may be deleted.
+	passing bool
 }
 
 func (w *world) topicPlans() []*topicPlan {

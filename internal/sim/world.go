@@ -34,13 +34,14 @@ type world struct {
 
 	trace
 	history
-	cover   Coverage
-	actors  []actor
-	plan    []mishap
-	calm    bool // no fault any more
-	loss    float64
-	balance clock.Timer
-	failure error
+	elections elections
+	cover     Coverage
+	actors    []actor
+	plan      []mishap
+	calm      bool // no fault any more
+	loss      float64
+	balance   clock.Timer
+	failure   error
 }
 
 // Failure is a run that showed something that must not be.
@@ -104,6 +105,7 @@ func newWorld(o Options) *world {
 	}
 	w.trace = trace{w: w, hasher: fnv.New64a()}
 	w.history.init(w)
+	w.elections.init(w)
 	return w
 }
 

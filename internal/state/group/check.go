@@ -47,6 +47,11 @@ func Check(c Command) error {
 		if tooLong(c.Group) {
 			return ErrTooLarge
 		}
+		for _, t := range c.Topics {
+			if tooLong(t.Name) {
+				return ErrTooLarge
+			}
+		}
 	}
 	return nil
 }
@@ -112,6 +117,9 @@ func (c *Commit) check() error {
 		return ErrTooLarge
 	}
 	for _, t := range c.Topics {
+		if tooLong(t.Name) {
+			return ErrTooLarge
+		}
 		for _, p := range t.Partitions {
 			if len(p.Metadata) > MaxOffsetMetadata {
 				return ErrTooLarge

@@ -20,8 +20,10 @@ func TestCheckRefusesWhatDecodeWould(t *testing.T) {
 		"leave's group":    &Leave{Group: long},
 		"leave's member":   &Leave{Group: "g", Members: []Leaver{{Member: long}}},
 		"commit's group":   &Commit{Group: long},
+		"commit's topic":   &Commit{Group: "g", Topics: []CommitTopic{{Name: long}}},
 		"deleted group":    &Delete{Group: long},
 		"group of offsets": &DeleteOffsets{Group: long},
+		"topic of offsets": &DeleteOffsets{Group: "g", Topics: []DeleteTopic{{Name: long}}},
 	} {
 		if err := Check(c); !errors.Is(err, ErrTooLarge) {
 			_, decoded := Decode(c.AppendTo(nil))

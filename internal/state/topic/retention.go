@@ -69,7 +69,7 @@ func (p *Partition) expired(set *Settings, now record.LogTime) bool {
 func (p *Partition) oversize(set *Settings) bool {
 	keep := set.RetentionBytes
 	if fault.On(fault.GreedyRetention) {
-		keep /= 2
+		keep -= keep / 2
 	}
 	return set.Delete && keep >= 0 && p.bytes-p.oldest().bytes >= keep
 }
