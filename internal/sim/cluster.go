@@ -30,7 +30,10 @@ func (w *world) begin() error {
 	}
 	w.every(2*time.Second, w.balanceShards)
 	w.every(time.Second, w.housekeeping)
-	w.makeActors()
+	if w.variant.cast == nil {
+		w.variant.cast = w.makeActors
+	}
+	w.variant.cast()
 	w.schedule()
 	return nil
 }

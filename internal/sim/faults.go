@@ -89,9 +89,12 @@ func (w *world) inflict(f *mishap, n *node) bool {
 	switch f.kind {
 	case powerCut:
 		n.powerOff()
+		if f.b%2 == 0 {
+			n.cutOpening = 1 + f.a // and again while it recovers
+		}
 		until(n.restart)
 	case cutAtOperation:
-		n.cutAt(f.a)
+		n.cutAt(f.a, opWrite)
 		until(func() {
 			n.powerOff()
 			n.restart()
@@ -164,12 +167,13 @@ func (w *world) inflictMany(f *mishap, n *node, until func(func())) bool {
 	return true
 }
 
-// cutAt cuts the node's power at its k-th operation on the WAL or the segments
-// from now on, in the middle of whatever that is part of.
-func (n *node) cutAt(k int) {
+// cutAt cuts the node's power at its k-th operation from now on of this kind or
+// one that comes after it in the list, on the WAL or the segments, in the middle
+// of whatever that is part of.
+func (n *node) cutAt(k int, least diskOp) {
 	p := n.process
 	n.disk.before = func(op diskOp, name string) error {
-		if op == opRead || strings.Contains(name, pebbleDir) || p.over() {
+		if op < least || strings.Contains(name, pebbleDir) || p.over() {
 			return nil
 		}
 		if k--; k == 0 {

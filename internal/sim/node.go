@@ -6,8 +6,10 @@ import (
 	"io"
 	"log/slog"
 	"slices"
+	"syscall"
 	"time"
 
+	"github.com/cockroachdb/pebble/v2/vfs"
 	"go.etcd.io/raft/v3/raftpb"
 	"google.golang.org/protobuf/proto"
 
@@ -30,6 +32,8 @@ type node struct {
 	down   bool
 	lost   string // why it can never start again; "" if it can
 	paused bool
+	// cutOpening cuts the power at so many operations of the next start.
+	cutOpening int
 	// votes lets the node's power be cut right after the next vote it casts.
 	votes bool
 	slow  time.Duration // added to every sync
@@ -67,18 +71,32 @@ func (n *node) start() error {
 	n.lives++
 	p := &process{n: n, life: n.lives}
 	n.process, n.down, n.paused, n.slow, n.excused = p, false, false, 0, false
+	switch {
+	case n.w.variant.cutEvery > 0 && !n.w.calm:
+		n.cutAt(n.w.variant.cutEvery, opSync)
+	case n.cutOpening > 0:
+		n.cutAt(n.cutOpening, opWrite)
+		n.cutOpening = 0
+	}
 	logger := slog.New(slog.DiscardHandler)
 	if n.w.o.Trace != nil {
 		logger = slog.New(slog.NewTextHandler(logs{n}, &slog.HandlerOptions{Level: slog.LevelWarn}))
 	}
 	o := &n.w.o
 	ck := nodeClock{n.w.clock, n, p}
-	var err error
-	p.store, err = store.Open(store.Options{
+	so := store.Options{
 		FS: n.disk, Dir: "data", WALFileSize: o.WALFile, TailBytes: o.Tail, CheckpointBytes: o.Checkpoint,
 		Rewriting: store.Rewriting{MinFiles: 2, MaxFiles: 4, OwnFile: 32 << 10, MaxDebt: 64 << 20},
 		Salt:      n.w.seeded(), Clock: ck, Logger: logger,
-	})
+	}
+	if v := &n.w.variant; v.folder != "" {
+		so.FS, so.Dir = vfs.Default, v.folder
+	}
+	if v := &n.w.variant; v.rewriting != (store.Rewriting{}) {
+		so.Rewriting = v.rewriting
+	}
+	var err error
+	p.store, err = store.Open(so)
 	if err != nil {
 		n.down = true
 		return fmt.Errorf("node %d does not open: %w", n.id, err)
@@ -135,13 +153,10 @@ func (n *node) work() {
 		return
 	}
 	p := n.process
-	for steps := 0; p.host.Step(0); steps++ {
+	for steps := 0; !p.dead && p.host.Step(0); steps++ {
 		if steps > maxSteps {
 			n.w.fail("node %d does not come to rest", n.id)
 			return
-		}
-		if p.dead {
-			break
 		}
 	}
 	if !p.dead {
@@ -250,6 +265,9 @@ func (n *node) restart() {
 	err := n.start()
 	switch {
 	case err == nil:
+	case n.disk.capacity > 0 && errors.Is(err, syscall.ENOSPC):
+		n.w.note("node %d needs room to start: %v", n.id, err)
+		n.w.after(time.Second, n.restart)
 	case n.damaged && isDamage(err):
 		n.lost = err.Error()
 		n.w.note("node %d refuses its damaged disk: %v", n.id, err)

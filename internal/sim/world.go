@@ -37,11 +37,22 @@ type world struct {
 	elections elections
 	cover     Coverage
 	actors    []actor
+	variant   variant
 	plan      []mishap
 	calm      bool // no fault any more
 	loss      float64
 	balance   clock.Timer
 	failure   error
+}
+
+// variant is how a run differs from the usual in what must make no difference.
+type variant struct {
+	cast      func() // makes other actors
+	rewriting store.Rewriting
+	// folder is where the node keeps its data instead of on a disk of ours.
+	folder string
+	// cutEvery cuts the power at every so many syncs.
+	cutEvery int
 }
 
 // Failure is a run that showed something that must not be.
