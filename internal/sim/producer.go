@@ -27,6 +27,7 @@ type stream struct {
 	window  int
 	under   []*batch // not acknowledged, in order
 	records int
+	batches int
 	target  *node
 	ending  bool
 	resting bool // waits before it sends again
@@ -39,10 +40,11 @@ type stream struct {
 
 // batch is what one request carries.
 type batch struct {
-	s     *stream
-	first uint64 // id of its first record
-	n     int
-	bytes []byte
+	s      *stream
+	number int    // within the stream
+	first  uint64 // id of its first record
+	n      int
+	bytes  []byte
 	// flying says that an answer is awaited, failed that it must go again.
 	flying, failed bool
 	tries          int
@@ -76,7 +78,10 @@ func (s *stream) tick() {
 	switch {
 	case s.id < 0 && !s.plain:
 		s.askID()
-	case len(s.under) < s.window && !s.resting:
+	case s.resting:
+	case len(s.under) == 0, s.batches-s.under[0].number < s.window:
+		// A node remembers the last five batches: the one waiting longest must
+		// stay among them, whichever of the others are acknowledged.
 		b := s.make()
 		s.under = append(s.under, b)
 		s.transmit(b)
@@ -118,7 +123,7 @@ func (s *stream) make() *batch {
 	if !s.plain {
 		h.ProducerID, h.ProducerEpoch, h.BaseSequence = s.id, 0, s.seq
 	}
-	b := &batch{s: s, n: 1 + w.clients.IntN(4), first: uint64(len(w.records))}
+	b := &batch{s: s, number: s.batches, n: 1 + w.clients.IntN(4), first: uint64(len(w.records))}
 	var builder record.Builder
 	builder.Reset(h)
 	now := w.clock.Now().UnixMilli()
@@ -132,6 +137,7 @@ func (s *stream) make() *batch {
 		panic(err)
 	}
 	b.bytes = bytes
+	s.batches++
 	s.seq = record.AddSequence(s.seq, int32(b.n))
 	return b
 }
