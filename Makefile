@@ -24,7 +24,7 @@ test: ## every test of the main module
 	$(GO) test ./...
 
 race: ## the packages with goroutines, under the race detector
-	CGO_ENABLED=1 $(GO) test -race $(RACED)
+	CGO_ENABLED=1 $(GO) test -race -short $(RACED)
 
 lint: ## vet, format and house rules; golangci-lint where it is installed
 	$(GO) vet ./...

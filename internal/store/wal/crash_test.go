@@ -277,6 +277,9 @@ func same(a, b *Frame) bool {
 // a random operation on its files, and beside that crashes copies of it before
 // many other operations.
 func TestCrash(t *testing.T) {
+	if testing.Short() {
+		t.Skip("long, and all in one goroutine")
+	}
 	disks := map[string]func() crashFS{
 		"torn": func() crashFS { return tornDisk{crashfs.New()} },
 		"mem":  func() crashFS { return memDisk{vfs.NewCrashableMem()} },

@@ -84,6 +84,9 @@ func flip(fs *crashfs.FS, name string, at int) {
 // known to be durable is found, or its loss is reported; it is never taken for
 // a torn tail.
 func TestBitFlips(t *testing.T) {
+	if testing.Short() {
+		t.Skip("long, and all in one goroutine")
+	}
 	for _, mark := range []bool{true, false} {
 		t.Run(fmt.Sprintf("mark=%v", mark), func(t *testing.T) {
 			master, frames, last := small(t, mark)
