@@ -56,14 +56,11 @@ const (
 	// promoteLag is how many entries a learner may be behind to be promoted.
 	promoteLag = 64
 
-	// snapshotPageBytes and snapshotDataBytes bound one message of a snapshot.
-	snapshotPageBytes = 256 << 10
+	// snapshotDataBytes bounds the records in one message of a snapshot.
 	snapshotDataBytes = 1 << 20
 	// snapshotRate is how fast one member fetches snapshots, in bytes per tick
 	// and group.
 	snapshotRate = 8 << 20
-	// snapshotDelayTicks is how long after an offer the fetching begins.
-	snapshotDelayTicks = 2
 	// snapshotRetryTicks is how long an answer is waited for before another
 	// member is asked.
 	snapshotRetryTicks = 5
@@ -103,6 +100,8 @@ type tuning struct {
 	// keeps for a member that it knows to lag.
 	keepBytes       uint64
 	keepLeaderBytes uint64
+	// pageBytes bounds the pages in one message of a snapshot.
+	pageBytes int
 }
 
 func defaultTuning() tuning {
@@ -117,5 +116,6 @@ func defaultTuning() tuning {
 		groupBytes:       32 << 20,
 		keepBytes:        4 << 20,
 		keepLeaderBytes:  64 << 20,
+		pageBytes:        256 << 10,
 	}
 }

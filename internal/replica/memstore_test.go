@@ -26,6 +26,8 @@ type memStore struct {
 	checkpoints     int
 	fail            error // of the next Flush
 	noRoom          error // of the next Checkpoints
+	damaged         bool  // entries that were written cannot be read
+	conflicts       int   // imports that will find, at the end, that they do not fit
 	dead            error
 }
 
@@ -329,6 +331,9 @@ func (l memLog) Term(i record.Index) (record.Term, error) {
 
 func (l memLog) Entries(lo, hi record.Index, maxBytes int) ([]store.Entry, error) {
 	g := l.group()
+	if l.s.damaged {
+		return nil, &store.DamageError{Path: "000001.log", Reason: "its checksum does not match"}
+	}
 	if lo < g.first {
 		return nil, store.ErrCompacted
 	}
@@ -361,6 +366,9 @@ func (im *memImport) Add(run store.Run, data []byte) error {
 	if im.ended {
 		return errImport
 	}
+	if _, next, _ := im.s.Bounds(run.Partition); run.Base < next {
+		return store.ErrConflict
+	}
 	im.runs = append(im.runs, memRun{run: run, bytes: bytes.Clone(data[run.Pos : run.Pos+run.Len]), group: im.g})
 	return nil
 }
@@ -368,6 +376,15 @@ func (im *memImport) Add(run store.Run, data []byte) error {
 func (im *memImport) Commit(cut store.GroupCut) error {
 	if im.ended {
 		return errImport
+	}
+	if im.s.conflicts > 0 {
+		im.s.conflicts--
+		return store.ErrConflict
+	}
+	for _, r := range im.runs {
+		if _, next, _ := im.s.Bounds(r.run.Partition); next > im.first(r.run.Partition) {
+			return store.ErrConflict
+		}
 	}
 	im.ended = true
 	for _, a := range im.s.queue {
@@ -389,6 +406,16 @@ func (im *memImport) Commit(cut store.GroupCut) error {
 		st.cut([]store.GroupCut{cut})
 	}
 	return nil
+}
+
+// first returns the first offset that was added of a partition.
+func (im *memImport) first(p record.PartitionID) record.Offset {
+	for _, r := range im.runs {
+		if r.run.Partition == p {
+			return r.run.Base
+		}
+	}
+	return 0
 }
 
 // holds reports whether a crash would leave the entry.

@@ -6,7 +6,10 @@ import (
 	"testing"
 	"time"
 
+	"go.etcd.io/raft/v3/raftpb"
+
 	"github.com/polylog-mq/polylog/internal/record"
+	"github.com/polylog-mq/polylog/internal/store"
 )
 
 // inOrder checks that commands were applied in the order of their ids.
@@ -288,6 +291,57 @@ func TestAFailingDiskEndsTheHost(t *testing.T) {
 		}
 	})
 	c.settle()
+}
+
+func TestALogThatCannotBeReadEndsTheHost(t *testing.T) {
+	c := newCluster(t, 15, 3)
+	l := c.leader()
+	f := c.others(l)[0]
+	f.crash()
+	c.must(l.propose(1, 10, 10))
+	l.mem().damaged = true
+	f.start()
+	c.until("the end", func() bool { return l.fatal != nil })
+	if !errors.Is(l.fatal, store.ErrDamaged) {
+		t.Fatalf("the owner was told %v", l.fatal)
+	}
+	ps := l.propose(100, 1, 10)
+	c.until("an answer", func() bool { return settled(ps) })
+	if !errors.Is(ps[0].err, ErrStopped) {
+		t.Fatalf("the answer is %v", ps[0].err)
+	}
+}
+
+func TestAnEntryOfAnotherVersionEndsTheHost(t *testing.T) {
+	c := newCluster(t, 16, 1)
+	n := c.leader()
+	n.group().Post(func() {
+		if err := n.group().node.Propose([]byte{entryVersion + 1, 0, 0, 0, 0, 0, 0, 0, 0, 0}); err != nil {
+			t.Error(err)
+		}
+	})
+	c.settle()
+	if !errors.Is(n.fatal, errEntry) {
+		t.Fatalf("the owner was told %v", n.fatal)
+	}
+}
+
+func TestRaftsPanicEndsTheHost(t *testing.T) {
+	c := newCluster(t, 17, 3)
+	l := c.leader()
+	f := c.others(l)[0]
+	c.must(l.propose(1, 10, 10))
+	c.converge()
+	_, term := l.group().Leader()
+	// A leader that says more is committed than this member has.
+	f.host.Receive(l.id, Message{Group: 1, Raft: &raftpb.Message{
+		Type: raftpb.MsgHeartbeat.Enum(), From: new(uint64(l.id)), To: new(uint64(f.id)), Term: new(uint64(term)), Commit: new(uint64(1 << 40)),
+	}})
+	c.settle()
+	var p *raftPanic
+	if !errors.As(f.fatal, &p) {
+		t.Fatalf("the owner was told %v", f.fatal)
+	}
 }
 
 func TestCloseAnswersEverything(t *testing.T) {

@@ -83,6 +83,7 @@ func (s *storm) run(t *testing.T, seed uint64) {
 	s.cluster = newCluster(t, seed, members, func(c *cluster) {
 		c.checkpointEvery = []int{0, 5, 50}[s.dice.IntN(3)]
 		c.tune.entriesInFlight = 1 + s.dice.IntN(8)
+		c.tune.pageBytes = []int{1, 256 << 10}[s.dice.IntN(2)]
 		c.tune.worthBytes = []int{0, 1000, 64 << 10}[s.dice.IntN(3)]
 		c.tune.entryBytes = 1000 + s.dice.IntN(10_000)
 		c.tune.uncommittedBytes = []uint64{2000, maxUncommittedBytes}[s.dice.IntN(2)]

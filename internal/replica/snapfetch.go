@@ -114,7 +114,7 @@ func (g *Group) refetch() {
 	g.offered(record.NodeID(offer.GetFrom()), offer)
 }
 
-// tickFetch keeps the fetching going. It begins a little after the offer: a
+// tickFetch keeps the fetching going, and begins it, a little after the offer: a
 // member that has just started learns meanwhile how much of its log is
 // committed.
 func (g *Group) tickFetch() {
@@ -181,7 +181,7 @@ func (g *Group) fetchSource(turn int) record.NodeID {
 // askSnapshot asks for what is needed next.
 func (g *Group) askSnapshot() {
 	f := g.fetch
-	if f.asked || f.adding || f.budget <= 0 || f.age < snapshotDelayTicks {
+	if f.asked || f.adding || f.budget <= 0 {
 		return
 	}
 	m := &SnapshotMessage{At: f.at, Least: f.least}

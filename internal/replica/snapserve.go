@@ -137,7 +137,7 @@ func (s *pageSessions) serve(g *Group, to record.NodeID, m *SnapshotMessage) {
 	}
 	p.used = mono
 	answer := &SnapshotMessage{Kind: SendPages, At: p.at, Term: p.term, Conf: p.conf, After: p.after}
-	if err := p.fill(answer); err != nil {
+	if err := p.fill(answer, g.host.tune.pageBytes); err != nil {
 		g.host.fail(fmt.Errorf("reading pages of group %d for node %d: %w", g.id, to, err))
 		return
 	}
@@ -226,8 +226,8 @@ func openPages(g *Group, to record.NodeID, m *SnapshotMessage) *pageSession {
 
 var errStopPages = errors.New("no more pages are wanted")
 
-// fill takes the next pages into an answer.
-func (p *pageSession) fill(m *SnapshotMessage) error {
+// fill takes the next pages into an answer, up to about limit bytes.
+func (p *pageSession) fill(m *SnapshotMessage, limit int) error {
 	for size := 0; ; {
 		if p.ahead == nil {
 			page, err, ok := p.next()
@@ -241,7 +241,7 @@ func (p *pageSession) fill(m *SnapshotMessage) error {
 			p.ahead = &page
 		}
 		n := len(p.ahead.Key) + len(p.ahead.Value)
-		if size > 0 && size+n > snapshotPageBytes {
+		if size > 0 && size+n > limit {
 			break
 		}
 		size += n

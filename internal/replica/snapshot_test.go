@@ -5,7 +5,10 @@ import (
 	"testing"
 	"time"
 
+	"go.etcd.io/raft/v3/raftpb"
+
 	"github.com/polylog-mq/polylog/internal/record"
+	"github.com/polylog-mq/polylog/internal/store"
 )
 
 func smallLogs(c *cluster) {
@@ -278,6 +281,69 @@ func TestNoVoteOnDataNotHeld(t *testing.T) {
 	c.sameData()
 }
 
+// TestInstallWaitsForACut completes a snapshot while a checkpoint that knows
+// less is on its way to the disk.
+func TestInstallWaitsForACut(t *testing.T) {
+	c, _, f := lag(t, 69)
+	f.start()
+	c.until("the data", func() bool { return f.group().fetch != nil && f.group().fetch.phase == fetchData })
+	cut, err := f.group().freeze()
+	if err != nil {
+		t.Fatal(err)
+	}
+	c.run(2 * time.Second)
+	if f.group().fetch == nil || f.group().fetch.phase != fetchWait {
+		t.Fatal("the snapshot did not wait")
+	}
+	f.machine().EncodePages(func(k, v []byte) { cut.Pages = append(cut.Pages, store.Page{Key: k, Value: v}) }, func() bool { return true })
+	if err := f.store.Checkpoint([]store.GroupCut{cut}); err != nil {
+		t.Fatal(err)
+	}
+	f.group().cut.pending = false
+	c.converge()
+	c.sameData()
+}
+
+// TestEntriesThatComeDuringASnapshot applies the end of the member's own log,
+// with records of partitions that are being fetched: what was fetched of them
+// does not fit any more.
+func TestEntriesThatComeDuringASnapshot(t *testing.T) {
+	c := newCluster(t, 68, 3, smallLogs)
+	l := c.leader()
+	f := c.others(l)[0]
+	c.must(l.propose(1, 10, 50))
+	c.converge()
+	quiet := true // f does not learn that its log is committed
+	c.drop = func(_, to record.NodeID, m Message) bool {
+		return quiet && to == f.id && m.Raft.GetType() == raftpb.MsgHeartbeat
+	}
+	f.paused = true
+	ps := l.propose(100, 1, 50)
+	c.until("a copy on its way", func() bool { return settled(ps) })
+	f.paused = false
+	c.run(2 * time.Millisecond)
+	f.crash()
+	for i := range 60 {
+		c.must(l.propose(uint64(1000+i*100), 10, 20_000))
+	}
+	f.start()
+	c.until("some of the data", func() bool { return f.group().fetch != nil && len(f.group().fetch.got) > 1 })
+	quiet = false
+	c.converge()
+	c.sameData()
+}
+
+func TestAnImportThatDoesNotFitBeginsAnew(t *testing.T) {
+	c, _, f := lag(t, 67)
+	f.mem().conflicts = 2
+	f.start()
+	c.converge()
+	c.sameData()
+	if f.mem().conflicts != 0 {
+		t.Fatal("the import was never refused")
+	}
+}
+
 func TestACrashDuringASnapshotBeginsItAnew(t *testing.T) {
 	for seed := range uint64(10) {
 		c, _, f := lag(t, 70+seed)
@@ -305,6 +371,38 @@ func TestCheckpointsDuringASnapshot(t *testing.T) {
 	c.sameData()
 	if l.mem().checkpoints < 20 {
 		t.Fatalf("%d checkpoints", l.mem().checkpoints)
+	}
+}
+
+// TestPagesOfOneCheckpoint sends one page at a time while checkpoints go on: all
+// pages are of the first one, until a message is lost and the other has to
+// begin anew.
+func TestPagesOfOneCheckpoint(t *testing.T) {
+	for _, lost := range []bool{false, true} {
+		c, l, f := lag(t, 97)
+		l.host.tune.pageBytes = 1
+		var at []record.Index
+		c.drop = func(_, to record.NodeID, m Message) bool {
+			if to != f.id || m.Snapshot == nil || m.Snapshot.Kind != SendPages {
+				return false
+			}
+			at = append(at, m.Snapshot.At)
+			return lost && len(at) == 3
+		}
+		f.start()
+		for len(at) < 4 || f.group().fetch != nil && f.group().fetch.phase == fetchPages {
+			l.propose(c.nextID(), 1, 10)
+			c.run(500 * time.Microsecond)
+		}
+		c.drop = nil
+		c.converge()
+		c.sameData()
+		first := 0
+		for ; first < len(at) && at[first] == at[0]; first++ {
+		}
+		if !lost && first != len(at) || lost && (first == len(at) || first > 3) {
+			t.Fatalf("lost %v: pages of the checkpoints %v", lost, at)
+		}
 	}
 }
 
