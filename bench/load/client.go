@@ -4,14 +4,15 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"sync/atomic"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kgo"
 )
 
-// Client is a load through franz-go with its defaults, as a user sees it. A
-// consuming load first produces what it then reads, again and again from the
+// Client is a load through franz-go, as a user sees it, with its defaults but
+// for compression, which is off since the values are random. A consuming load first produces what it then reads, again and again from the
 // start.
 type Client struct {
 	Addr, Topic string
@@ -23,7 +24,8 @@ type Client struct {
 
 // Run drives the load; see Produce.Run. Latency stays zero: the client batches.
 func (c Client) Run(ctx context.Context, onCount, onEnd func()) (Result, error) {
-	cl, err := kgo.NewClient(kgo.SeedBrokers(c.Addr), kgo.DefaultProduceTopic(c.Topic), kgo.MaxBufferedRecords(200_000))
+	cl, err := kgo.NewClient(kgo.SeedBrokers(c.Addr), kgo.DefaultProduceTopic(c.Topic),
+		kgo.MaxBufferedRecords(200_000), kgo.ProducerBatchCompression(kgo.NoCompression()))
 	if err != nil {
 		return Result{}, fmt.Errorf("make a client: %w", err)
 	}
@@ -40,7 +42,8 @@ func (c Client) Run(ctx context.Context, onCount, onEnd func()) (Result, error) 
 }
 
 func (c Client) produce(ctx context.Context, cl *kgo.Client, onCount, onEnd func()) (Result, error) {
-	value := make([]byte, c.Size)
+	pool := make([]byte, c.Size+1<<16)
+	_, _ = rand.NewChaCha8([32]byte{}).Read(pool)
 	var acked atomic.Int64
 	var failed atomic.Pointer[error]
 	done := func(_ *kgo.Record, err error) {
@@ -66,7 +69,7 @@ func (c Client) produce(ctx context.Context, cl *kgo.Client, onCount, onEnd func
 			default:
 			}
 		}
-		cl.Produce(ctx, &kgo.Record{Value: value}, done)
+		cl.Produce(ctx, &kgo.Record{Value: pool[i&0xffff:][:c.Size]}, done)
 	}
 }
 

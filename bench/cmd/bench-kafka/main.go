@@ -113,7 +113,7 @@ func startTargets(o options, dir string) ([]target, func() error, error) {
 		}
 		return errors.Join(errs...)
 	}
-	bin, err := peer.BuildPolylog(o.root, dir)
+	bin, err := peer.BuildPolylog(o.root, filepath.Join(dir, "bin"))
 	if err != nil {
 		return nil, nil, err
 	}
