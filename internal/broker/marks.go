@@ -111,7 +111,7 @@ func (s *shard) applyMark(e *replica.Entry, payload []byte, end int) error {
 		case p == nil || p.state.Dropped():
 			each[i] = ErrUnknownPartition
 		case m.ends:
-			s.endTransaction(e, m, &h, p, uint32(e.Base+end-len(m.batch)))
+			each[i] = s.endTransaction(e, m, &h, p, uint32(e.Base+end-len(m.batch)))
 		default:
 			each[i] = s.enlist(m, p)
 		}
@@ -136,11 +136,14 @@ func (s *shard) enlist(m *mark, p *Partition) error {
 
 // endTransaction closes a transaction in a partition: with the marker, whose
 // batch lies at pos of the stored entry, if it has written there.
-func (s *shard) endTransaction(e *replica.Entry, m *mark, h *record.Header, p *Partition, pos uint32) {
+func (s *shard) endTransaction(e *replica.Entry, m *mark, h *record.Header, p *Partition, pos uint32) error {
+	if known := s.producers.Epoch(p.id, m.producer); m.epoch < known {
+		return fmt.Errorf("%w: producer %d, a marker of epoch %d after %d", ErrProducerEpoch, m.producer, m.epoch, known)
+	}
 	s.producers.Fence(e.Now, p.id, m.producer, m.epoch)
-	enlisted, wrote := p.state.Ends(m.producer, m.number)
+	enlisted, wrote := p.state.Ends(m.producer, m.epoch, m.number)
 	if !enlisted {
-		return
+		return nil
 	}
 	p.writers.dismissed(m.producer)
 	marker := record.Offset(-1)
@@ -153,4 +156,5 @@ func (s *shard) endTransaction(e *replica.Entry, m *mark, h *record.Header, p *P
 		p.decided = true
 	}
 	s.topics.End(p.state, m.producer, m.commit, marker)
+	return nil
 }

@@ -3,6 +3,7 @@ package broker
 import (
 	"cmp"
 	"errors"
+	"math"
 	"slices"
 	"sync"
 
@@ -180,6 +181,35 @@ func (b *Broker) EndTransaction(c *txn.End, done func(txn.Reply, error)) {
 			}
 		})
 	})
+}
+
+// EndByHand ends the transactions of a producer in partitions, whatever their
+// coordinator thinks of them: an administrator's way out. The errors are one per
+// partition.
+func (b *Broker) EndByHand(producer int64, epoch int16, commit bool, parts []*Partition, done func(each []error)) {
+	e := &enlisting{each: make([]error, len(parts)), left: 1, done: func(each []error, _ error) { done(each) }}
+	byShard := map[record.ShardID][]int{}
+	for i, p := range parts {
+		byShard[p.shard.id] = append(byShard[p.shard.id], i)
+	}
+	for _, id := range sortedKeys(byShard) {
+		at, s := byShard[id], b.shards[id]
+		m := &mark{ends: true, commit: commit, producer: producer, epoch: epoch, number: math.MaxUint64}
+		for _, i := range at {
+			m.partitions = append(m.partitions, parts[i].id)
+		}
+		e.add()
+		var err error
+		if m.batch, err = controlBatch(m, record.Term(s.term.Load()), b.opts.Clock.Now().UnixMilli()); err != nil {
+			e.answered(at, nil, err)
+			continue
+		}
+		s.propose(kindMark, m.appendTo(nil), func(result any, err error) {
+			each, _ := result.([]error)
+			e.answered(at, each, err)
+		})
+	}
+	e.answered(nil, nil, nil)
 }
 
 // CommitInTransaction commits offsets as part of a transaction. With a

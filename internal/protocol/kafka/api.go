@@ -177,6 +177,11 @@ var apis = []api{
 		handle: on(endTxn),
 	},
 	{
+		key: 27, name: "WriteTxnMarkers", served: versions{1, 2}, maxFrame: maxListFrame,
+		needs:  []permission{{access.Admin, access.Cluster}},
+		handle: on(writeTxnMarkers),
+	},
+	{
 		key: 28, name: "TxnOffsetCommit", served: versions{0, 5}, maxFrame: maxListFrame,
 		needs:  []permission{{access.Produce, access.TransactionalID}, {access.Consume, access.Group}, {access.Consume, access.Topic}},
 		handle: on(txnOffsetCommit),

@@ -110,9 +110,9 @@ func (s *Partitions) Wrote(p *Partition, producer int64, base record.Offset) {
 
 // Ends reports whether the marker of a transaction ends one here, and whether
 // that has written anything and so needs the marker in the log.
-func (p *Partition) Ends(producer int64, number uint64) (enlisted, wrote bool) {
+func (p *Partition) Ends(producer int64, epoch int16, number uint64) (enlisted, wrote bool) {
 	t := p.txns.enlisted[producer]
-	if t == nil || t.Number > number {
+	if t == nil || t.Number > number || t.Epoch > epoch {
 		return false, false
 	}
 	return true, t.First >= 0

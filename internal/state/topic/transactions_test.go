@@ -43,7 +43,7 @@ func (w *world) write(c *script.Command) string {
 func (w *world) end(c *script.Command) string {
 	s, p := w.partition(c)
 	producer := c.Int("producer", 1)
-	enlisted, wrote := p.Ends(producer, uint64(c.Int("number", 1)))
+	enlisted, wrote := p.Ends(producer, int16(c.Int("epoch", 9)), uint64(c.Int("number", 1)))
 	if !enlisted {
 		return "nothing"
 	}

@@ -276,3 +276,41 @@ func TestRefusals(t *testing.T) {
 		}
 	}
 }
+
+// TestEpochsRunOut: the producer id is replaced before its epochs are used up.
+func TestEpochsRunOut(t *testing.T) {
+	last := func(spare int64, commands ...string) string {
+		h := newHarness(t)
+		h.run("init spare=10")
+		h.s.ids["x"].epoch = lastEpoch - 1
+		var out string
+		for _, c := range commands {
+			out, _, _ = strings.Cut(h.run(fmt.Sprintf("%s spare=%d", c, spare)), "\n")
+		}
+		return out
+	}
+	for _, c := range []struct {
+		what     string
+		commands []string
+		spare    int64
+		want     string
+	}{
+		{"the last epoch is used", []string{"init"}, -1, "producer 10 epoch 32766"},
+		{"then there is none", []string{"init", "init"}, -1, ErrConcurrent.Error()},
+		{"a new id", []string{"init", "init"}, 11, "producer 11 epoch 0"},
+		{"a new id, asked for again", []string{"init", "init producer=10 epoch=32766", "init producer=10 epoch=32766"}, 11, "producer 11 epoch 0"},
+		{"a transaction of the last epoch", []string{"init", "add producer=10 epoch=32766 parts=1 v2", "commit producer=10 epoch=32766 v2"}, 11, "producer 11 epoch 0, waiting"},
+		{"ended again", []string{
+			"init", "add producer=10 epoch=32766 parts=1 v2", "commit producer=10 epoch=32766 v2", "complete",
+			"commit producer=10 epoch=32766 v2",
+		}, 11, "producer 11 epoch 0"},
+		{"nobody gets the epoch that fences", []string{
+			"init", "add producer=10 epoch=32766 parts=1", "init", "complete", "add producer=10 epoch=32767 parts=1",
+		}, -1, ErrFenced.Error()},
+		{"after a fence", []string{"init", "add producer=10 epoch=32766 parts=1", "init", "complete", "init"}, 11, "producer 11 epoch 0"},
+	} {
+		if got := last(c.spare, c.commands...); got != c.want {
+			t.Errorf("%s: %s, want %s", c.what, got, c.want)
+		}
+	}
+}

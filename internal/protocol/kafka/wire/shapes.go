@@ -30,6 +30,7 @@ var shapes = compile([]shapeText{
 	{24, 3, "0-3:s 0-3:8 0-3:2 0-3:[ s ( 4 ) ] 4+:[ s 8 2 1 [ s ( 4 ) ] ]"},       // AddPartitionsToTxn
 	{25, 3, "s 8 2 s"},                                                            // AddOffsetsToTxn
 	{26, 3, "s 8 2 1"},                                                            // EndTxn
+	{27, 1, "[ 8 2 1 [ s ( 4 ) ] 4 2+:1 ]"},                                       // WriteTxnMarkers
 	{28, 3, "s s 8 2 3+:4 3+:s 3+:S [ 0-5:s 6+:u [ 4 8 2+:4 S ] ]"},               // TxnOffsetCommit
 	{32, 4, "[ 1 s ( s ) ] 1+:1 3+:1"},                                            // DescribeConfigs
 	{33, 2, "[ 1 s [ s S ] ] 1"},                                                  // AlterConfigs
