@@ -181,7 +181,7 @@ func TestAnErrorOfAnyWriteLosesNothingAcknowledged(t *testing.T) {
 // pebbleWouldPanic tells the files of the checkpoint database at whose errors
 // Pebble ends the process. An error in its log ends only the store.
 func pebbleWouldPanic(path string) bool {
-	return strings.Contains(path, "/checkpoint/") && !strings.HasSuffix(path, ".log")
+	return strings.Contains(path+"/", "/checkpoint/") && !strings.HasSuffix(path, ".log")
 }
 
 // After an error of the WAL nothing is acknowledged, whatever is tried.

@@ -31,7 +31,7 @@ func Open(fs vfs.FS, dir string, l *slog.Logger) (*DB, error) {
 }
 
 func openDB(fs vfs.FS, dir string, l *slog.Logger, readOnly bool) (*DB, error) {
-	d := &DB{log: &logger{l: l}}
+	d := &DB{log: &logger{l: l, failed: make(chan struct{})}}
 	o := &pebble.Options{
 		FS:                 markerFS{fs},
 		Cache:              pebble.NewCache(cacheBytes),
@@ -200,15 +200,20 @@ func (d *DB) scan(from, to []byte, yield func(key, value []byte) error) error {
 }
 
 // guard runs fn in a goroutine of its own, which Pebble's fatal errors may
-// end, and returns its error or the fatal one.
+// end, and returns its error or the fatal one. When a fatal error has ended a
+// goroutine of Pebble's that fn waits for, fn never returns and is left behind.
 func (d *DB) guard(fn func() error) error {
-	var err error
-	var wg sync.WaitGroup
-	wg.Go(func() {
-		err = ErrFailed
+	done := make(chan error, 1)
+	go func() {
+		err := ErrFailed
+		defer func() { done <- err }()
 		err = fn()
-	})
-	wg.Wait()
+	}()
+	var err error
+	select {
+	case err = <-done:
+	case <-d.log.failed:
+	}
 	if f := d.log.failure(); f != nil {
 		return f
 	}
@@ -219,7 +224,8 @@ func (d *DB) guard(fn func() error) error {
 // return; ending the goroutine instead of the process leaves it to the store
 // to stop acknowledging.
 type logger struct {
-	l *slog.Logger
+	l      *slog.Logger
+	failed chan struct{} // closed with the first fatal error
 
 	mu  sync.Mutex
 	err error
@@ -241,6 +247,7 @@ func (l *logger) Fatalf(format string, args ...any) {
 	l.mu.Lock()
 	if l.err == nil {
 		l.err = fmt.Errorf("%w: %s", ErrFailed, fmt.Sprintf(format, args...))
+		close(l.failed)
 	}
 	l.mu.Unlock()
 	runtime.Goexit()

@@ -14,6 +14,7 @@ import (
 	"github.com/cockroachdb/pebble/v2/vfs/errorfs"
 	"github.com/google/uuid"
 
+	"github.com/polylog-mq/polylog/internal/crashfs"
 	"github.com/polylog-mq/polylog/internal/record"
 )
 
@@ -76,10 +77,10 @@ func sampleCut() *Cut {
 }
 
 func TestWhatIsCommittedIsLoaded(t *testing.T) {
-	fs := vfs.NewCrashableMem()
+	fs := crashfs.New()
 	d := mustOpen(t, fs)
 	mustCommit(t, d, sampleCut())
-	crashed := fs.CrashClone(vfs.CrashCloneCfg{})
+	crashed := fs.Crash(nil)
 	if err := d.Close(); err != nil {
 		t.Fatal(err)
 	}
@@ -129,7 +130,7 @@ func TestRemovedAndForgotten(t *testing.T) {
 // A crash between two commits shows the first one whole, the second one whole,
 // or nothing in between.
 func TestACutIsAllOrNothing(t *testing.T) {
-	fs := vfs.NewCrashableMem()
+	fs := crashfs.New()
 	d := mustOpen(t, fs)
 	rng := rand.New(rand.NewPCG(1, 2))
 	value := bytes.Repeat([]byte{'v'}, 40<<10)
@@ -140,7 +141,7 @@ func TestACutIsAllOrNothing(t *testing.T) {
 			cut.Groups = append(cut.Groups, GroupCut{Group: Group{ID: record.ShardID(p)}, Pages: []Page{{[]byte("k"), v}}})
 		}
 		mustCommit(t, d, cut)
-		crashed := fs.CrashClone(vfs.CrashCloneCfg{UnsyncedDataPercent: 50, RNG: rng})
+		crashed := fs.Crash(rng)
 		c := mustOpen(t, crashed)
 		s, err := c.Load()
 		if err != nil || s.WALFrom != uint64(n) {
@@ -216,4 +217,23 @@ func FuzzValues(f *testing.F) {
 		_, _ = parseFile(fileKey(FileID{1, 1}), b)
 		_, _ = parsePartition(partitionKey(1), b)
 	})
+}
+
+// A fatal error that ends a goroutine of Pebble's must not leave the caller
+// waiting for it: as when a flush fails while the database is being opened.
+func TestAFatalErrorInTheBackgroundEndsTheWait(t *testing.T) {
+	d := &DB{log: &logger{l: quiet, failed: make(chan struct{})}}
+	never := make(chan struct{})
+	defer close(never)
+	err := d.guard(func() error {
+		go d.log.Fatalf("a flush failed")
+		<-never
+		return nil
+	})
+	if !errors.Is(err, ErrFailed) || !strings.Contains(err.Error(), "a flush failed") {
+		t.Fatal(err)
+	}
+	if _, err := d.Commit(&Cut{}); !errors.Is(err, ErrFailed) {
+		t.Fatalf("commit after a fatal error: %v", err)
+	}
 }
