@@ -20,6 +20,7 @@ func (w *world) begin() error {
 	for i := range w.o.Nodes {
 		w.nodes = append(w.nodes, &node{w: w, id: record.NodeID(i + 1), disk: newDisk()})
 	}
+	w.newest = record.NodeID(w.o.Nodes)
 	if err := w.makeGenesis(); err != nil {
 		return fmt.Errorf("beginning a cluster: %w", err)
 	}
@@ -200,6 +201,9 @@ func (w *world) restless() string {
 		if what := a.busy(); what != "" {
 			return what
 		}
+	}
+	if w.replacing != nil {
+		return fmt.Sprintf("node %d has not taken its place", w.replacing.new)
 	}
 	for g := range record.ShardID(w.o.Shards + 1) {
 		if w.leader(g) == nil {

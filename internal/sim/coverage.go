@@ -20,6 +20,7 @@ type Coverage struct {
 	Elections                     int // terms that were led or tried
 	Snapshots                     int // whose pages were sent to the last
 	Checkpoints, Rewrites, Freed  int
+	Replacements                  int // of members
 	Messages, Lost                int
 
 	terms map[record.ShardID]record.Term
@@ -55,7 +56,7 @@ func (c *Coverage) fields() []struct {
 		{"commits", &c.Commits}, {"rebalances", &c.Rebalances}, {"topic changes", &c.Changes}, {"nonsense", &c.Nonsense},
 		{"faults", &c.Faults}, {"crashes", &c.Crashes}, {"elections", &c.Elections}, {"snapshots", &c.Snapshots},
 		{"checkpoints", &c.Checkpoints}, {"rewrites", &c.Rewrites}, {"files freed", &c.Freed},
-		{"messages", &c.Messages}, {"messages lost", &c.Lost},
+		{"replacements", &c.Replacements}, {"messages", &c.Messages}, {"messages lost", &c.Lost},
 	}
 }
 
@@ -102,7 +103,7 @@ func (c Coverage) Short(o Options) string {
 // Thin says what a campaign of at least 20 runs has never met, "" if it counts.
 func (c Coverage) Thin(nodes int) string {
 	for _, f := range c.fields() {
-		if *f.n == 0 && (nodes > 1 || f.n != &c.Snapshots && f.n != &c.Messages && f.n != &c.Lost) {
+		if *f.n == 0 && (nodes > 1 || f.n != &c.Snapshots && f.n != &c.Replacements && f.n != &c.Messages && f.n != &c.Lost) {
 			return "no " + f.name
 		}
 	}

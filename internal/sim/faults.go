@@ -27,6 +27,7 @@ const (
 	transfer
 	bitFlip
 	cutAfterVote
+	memberLost
 	faultKinds
 )
 
@@ -34,6 +35,7 @@ func (k faultKind) String() string {
 	return [...]string{
 		"power cut", "power cut at an operation", "power cut everywhere", "pause", "one-way cut", "isolation", "lossy network",
 		"slow disk", "failing disk", "full disk", "clock jump", "leader transfer", "bit flip", "power cut after a vote",
+		"lost member",
 	}[k]
 }
 
@@ -110,7 +112,7 @@ func (w *world) inflict(f *mishap, n *node) bool {
 	case clockJump:
 		n.skew += time.Duration(f.b%1200-600) * time.Second
 	case transfer:
-		w.transfer(record.NodeID(f.a%w.o.Nodes + 1))
+		w.transfer(w.nodes[f.a%len(w.nodes)].id)
 	case slowDisk:
 		n.slow = time.Duration(f.b%1500) * time.Millisecond
 		until(func() { n.slow = 0 })
@@ -155,6 +157,8 @@ func (w *world) inflictMany(f *mishap, n *node, until func(func())) bool {
 		until(func() { w.loss = w.o.Loss })
 	case bitFlip:
 		return n.rot()
+	case memberLost:
+		return w.newest < maxReplacements && w.replace(n, "it is lost")
 	case cutAfterVote:
 		for _, o := range w.nodes {
 			o.votes = true
@@ -207,6 +211,9 @@ func (n *node) failDisk(f *mishap) {
 
 // rot flips a bit on the node's disk. One node at most is ever damaged.
 func (n *node) rot() bool {
+	if n.w.replacing != nil {
+		return false
+	}
 	for _, o := range n.w.nodes {
 		if o != n && (o.damaged || o.lost != "") {
 			return false

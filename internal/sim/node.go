@@ -271,6 +271,7 @@ func (n *node) restart() {
 	case n.damaged && isDamage(err):
 		n.lost = err.Error()
 		n.w.note("node %d refuses its damaged disk: %v", n.id, err)
+		n.w.replace(n, "its disk is damaged")
 	default:
 		n.w.fail("%v", err)
 	}
@@ -364,10 +365,15 @@ func (w *world) node(id record.NodeID) *node {
 	return nil
 }
 
+// maxReplacements is how many nodes may ever join a cluster.
+const maxReplacements = 16
+
+// members lists all nodes that there are and will be: brokers have no way yet to
+// hear of new ones.
 func (w *world) members() []broker.Node {
-	var all []broker.Node
-	for _, n := range w.nodes {
-		all = append(all, broker.Node{ID: n.id})
+	all := make([]broker.Node, len(w.nodes)+maxReplacements)
+	for i := range all {
+		all[i].ID = record.NodeID(i + 1)
 	}
 	return all
 }

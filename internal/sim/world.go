@@ -37,6 +37,8 @@ type world struct {
 	elections elections
 	cover     Coverage
 	actors    []actor
+	replacing *replacement
+	newest    record.NodeID // the latest node's id
 	variant   variant
 	plan      []mishap
 	calm      bool // no fault any more
