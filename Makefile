@@ -12,7 +12,7 @@ SIMARGS  ?= -for 5m
 # Packages with goroutines of their own, or called from several.
 RACED := ./internal/store/... ./internal/replica/... ./internal/broker/... ./internal/protocol/... ./internal/server/...
 
-.PHONY: run build test race lint bench bench-kafka fuzz sim sim-planted e2e crash
+.PHONY: run build test race lint bench bench-kafka fuzz sim sim-planted e2e suites crash
 
 run: build ## start a server with the defaults
 	./bin/polylog serve
@@ -52,6 +52,9 @@ sim-planted: ## plants one bug after the other and shows that the simulator catc
 
 e2e: build ## real client libraries against the real binary
 	cd test && POLYLOG_BINARY=$(CURDIR)/bin/polylog $(GO) test -count=1 ./...
+
+suites: build ## other people's tests against the binary, compared with test/suites/*.txt; SUITES="kgo java" chooses
+	cd test && $(GO) run ./suites -binary $(CURDIR)/bin/polylog $(SUITES)
 
 crash: build ## kill -9 under load, ROUNDS times
 	cd test && POLYLOG_BINARY=$(CURDIR)/bin/polylog $(GO) test -count=1 -timeout 60m -v ./crash -rounds $(ROUNDS)
