@@ -36,6 +36,7 @@ func client(address string, opts ...kgo.Opt) (*kgo.Client, error) {
 		kgo.RetryBackoffFn(func(int) time.Duration { return 20 * time.Millisecond }),
 		kgo.MetadataMinAge(20 * time.Millisecond),
 		kgo.DialTimeout(time.Second),
+		kgo.AlwaysRetryEOF(), // a server killed between accept and answer is no protocol error
 	}, opts...)...)
 }
 

@@ -21,7 +21,7 @@ import (
 func newClient(t *testing.T, s *harness.Server, opts ...kgo.Opt) *kgo.Client {
 	t.Helper()
 	c, err := kgo.NewClient(append([]kgo.Opt{
-		kgo.SeedBrokers(s.Kafka()), kgo.AllowAutoTopicCreation(),
+		kgo.SeedBrokers(s.Kafka()), kgo.AllowAutoTopicCreation(), kgo.AlwaysRetryEOF(),
 		kgo.RetryBackoffFn(func(int) time.Duration { return 20 * time.Millisecond }), kgo.MetadataMinAge(20 * time.Millisecond),
 	}, opts...)...)
 	if err != nil {
