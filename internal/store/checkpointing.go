@@ -265,7 +265,9 @@ func (p *partition) indexed(f *file, s *segment.Span) {
 func (s *Store) settlePartitions(c *cut) {
 	for _, p := range s.partitions.takeUnsaved() {
 		rec, more := p.settle(func(g record.ShardID) record.Index { return c.groups[g].Applied })
-		s.pending.partitions[p.id] = rec
+		if rec.Dropped || len(rec.Floors) > 0 {
+			s.pending.partitions[p.id] = rec
+		}
 		if more {
 			s.partitions.toSave(p)
 		}

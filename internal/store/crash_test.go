@@ -217,3 +217,39 @@ func TestADeadStoreAcknowledgesNothing(t *testing.T) {
 		t.Fatal(err)
 	}
 }
+
+// Apply goes on while a checkpoint writes its indexes, here in the middle of
+// every one of them. What becomes durable of a partition must be without gaps
+// all the same, since replay goes by its highest offset.
+func TestApplyDuringACheckpoint(t *testing.T) {
+	for seed := range uint64(20) {
+		w := newWorld(t, 300+seed, 3)
+		w.tb = failing{t, fmt.Sprint("seed ", seed)}
+		applied := 0
+		hook := errorfs.InjectorFunc(func(op errorfs.Op) error {
+			if op.Kind == errorfs.OpCreate && strings.HasSuffix(op.Path, ".idx") && w.rng.IntN(2) == 0 {
+				w.apply(2)
+				applied++
+			}
+			return nil
+		})
+		w.wrap = func(fs vfs.FS) vfs.FS { return errorfs.Wrap(fs, hook) }
+		w.reopen(false)
+		for range 40 {
+			for range 15 {
+				w.append(w.logs[w.rng.IntN(len(w.logs))], 1+w.rng.IntN(3))
+			}
+			w.flush()
+			w.apply(2)
+			w.checkpoint()
+			if w.rng.IntN(3) == 0 {
+				w.reopen(true)
+			}
+			w.check()
+		}
+		w.must(w.s.Close())
+		if applied == 0 {
+			t.Fatal("nothing was applied during a checkpoint")
+		}
+	}
+}
