@@ -93,7 +93,7 @@ func powerCuts(t *testing.T, seed uint64) {
 				p.harvest(t)
 			}
 		}
-		n = n.Crash(rng.IntN(101))
+		n = n.Crash(true)
 		n.Settle()
 		checkAcked(t, n, producers)
 		for _, p := range producers {
@@ -159,7 +159,7 @@ func TestRecoveryFromCheckpoints(t *testing.T) {
 		n.Settle()
 		p.harvest(t)
 		if i%40 == 39 {
-			n = n.Crash(0)
+			n = n.Crash(false)
 			n.Settle()
 			checkAcked(t, n, []*producer{p})
 		}

@@ -10,6 +10,7 @@ import (
 	"github.com/cockroachdb/pebble/v2/vfs/errorfs"
 
 	"github.com/polylog-mq/polylog/internal/broker"
+	"github.com/polylog-mq/polylog/internal/crashfs"
 	"github.com/polylog-mq/polylog/internal/record"
 	"github.com/polylog-mq/polylog/internal/state/group"
 )
@@ -26,7 +27,7 @@ func (g *gauge) GetDiskUsage(string) (vfs.DiskUsage, error) {
 }
 
 func TestFullDiskRefusesProducesOnly(t *testing.T) {
-	mem := vfs.NewCrashableMem()
+	mem := crashfs.New()
 	disk := &gauge{FS: mem, free: 50 << 30}
 	n := Start(t, Options{Mem: mem, FS: disk})
 	p := n.Create("t", 1).Partitions[0]
@@ -66,7 +67,7 @@ func TestFullDiskRefusesProducesOnly(t *testing.T) {
 // way is not acknowledged, nothing is from then on, and what had been
 // acknowledged is there after a restart.
 func TestFailedSyncEndsAcknowledging(t *testing.T) {
-	mem := vfs.NewCrashableMem()
+	mem := crashfs.New()
 	broken := false
 	ioError := errors.New("input/output error")
 	fs := errorfs.Wrap(mem, errorfs.InjectorFunc(func(op errorfs.Op) error {
@@ -94,7 +95,7 @@ func TestFailedSyncEndsAcknowledging(t *testing.T) {
 		t.Errorf("an append to a dead store: answered %v, %v", late.Answered, late.Err)
 	}
 	broken = false
-	n = n.Crash(0)
+	n = n.Crash(false)
 	n.Settle()
 	wantValues(t, n, n.Topic("t").Partitions[0], 0, "acknowledged")
 }

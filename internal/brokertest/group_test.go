@@ -122,7 +122,7 @@ func TestGroupSurvivesARestart(t *testing.T) {
 	wantErr(t, "commit", n.commit("g", a, 1, topic, 42), nil)
 	for i := range 5 {
 		if i%2 == 0 {
-			n = n.Crash(0)
+			n = n.Crash(false)
 			n.Settle()
 		} else {
 			n = n.Restart()
@@ -378,7 +378,7 @@ func deletedAndCut(t *testing.T, n *Node, topic *broker.Topic, steps int, late b
 	for range steps {
 		n.Step()
 	}
-	n = n.Crash(0)
+	n = n.Crash(false)
 	n.Settle()
 	deleted := n.Topic("t") == nil
 	n.FetchOffsets("g", nil, func(found []group.Offset, err error) {
@@ -533,7 +533,7 @@ func TestRebalancesThroughCrashes(t *testing.T) {
 			members[rng.IntN(len(members))].step(t, n)
 			switch k := rng.IntN(100); {
 			case k < 5:
-				n = n.Crash(rng.IntN(101))
+				n = n.Crash(true)
 				n.Settle()
 				for _, m := range members { // whatever was under way is lost
 					m.asked = m.asked || m.join != nil || m.sync != nil

@@ -14,6 +14,7 @@ import (
 
 	"github.com/polylog-mq/polylog/internal/broker"
 	"github.com/polylog-mq/polylog/internal/clock"
+	"github.com/polylog-mq/polylog/internal/crashfs"
 	"github.com/polylog-mq/polylog/internal/replica"
 	"github.com/polylog-mq/polylog/internal/store"
 )
@@ -23,7 +24,7 @@ type Options struct {
 	// FS and Clock are new ones if nil. A wrapped FS (to inject errors) must
 	// be given together with Mem, the crashable one below it.
 	FS    vfs.FS
-	Mem   *vfs.MemFS
+	Mem   *crashfs.FS
 	Clock *clock.Virtual
 	// Seed is that of everything random. Default 1.
 	Seed uint64
@@ -40,7 +41,7 @@ type Node struct {
 	Store *store.Store
 	Host  *replica.Host
 	Clock *clock.Virtual
-	Mem   *vfs.MemFS
+	Mem   *crashfs.FS
 	// Failed is what the host called fatal, nil if nothing was.
 	Failed error
 
@@ -74,7 +75,7 @@ func Start(tb testing.TB, o Options) *Node {
 func Open(tb testing.TB, o Options) (*Node, error) {
 	tb.Helper()
 	if o.Mem == nil {
-		o.Mem = vfs.NewCrashableMem()
+		o.Mem = crashfs.New()
 	}
 	if o.FS == nil {
 		o.FS = o.Mem
@@ -183,12 +184,16 @@ func (n *Node) Stop() {
 }
 
 // Crash cuts the power: it returns a new node, not yet ready, on what was
-// synced of this one's files and each unsynced piece with a chance of percent.
+// synced of this one's files and, if unsynced says so, on any part of the rest.
 // The old node must not be used any more.
-func (n *Node) Crash(percent int) *Node {
+func (n *Node) Crash(unsynced bool) *Node {
 	n.tb.Helper()
 	o := n.opts
-	o.Mem = n.Mem.CrashClone(vfs.CrashCloneCfg{UnsyncedDataPercent: percent, RNG: n.rng})
+	if unsynced {
+		o.Mem = n.Mem.Crash(n.rng)
+	} else {
+		o.Mem = n.Mem.Crash(nil)
+	}
 	o.FS = o.Mem
 	o.Seed++
 	n.halted = true

@@ -92,7 +92,7 @@ func TestIdempotentProducerAcrossCrash(t *testing.T) {
 		t.Fatalf("first %d %v, copy %d %v", a.Base, a.Err, b.Base, b.Err)
 	}
 	n.MustAppend(p, second)
-	n = n.Crash(0)
+	n = n.Crash(false)
 	n.Settle()
 	p = n.Topic("t").Partitions[0]
 	for _, c := range []struct {

@@ -27,7 +27,7 @@ func TestRetentionByTime(t *testing.T) {
 	if err := p.Read(&r, 0, 2, 100, true); !errors.Is(err, broker.ErrOffsetOutOfRange) {
 		t.Errorf("reading what has expired: %v", err)
 	}
-	n = n.Crash(0)
+	n = n.Crash(false)
 	n.Settle()
 	p = n.Topic("t").Partitions[0]
 	if p.Floor() != 1 {
@@ -60,7 +60,7 @@ func TestRetentionBySizeFreesFiles(t *testing.T) {
 		t.Errorf("%d records are kept", kept)
 	}
 	n.Values(p, p.Floor())
-	n = n.Crash(0)
+	n = n.Crash(false)
 	n.Settle()
 	p = n.Topic("t").Partitions[0]
 	n.Values(p, p.Floor())
@@ -91,7 +91,7 @@ func TestDeleteRecords(t *testing.T) {
 	if floor, err := del(-1); floor != 5 || err != nil {
 		t.Errorf("everything: floor %d, %v", floor, err)
 	}
-	n = n.Crash(0)
+	n = n.Crash(false)
 	n.Settle()
 	if p := n.Topic("t").Partitions[0]; p.Floor() != 5 || p.HighWatermark() != 5 {
 		t.Errorf("after a crash: floor %d, high %d", p.Floor(), p.HighWatermark())

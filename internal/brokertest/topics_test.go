@@ -119,8 +119,8 @@ func TestDeleteAndRecreate(t *testing.T) {
 	}
 	n.MustAppend(recreated.Partitions[0], Batch("new"))
 	wantValues(t, n, recreated.Partitions[0], 0, "new")
-	for _, percent := range []int{0, 50} {
-		n = n.Crash(percent)
+	for _, unsynced := range []bool{false, true} {
+		n = n.Crash(unsynced)
 		n.Settle()
 		again := n.Topic("t")
 		if again == nil || again.UUID != recreated.UUID || n.TopicByID(old.UUID) != nil {
@@ -175,7 +175,7 @@ func TestDefinitionsReachTheShardsWhateverHappens(t *testing.T) {
 			n.Step()
 		}
 		done := answered
-		n = n.Crash(0)
+		n = n.Crash(false)
 		n.Settle()
 		topic := n.Topic("t")
 		if done && topic == nil {
@@ -254,7 +254,7 @@ func TestProducerIDsAreNeverGivenTwice(t *testing.T) {
 	}
 	take(2500) // more than two blocks
 	take(3)
-	n = n.Crash(0)
+	n = n.Crash(false)
 	n.Settle()
 	take(10)
 	if len(seen) != 2513 {
@@ -268,7 +268,7 @@ func TestAFreshClusterKeepsItsIdentity(t *testing.T) {
 	if id == ([16]byte{}) || n.Controller() != 1 || len(n.Nodes()) != 1 {
 		t.Fatalf("cluster %x, controller %d", id, n.Controller())
 	}
-	n = n.Crash(0)
+	n = n.Crash(false)
 	n.Settle()
 	if n.ClusterID() != id {
 		t.Errorf("the cluster has become another: %x, %x", id, n.ClusterID())
@@ -293,7 +293,7 @@ func TestDefinitionsAreSentAgain(t *testing.T) {
 	logger := slog.New(slog.NewTextHandler(&log, &slog.HandlerOptions{Level: slog.LevelDebug}))
 	for steps := 1; !strings.Contains(log.String(), "sent again"); steps++ {
 		n := Start(t, Options{
-			Mem:    vfs.NewMem(), // nothing is cut here, and remembering what could be takes time
+			FS:     vfs.NewMem(), // nothing is cut here, and remembering what could be takes time
 			Logger: logger,
 			Store:  func(o *store.Options) { o.WALFileSize = 8 << 20 },
 			Broker: func(o *broker.Options) { o.Shards, o.InFlight = 1, 1<<30 },

@@ -323,11 +323,11 @@ func cutInTransaction(t *testing.T, commit bool, steps int) (more bool) {
 	for range steps {
 		more = n.Step() && more
 	}
-	n = n.Crash(rng.IntN(101))
+	n = n.Crash(true)
 	for range rng.IntN(2 * (steps + 1)) {
 		n.Step()
 	}
-	n = n.Crash(rng.IntN(101))
+	n = n.Crash(true)
 	n.Settle()
 	n.Advance(2 * time.Minute) // a decision that was lost: the transaction times out
 	outcome := len(n.stable(n.Topic("t").Partitions[0])) > 0

@@ -5,10 +5,10 @@ import (
 	"math/rand/v2"
 	"testing"
 
-	"github.com/cockroachdb/pebble/v2/vfs"
 	"github.com/google/uuid"
 
 	"github.com/polylog-mq/polylog/internal/clock"
+	"github.com/polylog-mq/polylog/internal/crashfs"
 	"github.com/polylog-mq/polylog/internal/record"
 	"github.com/polylog-mq/polylog/internal/store"
 )
@@ -28,7 +28,7 @@ type testStore interface {
 type diskStore struct {
 	realStore
 	t       testing.TB
-	fs      *vfs.MemFS
+	fs      *crashfs.FS
 	options store.Options
 	closed  bool
 }
@@ -39,7 +39,7 @@ func smallStore(clock clock.Clock) store.Options {
 	return store.Options{Dir: "data", WALFileSize: 64 << 10, TailBytes: 32 << 10, CheckpointBytes: 128 << 10, Clock: clock}
 }
 
-func newDiskStore(t testing.TB, fs *vfs.MemFS, o store.Options) *diskStore {
+func newDiskStore(t testing.TB, fs *crashfs.FS, o store.Options) *diskStore {
 	o.FS, o.Salt = fs, rand.NewChaCha8([32]byte{1})
 	s, err := store.Open(o)
 	if err != nil {
@@ -64,7 +64,7 @@ func (d *diskStore) bootstrap(cuts ...store.GroupCut) {
 }
 
 func (d *diskStore) crash(rng *rand.Rand) testStore {
-	left := d.fs.CrashClone(vfs.CrashCloneCfg{UnsyncedDataPercent: rng.IntN(101), RNG: rng})
+	left := d.fs.Crash(rng)
 	d.close()
 	return newDiskStore(d.t, left, d.options)
 }

@@ -10,8 +10,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/cockroachdb/pebble/v2/vfs"
-
+	"github.com/polylog-mq/polylog/internal/crashfs"
 	"github.com/polylog-mq/polylog/internal/record"
 )
 
@@ -93,7 +92,7 @@ func (s *storm) run(t *testing.T, seed uint64) {
 		c.delay = func() time.Duration { return time.Duration(s.dice.Int64N(int64(s.slowest)) + 1) }
 		c.drop = func(_, _ record.NodeID, _ Message) bool { return s.dice.Float64() < s.loss }
 		if s.disks {
-			c.newStore = func() testStore { return newDiskStore(t, vfs.NewCrashableMem(), smallStore(c.clock)) }
+			c.newStore = func() testStore { return newDiskStore(t, crashfs.New(), smallStore(c.clock)) }
 		}
 	})
 	s.cluster.run(3 * time.Second)
