@@ -54,10 +54,10 @@ func (p *Partition) Append(a *Append) {
 func (p *Partition) admit(a *Append) error {
 	settings := p.settings.Load()
 	switch {
+	case !p.shard.leads.Load(): // who does not lead need not know every partition yet
+		return ErrNotLeader
 	case settings == nil:
 		return ErrUnknownPartition
-	case !p.shard.leads.Load():
-		return ErrNotLeader
 	}
 	h, err := record.ParseHeader(a.Batch)
 	if err != nil {

@@ -267,10 +267,13 @@ func TestAppendToWhatIsNotThere(t *testing.T) {
 	if !slices.Equal(x.store.drops, []record.PartitionID{1, 2, 3}) || p.Settings() != nil || len(x.s.parts) != 0 {
 		t.Errorf("dropped %v, settings %v", x.store.drops, p.Settings())
 	}
-	refused := &Append{Batch: batchOf(t, 1, -1, 0), Done: func(*Append) {}}
-	p.Append(refused)
-	if !errors.Is(refused.Err, ErrUnknownPartition) {
-		t.Errorf("append to a dropped partition: %v", refused.Err)
+	for leads, want := range map[bool]error{false: ErrNotLeader, true: ErrUnknownPartition} {
+		x.s.leads.Store(leads)
+		refused := &Append{Batch: batchOf(t, 1, -1, 0), Done: func(*Append) {}}
+		p.Append(refused)
+		if !errors.Is(refused.Err, want) {
+			t.Errorf("append to a dropped partition, leader %v: %v, want %v", leads, refused.Err, want)
+		}
 	}
 }
 
