@@ -17,6 +17,7 @@ import (
 // The WAL's pool does the same for the log.
 type ballast struct {
 	f    vfs.File // while it is being filled
+	zero []byte   // a piece, meanwhile
 	size int64    // written so far
 	full bool     // it is there, whole
 }
@@ -40,9 +41,9 @@ func (s *Store) fillBallast() (more bool, err error) {
 		if b.f, err = s.o.FS.Create(s.ballastPath(), category); err != nil {
 			return false, err
 		}
-		b.size = 0
+		b.size, b.zero = 0, make([]byte, ballastPiece)
 	}
-	n, err := b.f.Write(make([]byte, ballastPiece))
+	n, err := b.f.Write(b.zero)
 	b.size += int64(n)
 	if err == nil && b.size < ballastBytes {
 		return true, nil
@@ -51,7 +52,7 @@ func (s *Store) fillBallast() (more bool, err error) {
 		err = b.f.Sync()
 	}
 	err = errors.Join(err, b.f.Close())
-	b.f, b.full = nil, err == nil
+	b.f, b.zero, b.full = nil, nil, err == nil
 	if err != nil {
 		err = errors.Join(err, s.o.FS.Remove(s.ballastPath()))
 	}
@@ -64,7 +65,7 @@ func (s *Store) dropBallast() bool {
 	b := &s.ballast
 	if b.f != nil {
 		_ = b.f.Close()
-		b.f = nil
+		b.f, b.zero = nil, nil
 	} else if !b.full {
 		return false
 	}

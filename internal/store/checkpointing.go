@@ -201,10 +201,12 @@ func (s *Store) writeIndex(f *file, final bool) error {
 		return err
 	}
 	for _, k := range f.attached() {
-		for _, runs := range k.p.runsIn(k.level, f) {
+		for _, span := range k.p.runsIn(k.level, f) {
 			w.Cut()
-			for i := range runs {
-				w.Add(&runs[i].Run)
+			for _, runs := range span {
+				for i := range runs {
+					w.Add(&runs[i].Run)
+				}
 			}
 		}
 	}
@@ -236,14 +238,14 @@ func (s *Store) writeIndex(f *file, final bool) error {
 }
 
 // runsIn returns the runs of a level that are in memory and lie in a file,
-// span by span. They are immutable: runs are only ever added behind them.
-func (p *partition) runsIn(level uint8, f *file) (found [][]memRun) {
+// span by span, each in pieces.
+func (p *partition) runsIn(level uint8, f *file) (found [][][]memRun) {
 	p.mu.RLock()
 	defer p.mu.RUnlock()
 	c := p.chain(level)
 	for i := range c.spans {
 		if s := &c.spans[i]; s.file == f && s.mem != nil {
-			found = append(found, *s.mem)
+			found = append(found, s.mem.snapshot())
 		}
 	}
 	return found

@@ -1,8 +1,6 @@
 package store
 
 import (
-	"sort"
-
 	"github.com/polylog-mq/polylog/internal/record"
 	"github.com/polylog-mq/polylog/internal/store/segment"
 )
@@ -118,11 +116,11 @@ func (it *runIter) fillFromMemory(want int) {
 		it.in = *s
 		return
 	}
-	runs := *s.mem
-	n := sort.Search(len(runs), func(i int) bool { return runs[i].Last >= it.from })
 	size := 0
-	for ; n < len(runs) && len(it.buf) < fillRuns && (size < want || size == 0); n++ {
-		r := &runs[n]
+	s.mem.from(it.from, func(r *memRun) bool {
+		if len(it.buf) == fillRuns || size >= want && size > 0 {
+			return false
+		}
 		l := located{Run: r.Run, f: s.file}
 		if r.e != nil {
 			if d := r.e.data.Load(); d != nil {
@@ -132,6 +130,7 @@ func (it *runIter) fillFromMemory(want int) {
 		}
 		it.buf = append(it.buf, l)
 		size += int(r.Len)
-		it.from = r.Last + 1
-	}
+		return true
+	})
+	it.from = it.buf[len(it.buf)-1].Last + 1
 }

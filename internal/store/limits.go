@@ -23,6 +23,7 @@ const (
 	// Reading.
 	copyBytes   = 512     // a batch in memory up to this size is copied whole rather than split (docs/adr/0008-run-index.md)
 	arenaBytes  = 4 << 10 // the first piece of memory a Result takes for copies
+	pieceRuns   = 256     // runs in memory are kept in pieces of so many
 	fillRuns    = 64      // runs looked up under a partition's lock at a time
 	gapBytes    = 4 << 10 // runs of a file closer than this are read in one go
 	maxReadSize = 4 << 20 // one read call asks for no more, unless a single batch is larger

@@ -190,7 +190,7 @@ func (s *Store) loadSpan(f *file, in *segment.Span) error {
 	if f.info.Final {
 		f.spans.Add(1)
 	} else {
-		out.mem = new([]memRun)
+		out.mem = new(runList)
 		cur, err := s.reader.Seek(f.index, in, in.First)
 		if err != nil {
 			return s.explain(err)
@@ -203,7 +203,7 @@ func (s *Store) loadSpan(f *file, in *segment.Span) error {
 			if r == nil {
 				break
 			}
-			*out.mem = append(*out.mem, memRun{Run: *r})
+			out.mem.add(&memRun{Run: *r})
 		}
 		f.attach(chainKey{p, in.Level})
 	}

@@ -52,16 +52,10 @@ type span struct {
 	// block is where the file's final index lists the runs. Until there is
 	// one, and as long as their records are in memory, mem has them.
 	block uint32
-	mem   *[]memRun
+	mem   *runList
 }
 
 func compareSpans(a, b span) int { return cmp.Compare(a.first, b.first) }
-
-// memRun is a run whose Pos is counted within its file.
-type memRun struct {
-	Run
-	e *entry // nil if not known to be in memory
-}
 
 // floor is an offset below which nothing is wanted, as apply has raised it and
 // as checkpoints may use it: with a cut at index i counts what was set at or
@@ -142,14 +136,14 @@ func (p *partition) add(f *file, r *memRun) {
 	c := p.makeChain(r.Level)
 	n := len(c.spans)
 	if n == 0 || c.spans[n-1].file != f {
-		c.spans = append(c.spans, span{file: f, first: r.Base, maxTime: r.MaxTimestamp, mem: new([]memRun)})
+		c.spans = append(c.spans, span{file: f, first: r.Base, maxTime: r.MaxTimestamp, mem: new(runList)})
 		f.attach(chainKey{p, r.Level})
 		n++
 	}
 	s := &c.spans[n-1]
 	s.last, s.maxTime = r.Last, max(s.maxTime, r.MaxTimestamp)
 	s.bytes += r.Len
-	*s.mem = append(*s.mem, *r)
+	s.mem.add(r)
 	f.live.Add(int64(r.Len))
 	f.runs.Add(1)
 	f.dirty.Store(true)
