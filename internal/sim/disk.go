@@ -44,7 +44,8 @@ type disk struct {
 	before func(op diskOp, name string) error
 }
 
-// pebbleDir is in the path of every file that is Pebble's.
+// pebbleDir is in the path of every file that is Pebble's, and, with a slash at its
+// end, in that of their folder.
 const pebbleDir = "/checkpoint/"
 
 // diskOp is a kind of operation.

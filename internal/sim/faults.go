@@ -177,7 +177,7 @@ func (w *world) inflictMany(f *mishap, n *node, until func(func())) bool {
 func (n *node) cutAt(k int, least diskOp) {
 	p := n.process
 	n.disk.before = func(op diskOp, name string) error {
-		if op < least || strings.Contains(name, pebbleDir) || p.over() {
+		if op < least || strings.Contains(name+"/", pebbleDir) || p.over() {
 			return nil
 		}
 		if k--; k == 0 {
