@@ -23,7 +23,8 @@ const (
 // sarama is the functional tests of the Go client sarama. They are written for
 // five brokers behind proxies on fixed ports, with topics of three replicas:
 // here the five proxies lead to one server, and the copy's ports are free ones
-// and its topics of one replica.
+// and its topics of one replica. As in its own environment, nothing creates a
+// topic but who asks to.
 func sarama() suite {
 	return suite{
 		name: "sarama", about: "sarama v1.61.1, functional tests that one broker can pass", needs: []tool{toolGo},
@@ -55,7 +56,7 @@ func sarama() suite {
 				defer end()
 				environ := []string{"TOXIPROXY_ADDR=http://" + local(port), "KAFKA_VERSION=4.1.0"}
 				return e.goTest(dir, environ, skipped, append(e.only(pattern(names)), "-tags=functional")...)
-			}, "--kafka-advertise", local(port+1))
+			}, "--kafka-advertise", local(port+1), "--kafka-auto-create-topics=false")
 		},
 	}
 }
