@@ -84,7 +84,7 @@ func javaCases(addr string) []javaCase {
 		{name: "topic-list", class: topicCommand, args: at + "--list", want: []string{"v\n"}},
 		{name: "verifiable-producer", class: verifiableProducer, args: at + "--topic v --max-messages 5000 --acks -1",
 			want: []string{`"sent":5000`, `"acked":5000`}},
-		{name: "verifiable-producer-idempotent-values", class: verifiableProducer, args: at + "--topic v --max-messages 1000 --value-prefix 7 --repeating-keys 5",
+		{name: "verifiable-producer-values", class: verifiableProducer, args: at + "--topic v --max-messages 1000 --value-prefix 7 --repeating-keys 5",
 			want: []string{`"acked":1000`, `"value":"7.999"`}},
 		{name: "get-offsets", class: "org.apache.kafka.tools.GetOffsetShell", args: at + "--topic v", want: []string{"v:0:", "v:3:"}},
 		{name: "verifiable-consumer", class: verifiableConsumer, args: at + "--topic v --group-id g --reset-policy earliest --max-messages 6000",
@@ -127,7 +127,7 @@ func javaCases(addr string) []javaCase {
 		{name: "client-compatibility", class: "org.apache.kafka.tools.ClientCompatibilityTest",
 			args: at + "--topic compat --num-cluster-nodes 1 --offsets-for-times-supported true --cluster-id-supported true" +
 				" --expect-record-too-large-exception false --describe-acls-supported false --describe-configs-supported true" +
-				" --create-topics-supported true", want: []string{"SUCCESS"}},
+				" --create-topics-supported true --idempotent-producer-supported true", want: []string{"SUCCESS"}},
 		{name: "topic-delete", class: topicCommand, args: at + "--delete --topic v"},
 	}
 }
