@@ -23,7 +23,7 @@ func (s *Store) NeedsCheckpoint() bool {
 		return true
 	}
 	dead := s.since.dead.Load()
-	return dead >= deadBytes || dead > 0 && s.Health().State == DiskFull
+	return dead >= deadBytes || dead > 0 && s.room() == DiskFull
 }
 
 // Checkpoint makes the cuts durable, all or none, compacts the logs and frees
@@ -342,6 +342,7 @@ func (s *Store) commit(c *cut) error {
 		return s.die(fmt.Errorf("freeing wal files: %w", err))
 	}
 	s.stats.FilesFreed.Add(uint64(len(c.free)))
+	s.weigh()
 	select {
 	case s.wake <- struct{}{}: // files may have become ready for a rewrite
 	default:

@@ -2,6 +2,7 @@ package store
 
 import (
 	"cmp"
+	"math"
 	"sync"
 
 	"github.com/cockroachdb/pebble/v2/vfs"
@@ -72,12 +73,26 @@ func (s *Store) Health() Health {
 	if err := s.Err(); err != nil {
 		return Health{State: Dead, Err: err}
 	}
+	h := Health{State: s.room(), Debt: math.Float64frombits(s.debt.Load())}
 	s.disk.mu.Lock()
-	h := Health{State: s.disk.state, Free: s.disk.free, Total: s.disk.total}
+	h.Free, h.Total = s.disk.free, s.disk.total
 	s.disk.mu.Unlock()
-	if sp := s.lane.Space(); sp.Full && sp.Pool == 0 {
-		h.State = DiskFull // what is left serves what was accepted already
-	}
-	h.Debt = s.debt()
 	return h
+}
+
+// room tells how full the disk is, by the last look at it and by what the WAL
+// has met.
+func (s *Store) room() HealthState {
+	if sp := s.lane.Space(); sp.Full && sp.Pool == 0 {
+		return DiskFull // what is left serves what was accepted already
+	}
+	s.disk.mu.Lock()
+	defer s.disk.mu.Unlock()
+	return s.disk.state
+}
+
+// weigh works out the debt anew, after files have come, gone or changed hands.
+func (s *Store) weigh() {
+	_, cs := s.candidates()
+	s.debt.Store(math.Float64bits(s.o.Rewriting.debt(cs)))
 }

@@ -90,7 +90,7 @@ func (s *Store) candidates() ([]*file, []candidate) {
 		f.mu.Lock()
 		final, loaded, damaged, size := f.info.Final, len(f.chains) > 0, f.damaged, f.info.DataLen
 		f.mu.Unlock()
-		if !final {
+		if !final || damaged {
 			continue
 		}
 		if f.level == 0 {
@@ -99,15 +99,10 @@ func (s *Store) candidates() ([]*file, []candidate) {
 		fs = append(fs, f)
 		cs = append(cs, candidate{
 			level: f.level, size: size, live: f.live.Load(), runs: f.runs.Load(),
-			ready: !loaded && !damaged && (f.level > 0 || wal.FileNum(f.num) < oldest),
+			ready: !loaded && (f.level > 0 || wal.FileNum(f.num) < oldest),
 		})
 	}
 	return fs, cs
-}
-
-func (s *Store) debt() float64 {
-	_, cs := s.candidates()
-	return s.o.Rewriting.debt(cs)
 }
 
 // newJob begins a rewrite, or returns nil if none pays.
@@ -323,6 +318,7 @@ func (j *job) finish() error {
 	}
 	s.install(j.done, j.all, j.old)
 	s.stats.Rewrites.Add(1)
+	s.weigh()
 	return nil
 }
 

@@ -37,7 +37,7 @@ func (s *Store) runRewriter(ctx context.Context) {
 	for {
 		var again <-chan struct{}
 		s.LookAtDisk()
-		if s.Health().State == DiskFull {
+		if s.room() == DiskFull {
 			for s.Fill() {
 			}
 			again = s.after(diskInterval)
@@ -89,7 +89,7 @@ func (s *Store) rewriteAll(ctx context.Context) error {
 		if err != nil || !did {
 			return err
 		}
-		if busy := s.stats.Appended.Load() > appended; busy && s.debt() < 0.5 {
+		if busy := s.stats.Appended.Load() > appended; busy && s.Health().Debt < 0.5 {
 			select {
 			case <-ctx.Done():
 			case <-s.after(2 * (s.o.Clock.Mono() - began)):

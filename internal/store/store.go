@@ -89,6 +89,7 @@ type Store struct {
 	disk       disk
 	meta       atomic.Pointer[Meta]
 	dead       atomic.Pointer[error]
+	debt       atomic.Uint64 // a float64; see Health.Debt
 
 	groupsMu sync.RWMutex
 	groups   map[record.ShardID]*Log
@@ -140,6 +141,7 @@ func Open(o Options) (*Store, error) {
 		wake: make(chan struct{}, 1),
 	}
 	s.findBallast()
+	s.weigh()
 	if err := s.recover(); err != nil {
 		return nil, fmt.Errorf("recovering %s: %w", o.Dir, errors.Join(err, s.close()))
 	}
