@@ -63,7 +63,8 @@ def ck_transaction():
     from confluent_kafka import Producer
     from confluent_kafka.admin import AdminClient, NewTopic
 
-    for f in AdminClient({"bootstrap.servers": ADDR}).create_topics([NewTopic("ck-txn", 1, 1)]).values():
+    admin = AdminClient({"bootstrap.servers": ADDR})
+    for f in admin.create_topics([NewTopic("ck-txn", 1, 1)]).values():
         f.result()
     p = Producer({"bootstrap.servers": ADDR, "transactional.id": "ck-txn"})
     p.init_transactions(DEADLINE)
