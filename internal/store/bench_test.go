@@ -150,6 +150,7 @@ func fillBench(b *testing.B, x *simple, size, total int) {
 }
 
 func readBench(b *testing.B, x *simple, end record.Offset) {
+	b.Helper()
 	var r Result
 	var from record.Offset
 	var bytes, buffers int64

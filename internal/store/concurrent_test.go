@@ -77,6 +77,7 @@ func TestReadersBesideEverythingElse(t *testing.T) {
 }
 
 func readSome(t *testing.T, s *Store, r *Result, p record.PartitionID, from, end record.Offset, floor *atomic.Int64) {
+	t.Helper()
 	r.Whole = true
 	defer r.Release()
 	err := s.Read(r, p, from, end, 8000, true)

@@ -38,11 +38,9 @@ func (w *world) remember() []*modelLog {
 }
 
 func isSync(op errorfs.Op) bool {
-	switch op.Kind {
-	case errorfs.OpFileSync, errorfs.OpFileSyncData, errorfs.OpFileSyncTo, errorfs.OpRename, errorfs.OpRemove:
-		return true
-	}
-	return false
+	return slices.Contains([]errorfs.OpKind{
+		errorfs.OpFileSync, errorfs.OpFileSyncData, errorfs.OpFileSyncTo, errorfs.OpRename, errorfs.OpRemove,
+	}, op.Kind)
 }
 
 // At every sync, rename and removal of a random history the machine crashes:
@@ -116,12 +114,12 @@ type failing struct {
 }
 
 func (f failing) Fatal(args ...any) {
-	f.TB.Helper()
+	f.Helper()
 	f.TB.Fatal(append([]any{f.where + ":"}, args...)...)
 }
 
 func (f failing) Fatalf(format string, args ...any) {
-	f.TB.Helper()
+	f.Helper()
 	f.TB.Fatal(f.where + ": " + fmt.Sprintf(format, args...))
 }
 

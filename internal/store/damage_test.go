@@ -67,6 +67,7 @@ func TestFlippedByteInSealedDataIsFound(t *testing.T) {
 }
 
 func flipAll(t *testing.T, fs vfs.FS, o Options, next map[record.PartitionID]record.Offset, dir, suffix string) {
+	t.Helper()
 	rng := rand.New(rand.NewPCG(1, 2))
 	names, err := fs.List(dir)
 	if err != nil {

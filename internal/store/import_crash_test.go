@@ -235,14 +235,14 @@ func (x *imported) recover(t *testing.T, s *store.Store, what string) bool {
 	t.Helper()
 	applied, term, conf, _ := s.Applied(1)
 	l, hs := s.Log(1), s.Log(1).HardState()
-	switch {
-	case applied == 4:
+	switch applied {
+	case 4:
 		if string(conf) != "old" || pages(t, s, 1) != "a=1 b=1 " || l.FirstIndex() != 3 || l.LastIndex() != 60 || hs.Term < 2 || hs.Commit < 4 {
 			t.Fatalf("%s: old conf %q, pages %q, log %d to %d, %+v", what, conf, pages(t, s, 1), l.FirstIndex(), l.LastIndex(), hs)
 		}
 		x.behind.apply(s, 3, 8)
 		x.behind.part.check(t, s, what)
-	case applied == 50:
+	case 50:
 		if term != 4 || string(conf) != "new" || pages(t, s, 1) != "b=2 c=2 " || l.FirstIndex() != 51 || hs.Commit < 50 || hs.Term < 4 {
 			t.Fatalf("%s: new term %d, conf %q, pages %q, log from %d, %+v", what, term, conf, pages(t, s, 1), l.FirstIndex(), hs)
 		}

@@ -88,6 +88,7 @@ type modelBatch struct {
 const worldParts = 4 // partitions of each group at a time
 
 func newWorld(tb testing.TB, seed uint64, groups int) *world {
+	tb.Helper()
 	fs := crashfs.New()
 	w := &world{tb: tb, fs: fs, rng: rand.New(rand.NewPCG(seed, 7))}
 	w.o = Options{FS: fs, Dir: "data", WALFileSize: 32 << 10, TailBytes: 24 << 10}

@@ -151,12 +151,12 @@ func (p *partition) add(f *file, r *memRun) {
 
 // start returns the first offset that may be read; p.mu is held.
 func (p *partition) start() record.Offset {
-	first, any := p.next, false
+	first, found := p.next, false
 	for _, c := range p.chains {
 		low := max(p.floor.now, c.floor.now)
 		if i := c.find(low); i < len(c.spans) {
-			if o := max(low, c.spans[i].first); !any || o < first {
-				first, any = o, true
+			if o := max(low, c.spans[i].first); !found || o < first {
+				first, found = o, true
 			}
 		}
 	}

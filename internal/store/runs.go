@@ -28,12 +28,24 @@ func (s *Store) AddRuns(g record.ShardID, i record.Index, runs []Run) {
 		if uint64(r.Pos)+uint64(r.Len) > uint64(e.size) || r.Len == 0 {
 			panic(fmt.Sprintf("store: run %d-%d of partition %d lies outside of its entry", r.Base, r.Last, r.Partition))
 		}
-		if n > 0 && runs[n-1].Pos == r.Pos || n+1 < len(runs) && runs[n+1].Pos == r.Pos {
+		if shared(runs, n) {
 			r.Flags |= segment.Shared
 		}
 		r.Pos += uint32(e.at.Offset)
 		s.partitions.make(r.Partition).add(l.runFile, &r)
 	}
+}
+
+// shared reports whether the run beside runs[n] points to the same body.
+func shared(runs []Run, n int) bool {
+	near := runs[max(n-1, 0):min(n+2, len(runs))]
+	same := 0
+	for i := range near {
+		if near[i].Pos == runs[n].Pos {
+			same++
+		}
+	}
+	return same > 1
 }
 
 // SetFloor says, from apply of entry i of group g, that records of a

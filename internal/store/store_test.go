@@ -109,8 +109,10 @@ func (x *simple) put(n, size int, ts int64, partitions ...record.PartitionID) {
 	}
 	var runs []Run
 	for _, p := range partitions {
-		runs = append(runs, Run{Partition: p, Base: x.next[p], Last: x.next[p] + record.Offset(n) - 1, Epoch: 5,
-			LogTime: record.LogTime(ts), MaxTimestamp: ts + int64(n) - 1, Len: uint32(len(data))})
+		runs = append(runs, Run{
+			Partition: p, Base: x.next[p], Last: x.next[p] + record.Offset(n) - 1, Epoch: 5,
+			LogTime: record.LogTime(ts), MaxTimestamp: ts + int64(n) - 1, Len: uint32(len(data)),
+		})
 		x.next[p] += record.Offset(n)
 	}
 	x.s.AddRuns(0, x.last, runs)

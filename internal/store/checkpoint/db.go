@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"log/slog"
 	"runtime"
+	"slices"
 	"strings"
 	"sync"
 
@@ -82,8 +83,8 @@ func (fs markerFS) Unwrap() vfs.FS { return fs.FS }
 // Close closes the database. One that has failed is left as it is: its
 // background work may never end.
 func (d *DB) Close() error {
-	if d.log.failure() != nil {
-		return nil
+	if d.log.hasFailed() {
+		return nil // whoever met the failure has been told
 	}
 	if err := d.guard(d.db.Close); err != nil {
 		return fmt.Errorf("closing the checkpoint database: %w", err)
@@ -131,7 +132,7 @@ func putGroup(b *pebble.Batch, g *GroupCut) {
 	}
 	prefix := pagePrefix(g.ID)
 	for _, p := range g.Pages {
-		key := append(prefix[:len(prefix):len(prefix)], p.Key...)
+		key := append(slices.Clip(prefix), p.Key...)
 		if p.Value == nil {
 			_ = b.Delete(key, nil)
 		} else {
@@ -236,6 +237,8 @@ func (l *logger) failure() error {
 	defer l.mu.Unlock()
 	return l.err
 }
+
+func (l *logger) hasFailed() bool { return l.failure() != nil }
 
 func (*logger) Infof(string, ...any) {} // a line per flush is of no use to an operator
 

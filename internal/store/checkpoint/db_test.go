@@ -8,6 +8,7 @@ import (
 	"math/rand/v2"
 	"reflect"
 	"strings"
+	"sync/atomic"
 	"testing"
 
 	"github.com/cockroachdb/pebble/v2/vfs"
@@ -162,21 +163,20 @@ func TestACutIsAllOrNothing(t *testing.T) {
 }
 
 func TestAFailedSyncIsFinal(t *testing.T) {
-	fail := errorfs.InjectorFunc(nil)
-	on := false
-	fail = func(op errorfs.Op) error {
-		if on && op.Kind == errorfs.OpFileSync || on && op.Kind == errorfs.OpFileSyncData {
+	var on atomic.Bool // Pebble syncs in goroutines of its own
+	fail := errorfs.InjectorFunc(func(op errorfs.Op) error {
+		if on.Load() && (op.Kind == errorfs.OpFileSync || op.Kind == errorfs.OpFileSyncData) {
 			return errorfs.ErrInjected
 		}
 		return nil
-	}
+	})
 	d := mustOpen(t, errorfs.Wrap(vfs.NewMem(), fail))
 	mustCommit(t, d, sampleCut())
-	on = true
+	on.Store(true)
 	if _, err := d.Commit(sampleCut()); !errors.Is(err, ErrFailed) {
 		t.Fatalf("commit with a failing sync: %v", err)
 	}
-	on = false
+	on.Store(false)
 	if _, err := d.Commit(sampleCut()); !errors.Is(err, ErrFailed) {
 		t.Fatalf("commit after a failed one: %v", err)
 	}

@@ -74,12 +74,12 @@ func dumpIndex(fs vfs.FS, path string, w io.Writer) error {
 
 // dumpData walks over the batches. The bodies lie back to back and consist of
 // whole batches, so that no index is needed.
-func dumpData(fs vfs.FS, path string, w io.Writer) error {
+func dumpData(fs vfs.FS, path string, w io.Writer) (err error) {
 	f, err := fs.Open(path)
 	if err != nil {
 		return fmt.Errorf("opening %s: %w", path, err)
 	}
-	defer f.Close()
+	defer func() { err = errors.Join(err, f.Close()) }()
 	st, err := f.Stat()
 	if err != nil {
 		return fmt.Errorf("reading %s: %w", path, err)

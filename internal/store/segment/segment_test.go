@@ -38,37 +38,37 @@ func someRuns(rng *rand.Rand, partitions, perPartition int) []Run {
 	return runs
 }
 
-func writeIndex(t testing.TB, fs vfs.FS, runs []Run) IndexInfo {
-	t.Helper()
+func writeIndex(tb testing.TB, fs vfs.FS, runs []Run) IndexInfo {
+	tb.Helper()
 	w, err := CreateIndex(fs, "idx", 1, 42)
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	for i := range runs {
 		w.Add(&runs[i])
 	}
 	info, err := w.Finish(1000, 77)
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	return info
 }
 
-func readSpan(t testing.TB, r *Reader, x *Index, s *Span, from record.Offset) []Run {
-	t.Helper()
+func readSpan(tb testing.TB, r *Reader, x *Index, s *Span, from record.Offset) []Run {
+	tb.Helper()
 	c, err := r.Seek(x, s, from)
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
-	return drain(t, c)
+	return drain(tb, c)
 }
 
-func drain(t testing.TB, c *Cursor) (out []Run) {
-	t.Helper()
+func drain(tb testing.TB, c *Cursor) (out []Run) {
+	tb.Helper()
 	for {
 		run, err := c.Next()
 		if err != nil {
-			t.Fatal(err)
+			tb.Fatal(err)
 		}
 		if run == nil {
 			return out
@@ -200,17 +200,17 @@ func TestFlippedByteInAnIndexIsFound(t *testing.T) {
 	}
 }
 
-func put(t testing.TB, fs vfs.FS, name string, b []byte) {
-	t.Helper()
+func put(tb testing.TB, fs vfs.FS, name string, b []byte) {
+	tb.Helper()
 	f, err := fs.Create(name, category)
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	if _, err := f.Write(b); err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	if err := f.Close(); err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 }
 
