@@ -72,9 +72,10 @@ func (o *Options) defaults() error {
 // Store is the open log of one node. All methods may be called from any
 // goroutine unless they say otherwise.
 //
-// Locks, in the order in which they may be taken: cutting, rewriting;
-// partition; file; then the tables, the tail and the logs, none of which is
-// held while another lock is taken or a file is touched.
+// Locks, in the order in which they may be taken: rewriting; cutting;
+// partition; file; then the tables, the tail, the logs and what the disk has
+// shown, none of which is held while another lock is taken. Only the first two
+// are held while a file is read or written.
 type Store struct {
 	o      Options
 	lock   io.Closer

@@ -17,7 +17,7 @@ import (
 )
 
 var (
-	crashSeeds = flag.Uint64("wal-seeds", 8, "how many seeds the crash tests run")
+	crashSeeds = flag.Uint64("wal-seeds", 5, "how many seeds the crash tests run")
 	crashSeed  = flag.Uint64("wal-seed", 0, "the one seed that the crash tests run, 0 for all")
 )
 

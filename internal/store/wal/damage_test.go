@@ -347,6 +347,33 @@ func TestTornFramesDoNotComeBack(t *testing.T) {
 	}
 }
 
+// TestNamesThatADeadProcessLeft: the next file has its name, but not durably,
+// when the process dies; the next process writes to it and acknowledges.
+func TestNamesThatADeadProcessLeft(t *testing.T) {
+	fs := crashfs.New()
+	var left *crashfs.FS
+	o := testOptions(errorfs.Wrap(fs, errorfs.InjectorFunc(func(op errorfs.Op) error {
+		if op.Kind == errorfs.OpFileSync && op.Path == "/wal" {
+			left = fs.Kill()
+		}
+		return nil
+	})), 1)
+	l, _ := open(t, o)
+	write(t, l, entry(1, 1, half))
+	write(t, l, entry(1, 2, half))
+	l.Close()
+	l, got := open(t, testOptions(left, 2))
+	if l.Active() != 2 || len(got) != 1 {
+		t.Fatalf("left in file %d with %d frames", l.Active(), len(got))
+	}
+	write(t, l, entry(1, 2, "acknowledged"))
+	l.Close()
+	_, got = open(t, testOptions(left.Crash(nil), 3))
+	if !strings.HasSuffix(lines(got), "entry 1/2 acknowledged\n") {
+		t.Fatalf("recovered\n%s", lines(got))
+	}
+}
+
 func TestPowerLossOfTheNamesInADirectory(t *testing.T) {
 	fs := vfs.NewCrashableMem()
 	l, _ := open(t, testOptions(fs, 1))
