@@ -233,7 +233,10 @@ func TestReadIndexAfterARestart(t *testing.T) {
 	f.crash()
 	c.must(l.propose(1, 10, 10))
 	f.start()
-	c.until("the member knows its leader", func() bool { lead, _ := f.group().Leader(); return lead == l.id })
+	c.until("the member has what it asked for", func() bool {
+		lead, _ := f.group().Leader()
+		return lead == l.id && uint64(f.group().Applied()) >= old.GetIndex()
+	})
 	c.isolate(f)
 	f.group().ReadIndex(b.done)
 	c.settle()

@@ -1,7 +1,9 @@
 package replica
 
 import (
+	"bytes"
 	"hash/crc32"
+	"slices"
 	"testing"
 	"time"
 
@@ -12,7 +14,7 @@ import (
 )
 
 func smallLogs(c *cluster) {
-	c.tune.keepBytes, c.tune.keepLeaderBytes = 0, 0
+	c.tune.keepBytes, c.tune.keepLeaderBytes, c.tune.pageBytes = 0, 0, 1
 	c.checkpointEvery = 10
 }
 
@@ -118,7 +120,7 @@ func TestSnapshotIsResumed(t *testing.T) {
 	stopped = false
 	c.converge()
 	c.sameData()
-	if parts > 16 {
+	if parts > 15 {
 		t.Fatalf("12 MB took %d parts", parts)
 	}
 }
@@ -192,21 +194,30 @@ func TestInstallWaitsForWrites(t *testing.T) {
 
 func TestDamagedPartsOfASnapshotAreRefused(t *testing.T) {
 	c, _, f := lag(t, 62)
-	spoiled := 0
+	spoiled := map[SnapshotKind]int{}
 	c.drop = func(from, to record.NodeID, m Message) bool {
-		if to != f.id || m.Snapshot == nil || spoiled >= 5 || m.Snapshot.Kind != SendData && m.Snapshot.Kind != SendPages {
+		if to != f.id || m.Snapshot == nil || m.Snapshot.Kind != SendData && m.Snapshot.Kind != SendPages ||
+			spoiled[m.Snapshot.Kind] == 4 {
 			return false
 		}
-		spoiled++
 		bad := *m.Snapshot
-		if bad.Kind == SendPages {
-			bad.Sum++
-		} else {
-			bad.Body = append([]byte(nil), bad.Body...)
-			bad.Body[len(bad.Body)/2] ^= 1
-			if spoiled%2 == 0 { // a checksum that was computed over damage
-				bad.Sum = crc32.Checksum(bad.Body, castagnoli)
-			}
+		spoiled[bad.Kind]++
+		switch {
+		case bad.Kind == SendPages:
+			bad.Pages = slices.Clone(bad.Pages)
+			bad.Pages[0].Value = append([]byte{1}, bad.Pages[0].Value[1:]...)
+		case spoiled[SendData] == 1: // the end is missing, but for the checksum
+			bad.Body = bad.Body[:len(bad.Body)-1]
+			bad.Sum = crc32.Checksum(bad.Body, castagnoli)
+		case spoiled[SendData] == 2: // more than was asked for
+			bad.Range.Next += 1000
+		case spoiled[SendData] == 3: // an epoch, which a batch's own checksum leaves out
+			bad.Body = bytes.Clone(bad.Body)
+			bad.Body[12] ^= 1
+		default: // damage, and a checksum that was computed over it
+			bad.Body = bytes.Clone(bad.Body)
+			bad.Body[len(bad.Body)/2+1000] ^= 1
+			bad.Sum = crc32.Checksum(bad.Body, castagnoli)
 		}
 		m.Snapshot = &bad
 		c.clock.AfterFunc(c.delay(), func() { c.nodes[to].host.Receive(from, m) })
@@ -215,8 +226,8 @@ func TestDamagedPartsOfASnapshotAreRefused(t *testing.T) {
 	f.start()
 	c.converge()
 	c.sameData()
-	if spoiled != 5 {
-		t.Fatalf("%d parts were spoiled", spoiled)
+	if spoiled[SendPages] != 4 || spoiled[SendData] != 4 {
+		t.Fatalf("spoiled were %v", spoiled)
 	}
 }
 
@@ -380,7 +391,6 @@ func TestCheckpointsDuringASnapshot(t *testing.T) {
 func TestPagesOfOneCheckpoint(t *testing.T) {
 	for _, lost := range []bool{false, true} {
 		c, l, f := lag(t, 97)
-		l.host.tune.pageBytes = 1
 		var at []record.Index
 		c.drop = func(_, to record.NodeID, m Message) bool {
 			if to != f.id || m.Snapshot == nil || m.Snapshot.Kind != SendPages {

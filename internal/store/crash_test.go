@@ -7,6 +7,7 @@ import (
 	"math/rand/v2"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 
 	"github.com/cockroachdb/pebble/v2/vfs"
@@ -185,17 +186,16 @@ func pebbleWouldPanic(path string) bool {
 // After an error of the WAL nothing is acknowledged, whatever is tried.
 func TestADeadStoreAcknowledgesNothing(t *testing.T) {
 	w := newWorld(t, 1, 1)
-	fail := false
+	var fail atomic.Bool // Pebble's goroutines come through the hook as well
 	hook := errorfs.InjectorFunc(func(op errorfs.Op) error {
-		if fail && op.Kind == errorfs.OpFileSyncData {
-			fail = false // the next sync would succeed
+		if op.Kind == errorfs.OpFileSyncData && fail.CompareAndSwap(true, false) { // the next sync would succeed
 			return errorfs.ErrInjected
 		}
 		return nil
 	})
 	w.wrap = func(fs vfs.FS) vfs.FS { return errorfs.Wrap(fs, hook) }
 	w.reopen(false)
-	fail = true
+	fail.Store(true)
 	for i := range 3 {
 		var got error
 		w.s.Append([]Append{{Group: 0, Sync: true, Entries: []Entry{{Index: record.Index(i + 1), Term: 1, Data: []byte("x")}}}}, func(err error) { got = err })
