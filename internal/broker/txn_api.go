@@ -19,8 +19,8 @@ import (
 // INVALID_TXN_STATE.
 var ErrNotEnlisted = topic.ErrNotEnlisted
 
-// ErrStillOpen: the producer's last transaction is not ended in the partition.
-// Kafka: CONCURRENT_TRANSACTIONS.
+// ErrStillOpen says that the producer's last transaction is not ended in the
+// partition. Kafka: CONCURRENT_TRANSACTIONS.
 var ErrStillOpen = topic.ErrStillOpen
 
 // InitTransactions begins a new incarnation of a transactional producer; c.Spare

@@ -70,7 +70,7 @@ func TestErrorSticks(t *testing.T) {
 	r := NewReader([]byte{9, 1})
 	r.Uvarint(3)
 	first := r.Err()
-	if v := r.Byte(); v != 0 || r.Err() != first || r.Len() != 0 {
+	if v := r.Byte(); v != 0 || !errors.Is(r.Err(), first) || r.Len() != 0 {
 		t.Errorf("after an error: byte %d, error %v, %d bytes", v, r.Err(), r.Len())
 	}
 }

@@ -80,7 +80,7 @@ func TestWhatACrashMayLeave(t *testing.T) {
 		}
 		seen[got] = true
 		names := ""
-		for _, part := range strings.Fields(got) {
+		for part := range strings.FieldsSeq(got) {
 			if name, _, ok := strings.Cut(part, "="); ok {
 				names += name
 			}
@@ -151,10 +151,20 @@ func TestErrors(t *testing.T) {
 	_, noDir := fs.Create("none/f", vfs.WriteCategoryUnspecified)
 	_, notDir := fs.List("a/f")
 	for _, c := range []struct{ got, want error }{
-		{partial, syscall.EINVAL}, {locked, nil}, {again, syscall.EAGAIN}, {missing, os.ErrNotExist}, {noDir, os.ErrNotExist},
-		{notDir, syscall.ENOTDIR}, {fs.Remove("a/b"), syscall.ENOTEMPTY}, {fs.Remove("none"), os.ErrNotExist},
-		{fs.Rename("a/f", "a/b/f"), syscall.EXDEV}, {fs.Rename("none", "x"), os.ErrNotExist}, {fs.Link("a/f", "a/b"), os.ErrExist},
-		{fs.MkdirAll("a/f/c", 0o755), syscall.ENOTDIR}, {fs.Link("a/f", "a/b/f"), nil}, {fs.RemoveAll("a/b"), nil},
+		{partial, syscall.EINVAL},
+		{locked, nil},
+		{again, syscall.EAGAIN},
+		{missing, os.ErrNotExist},
+		{noDir, os.ErrNotExist},
+		{notDir, syscall.ENOTDIR},
+		{fs.Remove("a/b"), syscall.ENOTEMPTY},
+		{fs.Remove("none"), os.ErrNotExist},
+		{fs.Rename("a/f", "a/b/f"), syscall.EXDEV},
+		{fs.Rename("none", "x"), os.ErrNotExist},
+		{fs.Link("a/f", "a/b"), os.ErrExist},
+		{fs.MkdirAll("a/f/c", 0o755), syscall.ENOTDIR},
+		{fs.Link("a/f", "a/b/f"), nil},
+		{fs.RemoveAll("a/b"), nil},
 	} {
 		if !errors.Is(c.got, c.want) {
 			t.Errorf("%v, want %v", c.got, c.want)

@@ -18,7 +18,6 @@ type blobs struct{ applied int }
 type blob struct {
 	bytes []byte
 	done  chan error
-	group *Group
 }
 
 func (b *blob) Size() int      { return len(b.bytes) }

@@ -3,6 +3,7 @@ package replica
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -242,9 +243,9 @@ func (c *groupCut) grew(ents []*raftpb.Entry, step uint64) {
 // before returns the last marked index that at least so many bytes follow, 0
 // if none is known.
 func (l *logMarks) before(bytes uint64) record.Index {
-	for i := len(l.marks) - 1; i >= 0; i-- {
-		if l.total-l.marks[i].total >= bytes {
-			return l.marks[i].index
+	for _, m := range slices.Backward(l.marks) {
+		if l.total-m.total >= bytes {
+			return m.index
 		}
 	}
 	return 0

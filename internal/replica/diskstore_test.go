@@ -53,7 +53,7 @@ func newDiskStore(t testing.TB, fs *crashfs.FS, o store.Options) *diskStore {
 func (d *diskStore) close() {
 	if !d.closed {
 		d.closed = true
-		d.Close() //nolint:errcheck // what a crash left is looked at by the next Open
+		_ = d.Close() // what a crash left is looked at by the next Open
 	}
 }
 

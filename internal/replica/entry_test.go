@@ -16,7 +16,7 @@ import (
 func entriesForTest(from uint64, n, size int) (out []*raftpb.Entry) {
 	for i := range uint64(n) {
 		out = append(out, &raftpb.Entry{
-			Index: proto.Uint64(from + i), Term: proto.Uint64(1), Data: make([]byte, size),
+			Index: new(from + i), Term: new(uint64(1)), Data: make([]byte, size),
 		})
 	}
 	return out

@@ -159,6 +159,7 @@ func (l *loop) refuse(e *event) {
 		e.p.Done(ErrStopped)
 	case evRefuse:
 		e.p.Done(e.err)
+	default: // nobody waits for an answer to the others
 	}
 }
 

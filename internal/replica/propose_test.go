@@ -338,8 +338,7 @@ func TestRaftsPanicEndsTheHost(t *testing.T) {
 		Type: raftpb.MsgHeartbeat.Enum(), From: new(uint64(l.id)), To: new(uint64(f.id)), Term: new(uint64(term)), Commit: new(uint64(1 << 40)),
 	}})
 	c.settle()
-	var p *raftPanic
-	if !errors.As(f.fatal, &p) {
+	if _, ok := errors.AsType[*raftPanic](f.fatal); !ok {
 		t.Fatalf("the owner was told %v", f.fatal)
 	}
 }

@@ -7,7 +7,6 @@ import (
 
 	"go.etcd.io/raft/v3"
 	"go.etcd.io/raft/v3/raftpb"
-	"google.golang.org/protobuf/proto"
 
 	"github.com/polylog-mq/polylog/internal/fault"
 	"github.com/polylog-mq/polylog/internal/record"
@@ -69,7 +68,7 @@ func openLog(g record.ShardID, s storage) (l *raftLog, applied record.Index, m c
 
 func hardState(h store.HardState) *raftpb.HardState {
 	return &raftpb.HardState{
-		Term: proto.Uint64(uint64(h.Term)), Vote: proto.Uint64(uint64(h.Vote)), Commit: proto.Uint64(uint64(h.Commit)),
+		Term: new(uint64(h.Term)), Vote: new(uint64(h.Vote)), Commit: new(uint64(h.Commit)),
 	}
 }
 
@@ -171,7 +170,7 @@ func (l *raftLog) Snapshot() (*raftpb.Snapshot, error) {
 		return nil, &storageError{fmt.Errorf("reading the checkpoint's members: %w", err)}
 	}
 	return &raftpb.Snapshot{Metadata: &raftpb.SnapshotMetadata{
-		ConfState: m.conf, Index: proto.Uint64(uint64(i)), Term: proto.Uint64(uint64(t)),
+		ConfState: m.conf, Index: new(uint64(i)), Term: new(uint64(t)),
 	}}, nil
 }
 

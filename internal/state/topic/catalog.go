@@ -155,8 +155,8 @@ func (c *Catalog) ByID(id ID) *Topic { return c.topics[id] }
 
 // Gone reports whether a topic had this id and was deleted.
 func (c *Catalog) Gone(id record.TopicID) bool {
-	t := c.topics[ID(id)]
-	return ID(id) <= c.lastTopic && (t == nil || t.Deleted)
+	t := c.topics[id]
+	return id <= c.lastTopic && (t == nil || t.Deleted)
 }
 
 // Topics returns all topics, without tombstones, sorted by tenant and name.

@@ -65,7 +65,7 @@ func (l Epochs) begin(e record.Epoch, o record.Offset) Epochs {
 	if n == maxEpochs {
 		kept = l[maxEpochs/2:]
 	}
-	return append(kept[:len(kept):len(kept)], EpochStart{e, o})
+	return append(slices.Clip(kept), EpochStart{e, o})
 }
 
 // from returns the ladder of a log that begins at start.

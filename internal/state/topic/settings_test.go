@@ -40,9 +40,13 @@ func TestDefaultSettings(t *testing.T) {
 
 func TestSettingsOfConfig(t *testing.T) {
 	s, err := NewSettings([]Config{
-		{"retention.bytes", "-5"}, {"compression.type", "zstd"}, {"compression.zstd.level", "-7"},
-		{"cleanup.policy", " compact , delete "}, {"message.timestamp.type", "LogAppendTime"},
-		{"min.cleanable.dirty.ratio", "0.25"}, {"min.insync.replicas", "+2"},
+		{"retention.bytes", "-5"},
+		{"compression.type", "zstd"},
+		{"compression.zstd.level", "-7"},
+		{"cleanup.policy", " compact , delete "},
+		{"message.timestamp.type", "LogAppendTime"},
+		{"min.cleanable.dirty.ratio", "0.25"},
+		{"min.insync.replicas", "+2"},
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -86,8 +90,10 @@ func TestNewSettingsRefuses(t *testing.T) {
 
 func TestCheck(t *testing.T) {
 	config := []Config{
-		{"max.message.bytes", "2000000"}, {"segment.bytes", "1048576"},
-		{"message.timestamp.before.max.ms", "1000"}, {"message.timestamp.after.max.ms", "10"},
+		{"max.message.bytes", "2000000"},
+		{"segment.bytes", "1048576"},
+		{"message.timestamp.before.max.ms", "1000"},
+		{"message.timestamp.after.max.ms", "10"},
 	}
 	s, err := NewSettings(config)
 	if err != nil {

@@ -149,7 +149,7 @@ func (p *Partition) LastStable() record.Offset {
 // Aborted returns the aborted transactions that are remembered, ordered by Last.
 // The result never changes.
 func (p *Partition) Aborted() []Aborted {
-	return p.txns.aborted[:len(p.txns.aborted):len(p.txns.aborted)]
+	return slices.Clip(p.txns.aborted)
 }
 
 // Transactions returns the transactions that producers are enlisted with, ordered
