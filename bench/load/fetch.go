@@ -34,8 +34,8 @@ func (f Fetch) Run(ctx context.Context, onCount, onEnd func()) (Result, error) {
 	defer cancel()
 	stop := time.AfterFunc(f.Warmup, onCount)
 	defer stop.Stop()
-	stopEnd := time.AfterFunc(f.Warmup+f.Duration, onEnd)
-	defer stopEnd.Stop()
+	ended := make(chan struct{})
+	time.AfterFunc(f.Warmup+f.Duration, func() { onEnd(); close(ended) })
 
 	workers := make([]fetcher, f.Connections)
 	errs := make([]error, f.Connections)
@@ -46,6 +46,7 @@ func (f Fetch) Run(ctx context.Context, onCount, onEnd func()) (Result, error) {
 		wg.Go(func() { errs[i] = w.run(ctx) })
 	}
 	wg.Wait()
+	<-ended
 	total := newHistogram()
 	r := Result{Seconds: f.Duration.Seconds()}
 	for i := range workers {

@@ -54,8 +54,8 @@ func (p Produce) Run(ctx context.Context, onCount, onEnd func()) (Result, error)
 	defer cancel()
 	stop := time.AfterFunc(p.Warmup, onCount)
 	defer stop.Stop()
-	stopEnd := time.AfterFunc(p.Warmup+p.Duration, onEnd)
-	defer stopEnd.Stop()
+	ended := make(chan struct{})
+	time.AfterFunc(p.Warmup+p.Duration, func() { onEnd(); close(ended) })
 
 	workers := make([]producer, p.Connections)
 	errs := make([]error, p.Connections)
@@ -66,6 +66,7 @@ func (p Produce) Run(ctx context.Context, onCount, onEnd func()) (Result, error)
 		wg.Go(func() { errs[i] = w.run(ctx) })
 	}
 	wg.Wait()
+	<-ended
 	total := newHistogram()
 	var n int64
 	for i := range workers {
