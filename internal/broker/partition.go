@@ -94,9 +94,13 @@ func (p *Partition) Floor() record.Offset { return record.Offset(p.floor.Load())
 // Size returns the bytes of the batches that are kept.
 func (p *Partition) Size() int64 { return p.size.Load() }
 
-// Epoch returns the leader epoch of the present leader.
+// Epoch returns the leader epoch of the present leader, -1 while this node does
+// not know it: before it has heard of the partition's definition or of a term.
 func (p *Partition) Epoch() record.Epoch {
-	return record.Epoch(p.epochBase.Load()) + record.Epoch(p.shard.term.Load())
+	if p.settings.Load() == nil {
+		return -1
+	}
+	return max(record.Epoch(p.epochBase.Load())+record.Epoch(p.shard.term.Load()), -1)
 }
 
 // Leader returns the node that leads, 0 if none is known.

@@ -120,7 +120,7 @@ func (s *shard) applyTopic(e *replica.Entry, payload []byte) error {
 	if err != nil {
 		return err
 	}
-	err = s.topics.Apply(e.Now, cmd, &s.fx)
+	err = s.topics.Apply(e.Now, e.Term, cmd, &s.fx)
 	if local != nil {
 		local.result, local.err = s.topics.Revision(), err
 	}

@@ -84,7 +84,7 @@ func (x *bench) define(r topic.Revision, settings *topic.Settings, ids ...record
 	x.t.Helper()
 	d := topic.Definition{Topic: 1, Revision: r, Settings: settings, Dropped: settings == nil}
 	for _, id := range ids {
-		d.Partitions = append(d.Partitions, topic.PartitionDefinition{ID: id})
+		d.Partitions = append(d.Partitions, topic.PartitionDefinition{ID: id, FirstEpoch: 3})
 	}
 	cmd := topic.Define{After: r - 1, Revision: r, Topics: []topic.Definition{d}}
 	x.command(kindTopic, cmd.AppendTo(nil), nil)

@@ -91,6 +91,7 @@ func TestFetchErrors(t *testing.T) {
 	r := newRig(t)
 	id := r.topic("t", 1)
 	r.write("t", "a", "b", "c")
+	r.restart()
 	epoch := int32(r.broker.Topic("t").Partitions[0].Epoch())
 	part := func(edit func(p *kmsg.FetchRequestTopicPartition)) func(*kmsg.FetchRequest) {
 		return func(req *kmsg.FetchRequest) { edit(&req.Topics[0].Partitions[0]) }
@@ -127,6 +128,7 @@ func TestFetchErrors(t *testing.T) {
 func TestFetchTellsWhereLogsPart(t *testing.T) {
 	r := newRig(t)
 	r.topic("t", 1)
+	r.restart()
 	r.write("t", "a", "b", "c")
 	epoch := int32(r.broker.Topic("t").Partitions[0].Epoch())
 	for _, c := range []struct {
@@ -372,4 +374,23 @@ func name(version int16, topic string) string {
 		return ""
 	}
 	return topic
+}
+
+// TestLeaderEpochsBeginAtZero: clients that seek to an offset of a new topic by
+// an epoch of their own make name 0, as in Kafka. They rise from there.
+func TestLeaderEpochsBeginAtZero(t *testing.T) {
+	r := newRig(t)
+	r.topic("old", 1)
+	epochOf := func(topic string) int32 { return int32(r.broker.Topic(topic).Partitions[0].Epoch()) }
+	if e := epochOf("old"); e != 0 {
+		t.Errorf("a new topic has leader epoch %d", e)
+	}
+	r.restart()
+	r.topic("new", 1)
+	if e := epochOf("new"); e != 0 {
+		t.Errorf("a new topic after a restart has leader epoch %d", e)
+	}
+	if e := epochOf("old"); e < 1 {
+		t.Errorf("a topic has leader epoch %d after a restart", e)
+	}
 }

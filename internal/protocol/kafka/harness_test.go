@@ -18,15 +18,15 @@ import (
 	"github.com/polylog-mq/polylog/internal/store"
 )
 
-// openBroker runs a broker on a store in memory until the test ends.
-func openBroker(tb testing.TB) *broker.Broker {
+// openBroker runs a broker on a store in fs, until close.
+func openBroker(tb testing.TB, fs vfs.FS) (b *broker.Broker, end func()) {
 	tb.Helper()
-	st, err := store.Open(store.Options{FS: vfs.NewMem(), Dir: "data", WALFileSize: 8 << 20})
+	st, err := store.Open(store.Options{FS: fs, Dir: "data", WALFileSize: 8 << 20})
 	if err != nil {
 		tb.Fatal(err)
 	}
 	host := replica.New(replica.Options{Node: 1, Store: st, Fatal: func(err error) { tb.Error(err) }})
-	b, err := broker.Open(broker.Options{
+	b, err = broker.Open(broker.Options{
 		Store: st, Host: host, Shards: 3, AutoCreate: true, Policy: access.Policy{Insecure: true},
 	})
 	if err != nil {
@@ -36,7 +36,7 @@ func openBroker(tb testing.TB) *broker.Broker {
 	stopped := make(chan struct{}, 2)
 	go func() { host.Run(ctx); stopped <- struct{}{} }()
 	go func() { _ = st.Run(ctx); stopped <- struct{}{} }()
-	tb.Cleanup(func() {
+	end = func() {
 		drain, done := context.WithTimeout(context.Background(), 5*time.Second)
 		defer done()
 		if err := b.Close(drain); err != nil {
@@ -49,13 +49,13 @@ func openBroker(tb testing.TB) *broker.Broker {
 		if err := st.Close(); err != nil {
 			tb.Error(err)
 		}
-	})
+	}
 	select {
 	case <-b.Ready():
 	case <-time.After(20 * time.Second):
 		tb.Fatal("the broker does not get ready")
 	}
-	return b
+	return b, end
 }
 
 // rig is a server with a broker, and a connection to it.
@@ -64,17 +64,36 @@ type rig struct {
 	address string
 	server  *Server
 	broker  *broker.Broker
+	fs      vfs.FS
+	end     func() // of the broker
 }
 
 func newRig(tb testing.TB, set ...func(*Server)) *rig {
 	tb.Helper()
-	b := openBroker(tb)
+	r := &rig{fs: vfs.NewMem()}
+	tb.Cleanup(func() { r.end() })
+	r.begin(tb, set...)
+	return r
+}
+
+// begin opens a broker and a connection to it.
+func (r *rig) begin(tb testing.TB, set ...func(*Server)) {
+	tb.Helper()
+	b, end := openBroker(tb, r.fs)
 	s := New(Options{Broker: b, Access: b, Logger: slog.New(slog.DiscardHandler)})
 	for _, f := range set {
 		f(s)
 	}
-	address := listen(tb, s)
-	return &rig{client: dial(tb, address), address: address, server: s, broker: b}
+	r.address = listen(tb, s)
+	r.client, r.server, r.broker, r.end = dial(tb, r.address), s, b, end
+}
+
+// restart closes the broker and opens another on what it has stored: leader
+// epochs rise by it.
+func (r *rig) restart() {
+	r.t.Helper()
+	r.end()
+	r.begin(r.t)
 }
 
 // topic creates a topic and returns its id.

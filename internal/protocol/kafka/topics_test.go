@@ -342,6 +342,7 @@ func TestListOffsets(t *testing.T) {
 	if got := r.listOffset(4, "t", latestTimestamp, twice); got.ErrorCode != errInvalidRequest {
 		t.Errorf("named twice: %+v", got)
 	}
+	r.restart()
 	epoch := int32(r.broker.Topic("t").Partitions[0].Epoch())
 	for e, want := range map[int32]int16{epoch: errNone, epoch - 1: errFencedLeaderEpoch, epoch + 1: errUnknownLeaderEpoch} {
 		got := r.listOffset(4, "t", latestTimestamp, func(req *kmsg.ListOffsetsRequest) { req.Topics[0].Partitions[0].CurrentLeaderEpoch = e })

@@ -50,9 +50,9 @@ type Topic struct {
 type Placement struct {
 	ID    record.PartitionID
 	Shard record.ShardID
-	// EpochBase is added to the shard's term to make the leader epoch. A move
-	// to another shard raises it.
-	EpochBase record.Epoch
+	// FirstEpoch is the leader epoch that the partition begins with in its
+	// shard: 0, and after a move to another shard one above all before.
+	FirstEpoch record.Epoch
 }
 
 func (t *Topic) key() name { return name{t.Tenant, t.Name} }

@@ -87,7 +87,7 @@ func (w *courier) arrive(t *rapid.T) {
 	}
 	m := w.defines[rapid.IntRange(max(0, len(w.defines)-8), len(w.defines)-1).Draw(t, "define")]
 	var fx Effects
-	if err := w.shards[m.shard].Apply(7, m.cmd, &fx); err == nil {
+	if err := w.shards[m.shard].Apply(7, 1, m.cmd, &fx); err == nil {
 		w.confirms = append(w.confirms, &Confirm{m.shard, w.shards[m.shard].Revision()})
 	}
 }
@@ -149,7 +149,7 @@ func (w *courier) finish(t *rapid.T) {
 				break
 			}
 			var fx Effects
-			_ = w.shards[s].Apply(7, cmd, &fx)
+			_ = w.shards[s].Apply(7, 1, cmd, &fx)
 			w.apply(t, &Confirm{s, w.shards[s].Revision()})
 		}
 	}
@@ -208,7 +208,7 @@ func TestLargeTopicTravelsInPieces(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if err := s.Apply(1, decoded, &Effects{}); err != nil {
+		if err := s.Apply(1, 1, decoded, &Effects{}); err != nil {
 			t.Fatal(err)
 		}
 		apply(&Confirm{1, s.Revision()})

@@ -81,7 +81,7 @@ func (c *Catalog) encodePage(dst []byte, k catalogPage) ([]byte, bool) {
 	for _, p := range t.Partitions[from:min(from+partitionsPerPage, len(t.Partitions))] {
 		dst = codec.AppendUvarint(dst, p.ID)
 		dst = codec.AppendUvarint(dst, p.Shard)
-		dst = codec.AppendVarint(dst, p.EpochBase)
+		dst = codec.AppendVarint(dst, p.FirstEpoch)
 	}
 	return dst, true
 }
@@ -214,7 +214,7 @@ func (c *Catalog) restorePlacements(k catalogPage, r *codec.Reader) {
 	for r.Len() > 0 && len(list) < partitionsPerPage {
 		list = append(list, Placement{
 			ID: record.PartitionID(r.Uvarint(math.MaxUint64)), Shard: record.ShardID(r.Uvarint(math.MaxUint32)),
-			EpochBase: record.Epoch(r.Varint(0, math.MaxInt32)),
+			FirstEpoch: record.Epoch(r.Varint(0, math.MaxInt32)),
 		})
 	}
 	c.restoring.placements[k] = list

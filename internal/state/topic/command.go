@@ -73,6 +73,9 @@ type Define struct {
 	After    Revision
 	Revision Revision
 	Topics   []Definition
+	// TermIsEpoch marks a command of a log from before leader epochs began at 0:
+	// a partition that it makes has its shard's term as epoch.
+	TermIsEpoch bool
 }
 
 // Definition is a topic as one shard needs it.
@@ -88,8 +91,9 @@ type Definition struct {
 
 // PartitionDefinition is a partition as its shard needs it.
 type PartitionDefinition struct {
-	ID        record.PartitionID
-	EpochBase record.Epoch
+	ID record.PartitionID
+	// FirstEpoch is the lowest leader epoch that it may have from here on.
+	FirstEpoch record.Epoch
 }
 
 // DeleteRecords raises the log start of a partition to Before, -1 for its high

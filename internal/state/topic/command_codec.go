@@ -19,8 +19,9 @@ const (
 	kindAllocateProducerIDs = 6
 	kindConfirm             = 7
 
-	kindDefine        = 1
+	kindDefineOld     = 1 // Define with TermIsEpoch
 	kindDeleteRecords = 2
+	kindDefine        = 3
 )
 
 // AppendTo implements CatalogCommand.
@@ -154,7 +155,11 @@ func readConfig(r *codec.Reader) []Config {
 
 // AppendTo implements ShardCommand.
 func (c *Define) AppendTo(dst []byte) []byte {
-	dst = codec.AppendUvarint(append(dst, kindDefine), c.After)
+	kind := byte(kindDefine)
+	if c.TermIsEpoch {
+		kind = kindDefineOld
+	}
+	dst = codec.AppendUvarint(append(dst, kind), c.After)
 	dst = codec.AppendUvarint(dst, c.Revision)
 	dst = codec.AppendUvarint(dst, uint(len(c.Topics)))
 	for i := range c.Topics {
@@ -168,7 +173,7 @@ func (c *Define) AppendTo(dst []byte) []byte {
 		dst = codec.AppendUvarint(dst, uint(len(d.Partitions)))
 		for _, p := range d.Partitions {
 			dst = codec.AppendUvarint(dst, p.ID)
-			dst = codec.AppendVarint(dst, p.EpochBase)
+			dst = codec.AppendVarint(dst, p.FirstEpoch)
 		}
 	}
 	return dst
@@ -186,8 +191,11 @@ func DecodeShardCommand(b []byte) (ShardCommand, error) {
 	r := codec.NewReader(b)
 	var cmd ShardCommand
 	switch kind := r.Byte(); kind {
-	case kindDefine:
-		c := &Define{After: Revision(r.Uvarint(math.MaxUint64)), Revision: Revision(r.Uvarint(math.MaxUint64))}
+	case kindDefine, kindDefineOld:
+		c := &Define{
+			TermIsEpoch: kind == kindDefineOld,
+			After:       Revision(r.Uvarint(math.MaxUint64)), Revision: Revision(r.Uvarint(math.MaxUint64)),
+		}
 		// The smallest definition is a dropped topic: id, revision, flag, count.
 		c.Topics = make([]Definition, r.Count(definesPerCommand, 4))
 		for i := range c.Topics {
@@ -217,7 +225,7 @@ func readDefinition(r *codec.Reader) Definition {
 	d.Partitions = make([]PartitionDefinition, r.Count(MaxPartitionsPerTopic, 2))
 	for i := range d.Partitions {
 		d.Partitions[i] = PartitionDefinition{
-			ID: record.PartitionID(r.Uvarint(math.MaxUint64)), EpochBase: record.Epoch(r.Varint(0, math.MaxInt32)),
+			ID: record.PartitionID(r.Uvarint(math.MaxUint64)), FirstEpoch: record.Epoch(r.Varint(0, math.MaxInt32)),
 		}
 	}
 	return d

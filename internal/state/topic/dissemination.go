@@ -105,7 +105,7 @@ func definition(t *Topic, s record.ShardID) Definition {
 	}
 	for _, p := range t.Partitions {
 		if p.Shard == s {
-			d.Partitions = append(d.Partitions, PartitionDefinition{p.ID, p.EpochBase})
+			d.Partitions = append(d.Partitions, PartitionDefinition{p.ID, p.FirstEpoch})
 		}
 	}
 	return d

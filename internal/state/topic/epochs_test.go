@@ -71,3 +71,40 @@ func TestEpochsFromLogStart(t *testing.T) {
 		t.Errorf("a value changed: %v", ladder)
 	}
 }
+
+// TestFirstEpoch: a partition's first leader epoch is 0 whatever the shard's
+// term, a move's where that is higher, and the term in logs from before.
+func TestFirstEpoch(t *testing.T) {
+	const made, later = 7, 9
+	s := NewPartitions()
+	define := func(after Revision, old bool, term record.Term, parts ...PartitionDefinition) {
+		t.Helper()
+		d := Definition{Topic: 1, Revision: after + 1, Settings: DefaultSettings(), Partitions: parts}
+		cmd := &Define{After: after, Revision: after + 1, Topics: []Definition{d}, TermIsEpoch: old}
+		read, err := DecodeShardCommand(cmd.AppendTo(nil))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := s.Apply(1, term, read, &Effects{}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	expect := func(when string, term record.Term, want ...record.Epoch) {
+		t.Helper()
+		for i, w := range want {
+			if e := s.Lookup(record.PartitionID(i + 1)).Epoch(term); e != w {
+				t.Errorf("%s: partition %d has epoch %d in term %d, want %d", when, i+1, e, term, w)
+			}
+		}
+	}
+	define(0, true, made, PartitionDefinition{ID: 1})
+	define(1, false, made, PartitionDefinition{ID: 1}, PartitionDefinition{ID: 2}, PartitionDefinition{ID: 3, FirstEpoch: 5})
+	expect("made", made, 7, 0, 5)
+	expect("after elections", later, 9, 2, 7)
+	define(2, false, later, PartitionDefinition{ID: 1}, PartitionDefinition{ID: 2, FirstEpoch: 4}, PartitionDefinition{ID: 3, FirstEpoch: 6})
+	expect("defined again", later, 9, 4, 7)
+	restored := restoreShard(t, dumpShard(s))
+	if e := restored.Lookup(2).Epoch(later); e != 4 {
+		t.Errorf("after a checkpoint: epoch %d", e)
+	}
+}

@@ -54,9 +54,10 @@ func FuzzCatalogCommand(f *testing.F) {
 func FuzzShardCommand(f *testing.F) {
 	for _, cmd := range []ShardCommand{
 		&Define{After: 0, Revision: 3, Topics: []Definition{
-			{Topic: 1, Revision: 2, Settings: DefaultSettings(), Partitions: []PartitionDefinition{{ID: 1}, {ID: 2, EpochBase: 3}}},
+			{Topic: 1, Revision: 2, Settings: DefaultSettings(), Partitions: []PartitionDefinition{{ID: 1}, {ID: 2, FirstEpoch: 3}}},
 			{Topic: 2, Revision: 3, Dropped: true, Partitions: []PartitionDefinition{{ID: 3}}},
 		}},
+		&Define{Revision: 1, TermIsEpoch: true},
 		&DeleteRecords{Partition: 1, Before: -1},
 	} {
 		f.Add(cmd.AppendTo(nil))
@@ -72,7 +73,7 @@ func FuzzShardCommand(f *testing.F) {
 		}
 		s := NewPartitions()
 		var fx Effects
-		if s.Apply(1, cmd, &fx) != nil {
+		if s.Apply(1, 1, cmd, &fx) != nil {
 			return
 		}
 		for _, p := range s.All() {
@@ -147,7 +148,7 @@ func sampleShard(f testing.TB) *Partitions {
 	define := &Define{Revision: 1, Topics: []Definition{{
 		Topic: 1, Revision: 1, Settings: &set, Partitions: []PartitionDefinition{{ID: 1}, {ID: 2}},
 	}}}
-	if err := s.Apply(1, define, &Effects{}); err != nil {
+	if err := s.Apply(1, 1, define, &Effects{}); err != nil {
 		f.Fatal(err)
 	}
 	for i := range 10 {

@@ -11,7 +11,7 @@ import (
 type Partition struct {
 	id        record.PartitionID
 	topic     *shardTopic
-	epochBase record.Epoch
+	epochBase record.Epoch // added to the shard's term: the leader epoch
 	dropped   bool
 
 	start, next record.Offset  // the log is [start, next)

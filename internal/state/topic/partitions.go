@@ -84,37 +84,43 @@ func (s *Partitions) All() []*Partition {
 	return slices.SortedFunc(maps.Values(s.partitions), func(a, b *Partition) int { return cmp.Compare(a.id, b.id) })
 }
 
-// Apply carries out a command, or changes nothing and returns an error:
-// ErrStale (Define), ErrUnknownPartition, ErrOffsetOutOfRange and ErrPolicy
-// (DeleteRecords). What follows from it is appended to fx.
-func (s *Partitions) Apply(now record.LogTime, cmd ShardCommand, fx *Effects) error {
+// Apply carries out a command at the shard's term, or changes nothing and
+// returns an error: ErrStale (Define), ErrUnknownPartition, ErrOffsetOutOfRange
+// and ErrPolicy (DeleteRecords). What follows from it is appended to fx.
+func (s *Partitions) Apply(now record.LogTime, term record.Term, cmd ShardCommand, fx *Effects) error {
 	switch cmd := cmd.(type) {
 	case *Define:
-		return s.define(now, cmd, fx)
+		return s.define(now, term, cmd, fx)
 	case *DeleteRecords:
 		return s.deleteRecords(now, cmd, fx)
 	}
 	return nil
 }
 
-func (s *Partitions) define(now record.LogTime, cmd *Define, fx *Effects) error {
+func (s *Partitions) define(now record.LogTime, term record.Term, cmd *Define, fx *Effects) error {
 	if cmd.After != s.revision || cmd.Revision <= s.revision {
 		return fmt.Errorf("%w: definitions of revisions %d to %d, the shard stands at %d",
 			ErrStale, cmd.After, cmd.Revision, s.revision)
 	}
 	s.pages.Touch(shardPage{kind: pageShard})
 	s.revision = cmd.Revision
+	base := -record.Epoch(term)
+	if cmd.TermIsEpoch {
+		base = 0
+	}
 	for i := range cmd.Topics {
 		if d := &cmd.Topics[i]; d.Dropped {
 			s.drop(d, fx)
 		} else {
-			s.defineTopic(now, d, fx)
+			s.defineTopic(now, base, d, fx)
 		}
 	}
 	return nil
 }
 
-func (s *Partitions) defineTopic(now record.LogTime, d *Definition, fx *Effects) {
+// defineTopic takes over what a topic is. Its partitions' leader epochs are
+// base plus the shard's term, or more.
+func (s *Partitions) defineTopic(now record.LogTime, base record.Epoch, d *Definition, fx *Effects) {
 	t := s.topics[d.Topic]
 	if t != nil && d.Revision <= t.revision {
 		return
@@ -128,14 +134,14 @@ func (s *Partitions) defineTopic(now record.LogTime, d *Definition, fx *Effects)
 	for _, pd := range d.Partitions {
 		p := s.partitions[pd.ID]
 		if p == nil {
-			p = &Partition{id: pd.ID, topic: t, heapAt: -1}
+			p = &Partition{id: pd.ID, topic: t, epochBase: base, heapAt: -1}
 			s.touch(p)
 			s.partitions[pd.ID] = p
 			t.partitions++
 		}
-		if pd.EpochBase > p.epochBase {
+		if first := base + pd.FirstEpoch; first > p.epochBase {
 			s.touch(p)
-			p.epochBase = pd.EpochBase
+			p.epochBase = first
 		}
 		s.schedule(now, p)
 		fx.Defined = append(fx.Defined, p)

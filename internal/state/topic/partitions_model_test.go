@@ -13,6 +13,7 @@ import (
 // The model keeps every batch and segments them anew by Kafka's words; the
 // state is held against it.
 type modelPartition struct {
+	term     record.Term    // that defined it
 	segments [][]modelBatch // the last one is active
 	start    record.Offset
 	next     record.Offset
@@ -113,7 +114,7 @@ func newTwin() *twin {
 
 func (w *twin) apply(t *rapid.T, cmd ShardCommand) (*Effects, error) {
 	var fxA, fxB Effects
-	errA, errB := w.a.Apply(w.now, cmd, &fxA), w.b.Apply(w.now, cmd, &fxB)
+	errA, errB := w.a.Apply(w.now, w.term, cmd, &fxA), w.b.Apply(w.now, w.term, cmd, &fxB)
 	if fmt.Sprint(errA) != fmt.Sprint(errB) || effects(&fxA) != effects(&fxB) {
 		t.Fatalf("%+v: %s %v, on a replica that restarted %s %v", cmd, effects(&fxA), errA, effects(&fxB), errB)
 	}
@@ -146,7 +147,7 @@ func (w *twin) define(t *rapid.T) {
 		if d.Dropped {
 			delete(w.model, p.ID)
 		} else if w.model[p.ID] == nil {
-			w.model[p.ID] = &modelPartition{}
+			w.model[p.ID] = &modelPartition{term: w.term}
 		}
 	}
 	for id, m := range w.model {
@@ -176,7 +177,7 @@ func (w *twin) append(t *rapid.T) {
 	if v != o {
 		t.Fatalf("verdict %+v, on a replica that restarted %+v", v, o)
 	}
-	if v.Base != m.next || v.Epoch != record.Epoch(w.term) || v.FirstID.Compare(m.lastID) <= 0 || v.FirstID.Time < w.now {
+	if v.Base != m.next || v.Epoch != record.Epoch(w.term-m.term) || v.FirstID.Compare(m.lastID) <= 0 || v.FirstID.Time < w.now {
 		t.Fatalf("verdict %+v after offset %d and id %v", v, m.next, m.lastID)
 	}
 	m.lastID = record.EntryID{Time: v.FirstID.Time, Seq: v.FirstID.Seq + uint64(b.Offsets) - 1}

@@ -196,7 +196,7 @@ func (s *Partitions) restoredTopic(id ID) *shardTopic {
 func (s *Partitions) restorePartition(p *Partition, r *codec.Reader) {
 	p.topic = s.restoredTopic(ID(r.Uvarint(math.MaxUint64)))
 	p.topic.partitions++
-	p.epochBase = record.Epoch(r.Varint(0, math.MaxInt32))
+	p.epochBase = record.Epoch(r.Varint(math.MinInt32, math.MaxInt32))
 	p.start, p.next = readOffset(r), readOffset(r)
 	p.lastID.Time = record.LogTime(r.Varint(0, math.MaxInt64))
 	p.lastID.Seq = r.Uvarint(math.MaxUint64)

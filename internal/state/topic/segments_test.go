@@ -20,7 +20,7 @@ func shardWith(tb testing.TB, n int, change func(*Settings)) (*Partitions, []*Pa
 		d.Partitions = append(d.Partitions, PartitionDefinition{ID: record.PartitionID(i + 1)})
 	}
 	s := NewPartitions()
-	if err := s.Apply(1, &Define{Revision: 1, Topics: []Definition{d}}, &Effects{}); err != nil {
+	if err := s.Apply(1, 1, &Define{Revision: 1, Topics: []Definition{d}}, &Effects{}); err != nil {
 		tb.Fatal(err)
 	}
 	return s, s.All()
@@ -90,7 +90,7 @@ func TestTicksAreBoundedAndShared(t *testing.T) {
 func TestOldBatchInEmptiedPartitionIsLookedAt(t *testing.T) {
 	s, all := shardWith(t, 1, func(set *Settings) { set.RetentionMs = 1_000_000 })
 	s.Append(2_000_000, 1, all[0], Batch{Offsets: 1, Size: 10, MaxTimestamp: -1})
-	if err := s.Apply(2_000_000, &DeleteRecords{Partition: 1, Before: -1}, &Effects{}); err != nil {
+	if err := s.Apply(2_000_000, 1, &DeleteRecords{Partition: 1, Before: -1}, &Effects{}); err != nil {
 		t.Fatal(err)
 	}
 	s.Append(2_000_000, 1, all[0], Batch{Offsets: 1, Size: 10, MaxTimestamp: 0})
@@ -118,7 +118,7 @@ func TestSegmentsCheckpoint(t *testing.T) {
 		}
 	}
 	trim := func(o record.Offset) {
-		if err := s.Apply(5, &DeleteRecords{Partition: 1, Before: o}, &Effects{}); err != nil {
+		if err := s.Apply(5, 1, &DeleteRecords{Partition: 1, Before: o}, &Effects{}); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -137,7 +137,7 @@ func TestSegmentsCheckpoint(t *testing.T) {
 	cut.whole(t)
 	checkShardPages(t, s)
 	drop := Definition{Topic: 1, Revision: 2, Dropped: true, Partitions: []PartitionDefinition{{ID: 1}, {ID: 2}}}
-	if err := s.Apply(6, &Define{After: 1, Revision: 2, Topics: []Definition{drop}}, &Effects{}); err != nil {
+	if err := s.Apply(6, 1, &Define{After: 1, Revision: 2, Topics: []Definition{drop}}, &Effects{}); err != nil {
 		t.Fatal(err)
 	}
 	cut.whole(t)
@@ -165,7 +165,7 @@ func TestCheckpointCostsWhatChanged(t *testing.T) {
 		t.Errorf("after appends to 7 partitions a cut wrote %d pages", n)
 	}
 	set := *DefaultSettings()
-	if err := s.Apply(6, &Define{After: 1, Revision: 2, Topics: []Definition{{Topic: 1, Revision: 2, Settings: &set}}}, &Effects{}); err != nil {
+	if err := s.Apply(6, 1, &Define{After: 1, Revision: 2, Topics: []Definition{{Topic: 1, Revision: 2, Settings: &set}}}, &Effects{}); err != nil {
 		t.Fatal(err)
 	}
 	if n := drain(); n != 2 {

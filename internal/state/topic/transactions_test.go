@@ -75,7 +75,7 @@ func TestTransactionsAtRandom(t *testing.T) {
 	define := &Define{Revision: 1, Topics: []Definition{{
 		Topic: 1, Revision: 1, Settings: DefaultSettings(), Partitions: []PartitionDefinition{{ID: 1}},
 	}}}
-	if err := s.Apply(1, define, &fx); err != nil {
+	if err := s.Apply(1, 1, define, &fx); err != nil {
 		t.Fatal(err)
 	}
 	p, checkpoint := s.Lookup(1), cutOfShard(s)
@@ -111,7 +111,7 @@ func TestTransactionsAtRandom(t *testing.T) {
 			}
 		case rng.IntN(50) == 0:
 			before := p.start + record.Offset(rng.Int64N(int64(p.next-p.start)+1))
-			if err := s.Apply(1, &DeleteRecords{Partition: 1, Before: before}, &fx); err != nil {
+			if err := s.Apply(1, 1, &DeleteRecords{Partition: 1, Before: before}, &fx); err != nil {
 				t.Fatal(err)
 			}
 		}

@@ -274,7 +274,7 @@ func (w *world) applyShard(s record.ShardID, cmd ShardCommand) string {
 		w.t.Errorf("%+v became %+v in its logged form", cmd, decoded)
 	}
 	var fx Effects
-	if err := w.shards[s].Apply(w.now, decoded, &fx); err != nil {
+	if err := w.shards[s].Apply(w.now, w.term, decoded, &fx); err != nil {
 		return "error: " + err.Error()
 	}
 	return effects(&fx)
