@@ -214,6 +214,7 @@ func (g *Group) tick() {
 	err := g.guard(func() error {
 		g.node.Tick()
 		g.tickFlying()
+		g.sealChange()
 		g.tickReads()
 		g.tickOffers()
 		g.tickFetch()

@@ -14,13 +14,28 @@ import (
 
 // memberChange is the change of members that this leader has under way; there
 // is one at a time.
+//
+// Raft's members count votes by the change once they have applied it, and only
+// the leader knows at first that it is committed. If those who know were lost,
+// the others would, after a restart, ask for the votes of a member that was
+// removed and may be gone for good. So a change is answered only when a further
+// entry is committed, which brought to a majority of the new members, durably,
+// that the change is.
 type memberChange struct {
 	done func(error)
 	mark []byte // names the change in the log
 	next uint64
+	// applied says that the change is, sealed that the entry after it is in the
+	// log.
+	applied, sealed bool
 }
 
 // AddLearner adds a member that receives everything and has no vote.
+//
+// Changes of members answer nil once a majority of the members that there are
+// then counts by the change, whatever crashes; ErrRefused, ErrNotLeader and
+// ErrStopped if nothing has happened, ErrUnknown if leadership was lost
+// meanwhile.
 func (g *Group) AddLearner(id record.NodeID, done func(error)) {
 	g.change(raftpb.ConfChangeAddLearnerNode, id, done)
 }
@@ -31,7 +46,9 @@ func (g *Group) Promote(id record.NodeID, done func(error)) {
 	g.change(raftpb.ConfChangeAddNode, id, done)
 }
 
-// Remove removes a member. A leader that removes itself steps down.
+// Remove removes a member; of who is none it says so (nil) as durably. Until
+// then the member must not be taken away for good. A leader that removes itself
+// steps down and answers ErrUnknown: the next leader knows.
 func (g *Group) Remove(id record.NodeID, done func(error)) {
 	g.change(raftpb.ConfChangeRemoveNode, id, done)
 }
@@ -65,6 +82,11 @@ func (g *Group) proposeChange(t raftpb.ConfChangeType, id record.NodeID, done fu
 		return
 	}
 	g.members.next++
+	if t == raftpb.ConfChangeRemoveNode && !g.member(id) {
+		g.members.done, g.members.mark = done, nil
+		g.changed(nil)
+		return
+	}
 	mark := binary.LittleEndian.AppendUint64(nil, uint64(g.term))
 	mark = binary.LittleEndian.AppendUint64(mark, g.members.next)
 	c := &raftpb.ConfChangeV2{
@@ -81,16 +103,19 @@ func (g *Group) proposeChange(t raftpb.ConfChangeType, id record.NodeID, done fu
 // sensible reports whether a change makes sense: Raft would not survive some
 // that do not.
 func (g *Group) sensible(t raftpb.ConfChangeType, id record.NodeID) bool {
-	voter := slices.Contains(g.conf.GetVoters(), uint64(id))
-	learner := slices.Contains(g.conf.GetLearners(), uint64(id))
 	switch t {
 	case raftpb.ConfChangeAddLearnerNode:
-		return id != 0 && !voter && !learner
+		return id != 0 && !g.member(id)
 	case raftpb.ConfChangeAddNode:
-		return learner && g.caughtUp(id)
+		return slices.Contains(g.conf.GetLearners(), uint64(id)) && g.caughtUp(id)
 	default:
-		return learner || voter && len(g.conf.GetVoters()) > 1
+		return len(g.conf.GetVoters()) > 1 || !slices.Contains(g.conf.GetVoters(), uint64(id))
 	}
+}
+
+// member reports whether somebody is a voter or a learner.
+func (g *Group) member(id record.NodeID) bool {
+	return slices.Contains(g.conf.GetVoters(), uint64(id)) || slices.Contains(g.conf.GetLearners(), uint64(id))
 }
 
 // caughtUp reports whether a member follows the log closely.
@@ -103,10 +128,28 @@ func (g *Group) caughtUp(id record.NodeID) (ok bool) {
 	return ok
 }
 
-// applied answers the change under way if it is the one in the log.
-func (c *memberChange) applied(mark []byte) {
-	if done := c.done; done != nil && bytes.Equal(mark, c.mark) {
-		c.done = nil
+// changed goes on with the change under way if it is the one in the log that was
+// applied.
+func (g *Group) changed(mark []byte) {
+	if c := &g.members; c.done != nil && !c.applied && bytes.Equal(mark, c.mark) {
+		c.applied = true
+		g.sealChange()
+	}
+}
+
+// sealChange proposes the empty entry after a change of members. Raft drops it
+// while leadership is being handed on; then the next tick proposes it again.
+func (g *Group) sealChange() {
+	if c := &g.members; c.applied && !c.sealed {
+		c.sealed = g.node.Propose(nil) == nil
+	}
+}
+
+// settled answers the change under way: an empty entry of this leader's own was
+// applied, and it has no others once it leads.
+func (c *memberChange) settled() {
+	if done := c.done; done != nil && c.sealed {
+		*c = memberChange{next: c.next}
 		done(nil)
 	}
 }
@@ -114,7 +157,7 @@ func (c *memberChange) applied(mark []byte) {
 // end answers the change under way when leadership is lost.
 func (c *memberChange) end() {
 	if done := c.done; done != nil {
-		c.done = nil
+		*c = memberChange{next: c.next}
 		done(ErrUnknown)
 	}
 }

@@ -93,10 +93,13 @@ func (c *cluster) shrink() {
 	c.t.Helper()
 	for left := len(c.order); left > 1; left-- {
 		l := c.leader()
-		if err := c.remove(l, l.id); err != nil {
-			c.t.Fatal(err)
+		if err := c.remove(l, l.id); !errors.Is(err, ErrUnknown) {
+			c.t.Fatalf("a leader that removed itself answers %v", err)
 		}
-		c.run(200 * time.Millisecond) // the others learn of it
+		next := c.leader()
+		if err := c.remove(next, l.id); err != nil || next == l {
+			c.t.Fatalf("node %d after it: %v", next.id, err)
+		}
 		l.crash()
 	}
 	l := c.leader()
@@ -107,6 +110,31 @@ func (c *cluster) shrink() {
 	c.run(time.Second)
 	if d, ok := c.clock.Next(); ok && l.group().needsTicks() {
 		c.t.Fatalf("a member alone again has a timer, due in %v", d)
+	}
+}
+
+// TestARemovalOutlivesWhoKnewOfIt loses two of four members for good: one before
+// it is removed, the leader when it says that this is done.
+func TestARemovalOutlivesWhoKnewOfIt(t *testing.T) {
+	c := newCluster(t, 28, 4)
+	l := c.leader()
+	c.must(l.propose(1, 10, 10))
+	gone := c.others(l)[0]
+	gone.crash()
+	if err := c.remove(l, gone.id); err != nil {
+		t.Fatal(err)
+	}
+	for _, n := range c.others(l)[1:] {
+		n.crash()
+	}
+	l.crash()
+	c.run(10 * time.Millisecond) // what it sent last arrives nowhere
+	for _, n := range c.others(l)[1:] {
+		n.start()
+	}
+	c.must(c.leader().propose(100, 10, 10))
+	if voters, _ := c.leader().group().Members(); len(voters) != 3 {
+		t.Fatalf("the voters are %v", voters)
 	}
 }
 

@@ -160,6 +160,8 @@ func (g *Group) apply(e *raftpb.Entry) error {
 		err = g.applyMembers(e)
 	case len(e.GetData()) > 0:
 		err = g.applyProposals(e)
+	case g.isReady && record.Term(e.GetTerm()) == g.term:
+		g.members.settled()
 	}
 	if err != nil {
 		return fmt.Errorf("applying entry %d: %w", e.GetIndex(), err)
@@ -220,7 +222,7 @@ func (g *Group) applyMembers(e *raftpb.Entry) error {
 	}
 	g.conf = g.node.ApplyConfChange(change)
 	g.publish()
-	g.members.applied(change.AsV2().GetContext())
+	g.changed(change.AsV2().GetContext())
 	g.loop.startTicks()
 	return nil
 }

@@ -13,6 +13,8 @@ import (
 type replacement struct {
 	w        *world
 	old, new record.NodeID
+	// removed lists the groups that have said that the old one is.
+	removed map[record.ShardID]bool
 }
 
 // replace ends a node for good and begins to put another in its place. There is
@@ -36,7 +38,7 @@ func (w *world) replace(old *node, why string) bool {
 		w.fail("%v", err)
 		return true
 	}
-	w.replacing = &replacement{w, old.id, n.id}
+	w.replacing = &replacement{w, old.id, n.id, map[record.ShardID]bool{}}
 	w.after(200*time.Millisecond, w.replacing.step)
 	return true
 }
@@ -46,13 +48,17 @@ func (w *world) replace(old *node, why string) bool {
 func (r *replacement) step() {
 	w, done := r.w, true
 	for g := range record.ShardID(w.o.Shards + 1) {
+		if r.removed[g] {
+			continue
+		}
 		n := w.leader(g)
 		if n == nil || n.paused {
 			done = false
 			continue
 		}
-		done = r.change(n, n.host.Group(g)) && done
+		r.change(n.host.Group(g))
 		n.touch()
+		done = r.removed[g] && done
 	}
 	if done {
 		w.note("node %d has replaced node %d", r.new, r.old)
@@ -63,9 +69,9 @@ func (r *replacement) step() {
 	w.after(500*time.Millisecond, r.step)
 }
 
-// change asks a group's leader for the next change; true if none is needed. A
-// refusal means that it is asked again.
-func (r *replacement) change(n *node, g *replica.Group) bool {
+// change asks a group's leader for the next change. A refusal means that it is
+// asked again, and only an answer that the old member is removed ends it.
+func (r *replacement) change(g *replica.Group) {
 	voters, learners := g.Members()
 	answer := func(error) {}
 	switch {
@@ -73,10 +79,7 @@ func (r *replacement) change(n *node, g *replica.Group) bool {
 		g.Promote(r.new, answer)
 	case !slices.Contains(voters, r.new):
 		g.AddLearner(r.new, answer)
-	case slices.Contains(voters, r.old):
-		g.Remove(r.old, answer)
 	default:
-		return true
+		g.Remove(r.old, func(err error) { r.removed[g.ID()] = r.removed[g.ID()] || err == nil })
 	}
-	return false
 }
