@@ -78,6 +78,9 @@ type Broker struct {
 	slots    atomic.Pointer[[topic.Slots]record.ShardID]
 	view     *view
 
+	// sessions counts those that were opened.
+	sessions atomic.Uint64
+
 	budget *budget
 	health *checkup
 	ids    producerIDs

@@ -81,6 +81,15 @@ var (
 	// ErrProducerEpoch: an epoch older than the one known. Kafka:
 	// INVALID_PRODUCER_EPOCH on produce.
 	ErrProducerEpoch = dedup.ErrFenced
+	// ErrUnknownQueue: no queue of this name, or it was deleted. AMQP: 404.
+	ErrUnknownQueue = errors.New("no such queue")
+	// ErrExclusive: an exclusive consumer has the queue, or one asks for a queue
+	// that has consumers. AMQP: 403.
+	ErrExclusive = errors.New("the queue is in exclusive use")
+	// ErrRejected: a queue is full and refuses what is published. AMQP:
+	// basic.nack.
+	ErrRejected = errors.New("a queue is full")
+
 	// ErrOffsetOutOfRange: below the floor or above the high watermark. Kafka:
 	// OFFSET_OUT_OF_RANGE.
 	ErrOffsetOutOfRange = topic.ErrOffsetOutOfRange

@@ -52,6 +52,10 @@ func (b *Broker) show(t *topic.Topic) {
 	for _, p := range view.Partitions {
 		p.topic.Store(view)
 	}
+	if t.Lease != nil {
+		view.Queue, view.Attributes = view.Partitions[0].asQueue(), t.Attributes
+		view.Queue.view.Store(view)
+	}
 	b.view.show(view)
 }
 

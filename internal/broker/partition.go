@@ -34,6 +34,8 @@ type Partition struct {
 	// topic is what the partition is a part of, nil before any protocol has seen
 	// it.
 	topic atomic.Pointer[Topic]
+	// queue is the partition as a queue, nil if it is none.
+	queue atomic.Pointer[Queue]
 	// aborted are the transactions that readers of committed data leave out.
 	aborted atomic.Pointer[[]topic.Aborted]
 

@@ -27,6 +27,10 @@ type Topic struct {
 	Settings *topic.Settings
 	// Partitions is indexed by partition number.
 	Partitions []*Partition
+	// Queue is the topic as a queue, nil if it is none. Attributes are those it
+	// was created with.
+	Queue      *Queue
+	Attributes []byte
 }
 
 // The vocabulary of settings is that of package topic, which also has the table
@@ -66,6 +70,10 @@ type NewTopic struct {
 	// Replication is the wanted number of replicas, -1 for the default.
 	Replication int16
 	Config      []Config
+	// Queue, if not nil, makes the topic a queue, with Attributes that the
+	// broker keeps and does not interpret. It has one partition.
+	Queue      *QueueSettings
+	Attributes []byte
 }
 
 // TopicRef names a topic by name or, if the name is empty, by uuid.
@@ -109,6 +117,12 @@ func (b *Broker) newTopic(t *NewTopic) (*topic.CreateTopic, error) {
 	cmd := &topic.CreateTopic{Name: t.Name, Partitions: t.Partitions, Config: t.Config}
 	if cmd.Partitions == -1 {
 		cmd.Partitions = b.opts.DefaultPartitions
+	}
+	if t.Queue != nil {
+		if err := t.Queue.Check(); err != nil {
+			return nil, fmt.Errorf("%w: %w", ErrInvalidConfig, err)
+		}
+		cmd.Partitions, cmd.Lease, cmd.Attributes = 1, t.Queue.AppendTo(nil), t.Attributes
 	}
 	id, err := b.newUUID()
 	cmd.UUID = id

@@ -48,6 +48,22 @@ func (n *Node) Create(name string, partitions int32, config ...broker.Config) *b
 	return t
 }
 
+// CreateQueue creates a queue and waits for it.
+func (n *Node) CreateQueue(name string, change ...func(*broker.QueueSettings)) *broker.Queue {
+	n.tb.Helper()
+	settings := broker.DefaultQueueSettings()
+	for _, f := range change {
+		f(&settings)
+	}
+	t, err := n.one(func(done func([]broker.TopicResult)) {
+		n.CreateTopics([]broker.NewTopic{{Name: name, Partitions: 1, Replication: -1, Queue: &settings}}, false, done)
+	})
+	if err != nil {
+		n.tb.Fatalf("creating queue %s: %v", name, err)
+	}
+	return t.Queue
+}
+
 // TryCreate is Create that may fail.
 func (n *Node) TryCreate(name string, partitions int32, config ...broker.Config) (*broker.Topic, error) {
 	n.tb.Helper()

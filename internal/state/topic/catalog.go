@@ -41,6 +41,11 @@ type Topic struct {
 	Settings *Settings
 	// Partitions is indexed by partition number.
 	Partitions []Placement
+	// Lease is the settings of the topic's lease set, in the encoding of package
+	// lease; nil if the topic is no queue. Settings carries it to the shard.
+	Lease []byte
+	// Attributes are what a protocol keeps beside a queue, opaque.
+	Attributes []byte
 	// Deleted marks a tombstone: the topic is gone, but shards may hold data
 	// of it yet.
 	Deleted bool

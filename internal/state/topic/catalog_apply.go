@@ -110,7 +110,7 @@ func (c *Catalog) checkCreate(cmd *CreateTopic) error {
 	if len(cmd.Tenant) > MaxTenantLen {
 		return fmt.Errorf("%w: the tenant's name is longer than %d bytes", ErrInvalidName, MaxTenantLen)
 	}
-	if err := ValidateName(cmd.Name); err != nil {
+	if err := cmd.checkName(); err != nil {
 		return err
 	}
 	if c.Lookup(cmd.Tenant, cmd.Name) != nil {
@@ -131,17 +131,32 @@ func (c *Catalog) checkCreate(cmd *CreateTopic) error {
 	return c.room(int(cmd.Partitions))
 }
 
+// checkName judges the name, and what else distinguishes a queue.
+func (cmd *CreateTopic) checkName() error {
+	switch {
+	case cmd.Lease == nil:
+		return ValidateName(cmd.Name)
+	case cmd.Partitions != 1:
+		return fmt.Errorf("%w: a queue has one", ErrInvalidPartitions)
+	case len(cmd.Lease) == 0 || len(cmd.Lease) > MaxLeaseLen || len(cmd.Attributes) > MaxAttributesLen:
+		return fmt.Errorf("%w: the settings of the queue are empty or too large", ErrInvalidConfig)
+	}
+	return ValidateQueueName(cmd.Name)
+}
+
 // uuidTaken also refuses the zero uuid, which protocols read as "none".
 func (c *Catalog) uuidTaken(u UUID) bool { return u == UUID{} || c.byUUID[u] != nil }
 
 func (c *Catalog) create(now record.LogTime, cmd *CreateTopic) *Topic {
 	config, _ := canonicalConfig(cmd.Config) // checked
 	settings, _ := typed(config)
+	settings = settings.withLease(cmd.Lease)
 	revision := c.change()
 	c.lastTopic++
 	t := &Topic{
 		ID: c.lastTopic, UUID: cmd.UUID, Tenant: cmd.Tenant, Name: cmd.Name, Created: now,
 		Revision: revision, Config: config, Settings: settings,
+		Lease: cmd.Lease, Attributes: cmd.Attributes,
 	}
 	c.touchTopic(t.ID, 0, int(cmd.Partitions))
 	t.Partitions = c.place(int(cmd.Partitions))
@@ -171,7 +186,10 @@ func (c *Catalog) altered(cmd *AlterConfigs) ([]Config, *Settings, error) {
 		return nil, nil, err
 	}
 	settings, err := typed(config)
-	return config, settings, err
+	if err != nil {
+		return nil, nil, err
+	}
+	return config, settings.withLease(t.Lease), nil
 }
 
 func (c *Catalog) alter(cmd *AlterConfigs) *Topic {
@@ -195,6 +213,8 @@ func (c *Catalog) checkCreatePartitions(cmd *CreatePartitions) error {
 	}
 	have := len(t.Partitions)
 	switch {
+	case t.Lease != nil:
+		return fmt.Errorf("%w: a queue has one", ErrInvalidPartitions)
 	case int(cmd.Count) <= have:
 		return fmt.Errorf("%w: %q has %d, and %d is not more", ErrInvalidPartitions, t.Name, have, cmd.Count)
 	case cmd.Count > MaxPartitionsPerTopic:

@@ -107,7 +107,11 @@ func encodeTopic(dst []byte, t *Topic) []byte {
 	dst = codec.AppendUvarint(dst, t.Revision)
 	dst = codec.AppendBool(dst, t.Deleted)
 	dst = codec.AppendUvarint(dst, uint(len(t.Partitions)))
-	return appendConfig(dst, t.Config)
+	dst = appendConfig(dst, t.Config)
+	if t.Lease != nil {
+		dst = codec.AppendBytes(codec.AppendBytes(dst, t.Lease), t.Attributes)
+	}
+	return dst
 }
 
 // restoring is what waits for the last page of a checkpoint.
@@ -188,12 +192,15 @@ func (c *Catalog) restoreRoot(r *codec.Reader) {
 
 func (c *Catalog) restoreTopic(id ID, r *codec.Reader) {
 	t := &Topic{
-		ID: id, UUID: readUUID(r), Tenant: r.String(MaxTenantLen), Name: r.String(MaxNameLen),
+		ID: id, UUID: readUUID(r), Tenant: r.String(MaxTenantLen), Name: r.String(MaxQueueNameLen),
 		Created:  record.LogTime(r.Varint(math.MinInt64, math.MaxInt64)),
 		Revision: Revision(r.Uvarint(math.MaxUint64)), Deleted: r.Bool(),
 	}
 	n := int(r.Uvarint(MaxPartitionsPerTopic))
 	config := readConfig(r)
+	if r.Len() > 0 {
+		t.Lease, t.Attributes = readBlob(r), readBlob(r)
+	}
 	if r.Err() != nil {
 		return
 	}
@@ -205,6 +212,7 @@ func (c *Catalog) restoreTopic(id ID, r *codec.Reader) {
 		r.Fail("topic %d: %v", id, err)
 		return
 	}
+	t.Settings = t.Settings.withLease(t.Lease)
 	c.restoring.partitions[id] = n
 	c.topics[id] = t
 }

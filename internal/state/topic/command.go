@@ -25,6 +25,11 @@ type CreateTopic struct {
 	Name       string
 	Partitions int32
 	Config     []Config // in any order, each name once
+	// Lease, if not nil, makes the topic a queue: it has one partition, and any
+	// name of up to MaxQueueNameLen bytes. See Topic.Lease.
+	Lease []byte
+	// Attributes of a queue; see Topic.Attributes.
+	Attributes []byte
 }
 
 // DeleteTopic deletes a topic and its data. ErrUnknownTopic.

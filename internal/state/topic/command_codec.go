@@ -18,6 +18,7 @@ const (
 	kindCreatePartitions    = 5
 	kindAllocateProducerIDs = 6
 	kindConfirm             = 7
+	kindCreateQueue         = 8 // CreateTopic with a lease set
 
 	kindDefineOld     = 1 // Define with TermIsEpoch
 	kindDeleteRecords = 2
@@ -35,7 +36,12 @@ func (c *Bootstrap) AppendTo(dst []byte) []byte {
 
 // AppendTo implements CatalogCommand.
 func (c *CreateTopic) AppendTo(dst []byte) []byte {
-	dst = append(append(dst, kindCreateTopic), c.UUID[:]...)
+	if c.Lease != nil {
+		dst = codec.AppendBytes(append(dst, kindCreateQueue), c.Lease)
+		dst = append(codec.AppendBytes(dst, c.Attributes), c.UUID[:]...)
+	} else {
+		dst = append(append(dst, kindCreateTopic), c.UUID[:]...)
+	}
 	dst = codec.AppendBytes(dst, c.Tenant)
 	dst = codec.AppendBytes(dst, c.Name)
 	dst = codec.AppendVarint(dst, c.Partitions)
@@ -92,10 +98,9 @@ func DecodeCatalogCommand(b []byte) (CatalogCommand, error) {
 		}
 		cmd = &Bootstrap{Shards: shards}
 	case kindCreateTopic:
-		cmd = &CreateTopic{
-			UUID: readUUID(&r), Tenant: readText(&r), Name: readText(&r),
-			Partitions: int32(r.Varint(math.MinInt32, math.MaxInt32)), Config: readConfig(&r),
-		}
+		cmd = readCreateTopic(&r, &CreateTopic{})
+	case kindCreateQueue:
+		cmd = readCreateTopic(&r, &CreateTopic{Lease: readBlob(&r), Attributes: readBlob(&r)})
 	case kindDeleteTopic:
 		cmd = &DeleteTopic{UUID: readUUID(&r)}
 	case kindAlterConfigs:
@@ -116,6 +121,15 @@ func DecodeCatalogCommand(b []byte) (CatalogCommand, error) {
 	}
 	return cmd, nil
 }
+
+func readCreateTopic(r *codec.Reader, c *CreateTopic) *CreateTopic {
+	c.UUID, c.Tenant, c.Name = readUUID(r), readText(r), readText(r)
+	c.Partitions, c.Config = int32(r.Varint(math.MinInt32, math.MaxInt32)), readConfig(r)
+	return c
+}
+
+// readBlob reads bytes of any length that the input holds, copied, never nil.
+func readBlob(r *codec.Reader) []byte { return append([]byte{}, r.Bytes(math.MaxInt32)...) }
 
 func readAlterConfigs(r *codec.Reader) *AlterConfigs {
 	c := &AlterConfigs{UUID: readUUID(r), Replace: r.Bool()}

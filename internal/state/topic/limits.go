@@ -6,6 +6,11 @@ const (
 	MaxNameLen = 249
 	// MaxTenantLen bounds the name of a tenant, in bytes.
 	MaxTenantLen = 255
+	// MaxQueueNameLen bounds the name of a queue, in bytes (AMQP's short string).
+	MaxQueueNameLen = 255
+	// MaxLeaseLen and MaxAttributesLen bound what a queue carries, in bytes.
+	MaxLeaseLen      = 4096
+	MaxAttributesLen = 1 << 16
 	// MaxTopics bounds the topics of a cluster, tombstones included.
 	MaxTopics = 1 << 18
 	// MaxPartitionsPerTopic bounds one topic.

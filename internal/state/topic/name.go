@@ -3,6 +3,7 @@ package topic
 import (
 	"fmt"
 	"strings"
+	"unicode/utf8"
 )
 
 // ValidateName returns an error that wraps ErrInvalidName unless Kafka would
@@ -18,6 +19,21 @@ func ValidateName(name string) error {
 		return fmt.Errorf("%w: it is longer than %d characters", ErrInvalidName, MaxNameLen)
 	case strings.IndexFunc(name, notInName) >= 0:
 		return fmt.Errorf("%w: %q has a character other than ASCII letters, digits, '.', '_' and '-'", ErrInvalidName, name)
+	}
+	return nil
+}
+
+// ValidateQueueName returns an error that wraps ErrInvalidName unless name can be
+// that of a queue: 1 to MaxQueueNameLen bytes of UTF-8 without NUL. Where Kafka
+// could not spell it, Kafka's clients do not see the queue.
+func ValidateQueueName(name string) error {
+	switch {
+	case name == "":
+		return fmt.Errorf("%w: it is empty", ErrInvalidName)
+	case len(name) > MaxQueueNameLen:
+		return fmt.Errorf("%w: it is longer than %d bytes", ErrInvalidName, MaxQueueNameLen)
+	case !utf8.ValidString(name) || strings.Contains(name, "\x00"):
+		return fmt.Errorf("%w: %q is not UTF-8 without NUL", ErrInvalidName, name)
 	}
 	return nil
 }

@@ -40,6 +40,24 @@ type Settings struct {
 	MaxCompactionLagMs int64
 	// MinCleanableDirtyPermille is min.cleanable.dirty.ratio in thousandths.
 	MinCleanableDirtyPermille int32
+
+	// Lease is the settings of a queue's lease set (see Topic.Lease), empty if
+	// the topic is no queue.
+	Lease string
+}
+
+// withLease returns the settings of a queue. Its lease set says what is kept,
+// and only the log how large a record can be.
+func (s *Settings) withLease(lease []byte) *Settings {
+	if lease == nil {
+		return s
+	}
+	q := *s
+	q.Lease, q.Delete, q.Compact = string(lease), false, false
+	if q.MaxMessageBytes == defaultSettings.MaxMessageBytes {
+		q.MaxMessageBytes, q.SegmentBytes = math.MaxInt32, math.MaxInt32
+	}
+	return &q
 }
 
 // defaultSettings is what configDefs says.
@@ -166,9 +184,12 @@ func (s *Settings) rollMs() int64 {
 	return s.SegmentMs
 }
 
-// settingsVersion begins the encoding of Settings; a later version may append
-// fields.
-const settingsVersion = 1
+// settingsVersion begins the encoding of Settings; queueSettingsVersion that of
+// a queue's, which ends with Lease.
+const (
+	settingsVersion      = 1
+	queueSettingsVersion = 2
+)
 
 const (
 	flagDelete = 1 << iota
@@ -187,7 +208,11 @@ func (s *Settings) appendTo(dst []byte) []byte {
 			flags |= f.bit
 		}
 	}
-	dst = append(dst, settingsVersion, flags, byte(s.Codec))
+	version := byte(settingsVersion)
+	if s.Lease != "" {
+		version = queueSettingsVersion
+	}
+	dst = append(dst, version, flags, byte(s.Codec))
 	for _, v := range [...]int64{
 		s.RetentionMs, s.RetentionBytes, int64(s.SegmentBytes), s.SegmentMs, int64(s.MaxMessageBytes),
 		s.TimestampBeforeMs, s.TimestampAfterMs, int64(s.CompressionLevel), int64(s.MinInsyncReplicas),
@@ -195,12 +220,16 @@ func (s *Settings) appendTo(dst []byte) []byte {
 	} {
 		dst = codec.AppendVarint(dst, v)
 	}
+	if s.Lease != "" {
+		dst = codec.AppendBytes(dst, s.Lease)
+	}
 	return dst
 }
 
 func readSettings(r *codec.Reader) *Settings {
-	if v := r.Byte(); v != settingsVersion {
-		r.Fail("settings of version %d", v)
+	version := r.Byte()
+	if version != settingsVersion && version != queueSettingsVersion {
+		r.Fail("settings of version %d", version)
 	}
 	flags, codecByte := r.Byte(), record.Codec(r.Byte())
 	if flags >= flagRecompress<<1 || !codecByte.Valid() {
@@ -208,7 +237,7 @@ func readSettings(r *codec.Reader) *Settings {
 	}
 	long := func(lowest int64) int64 { return r.Varint(lowest, math.MaxInt64) }
 	integer := func(lowest int64) int32 { return int32(r.Varint(lowest, math.MaxInt32)) }
-	return &Settings{
+	s := &Settings{
 		Delete:        flags&flagDelete != 0,
 		Compact:       flags&flagCompact != 0,
 		LogAppendTime: flags&flagLogAppendTime != 0,
@@ -229,4 +258,8 @@ func readSettings(r *codec.Reader) *Settings {
 		MaxCompactionLagMs:        long(1),
 		MinCleanableDirtyPermille: integer(0),
 	}
+	if version == queueSettingsVersion {
+		s.Lease = r.String(MaxLeaseLen)
+	}
+	return s
 }
