@@ -80,7 +80,7 @@ func (a *App) root() *cobra.Command {
 	root.SetFlagErrorFunc(flagError)
 	root.SuggestionsMinimumDistance = 2
 	root.AddCommand(
-		a.serveCommand(), a.topicCommand(), a.produceCommand(), a.consumeCommand(), a.groupCommand(),
+		a.serveCommand(), a.topicCommand(), a.produceCommand(), a.consumeCommand(), a.groupCommand(), a.benchCommand(),
 		a.configCommand(), a.debugCommand(), a.versionCommand(),
 	)
 	return root
@@ -149,6 +149,7 @@ func (a *App) clientFlags(cmd *cobra.Command) *cobra.Command {
 // formatFlag adds --format for commands that show a list or an object.
 func (a *App) formatFlag(cmd *cobra.Command) *cobra.Command {
 	cmd.Flags().StringVarP(&a.format, "format", "o", formatText, "how to show it: text, wide, json or yaml")
+	offers(cmd, "format", formatText, formatWide, formatJSON, formatYAML)
 	return cmd
 }
 

@@ -22,10 +22,10 @@ var errEnough = errors.New("enough")
 
 // consumeOptions are the flags of consume.
 type consumeOptions struct {
-	offset, format string
-	partitions     []int32
-	num            int64
-	exit           bool
+	offset, format, group string
+	partitions            []int32
+	num                   int64
+	exit                  bool
 }
 
 func (a *App) consumeCommand() *cobra.Command {
@@ -40,7 +40,8 @@ func (a *App) consumeCommand() *cobra.Command {
 			"%v{hex}, %v{base64}, %d{rfc3339} and %d{go[15:04:05]} show them otherwise.",
 		Example: "  polylog consume orders --offset -10                     the last ten, then what comes\n" +
 			"  polylog consume orders --offset @-1h:end --format json  the last hour, then stop\n" +
-			"  polylog consume orders --exit -f '%p:%o %k=%v\\n'",
+			"  polylog consume orders --exit -f '%p:%o %k=%v\\n'\n" +
+			"  polylog consume orders --group billing                  share the work, remember what is done",
 		Args: arguments(1, 1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			write, err := recordWriter(o.format)
@@ -50,6 +51,9 @@ func (a *App) consumeCommand() *cobra.Command {
 			at, err := parseSpan(o.offset, time.Now())
 			if err != nil {
 				return usageError{err, cmd.CommandPath()}
+			}
+			if o.group != "" && len(o.partitions) > 0 {
+				return usageError{errors.New("--group and --partition exclude each other: the group assigns partitions"), cmd.CommandPath()}
 			}
 			if o.exit && at.to == nil {
 				at.to = &place{kind: 'e'}
@@ -63,8 +67,13 @@ func (a *App) consumeCommand() *cobra.Command {
 	f.StringVarP(&o.offset, "offset", "o", "start", offsetHelp)
 	f.StringVarP(&o.format, "format", "f", formatText, `text, wide, json, or a format such as "%k=%v\n"`)
 	f.Int32SliceVarP(&o.partitions, "partition", "p", nil, "read only these partitions")
+	f.StringVarP(&o.group, "group", "g", "", "read as a member of this group, from where it has committed; --offset is for what it has not read yet")
 	f.Int64VarP(&o.num, "num", "n", 0, "stop after so many records; 0: do not stop")
 	f.BoolVarP(&o.exit, "exit", "e", false, "stop at what was the end when it began")
+	cmd.ValidArgsFunction = a.completeTopics
+	offers(cmd, "offset", "start", "end")
+	offers(cmd, "format", formatText, formatWide, formatJSON)
+	_ = cmd.RegisterFlagCompletionFunc("group", a.completeGroups) // the flag is there
 	return a.clientFlags(cmd)
 }
 
@@ -97,7 +106,7 @@ func (a *App) consume(ctx context.Context, c *kafkaclient.Client, topic string, 
 	reading.Idle = out.Flush
 	var buf []byte
 	var count int64
-	err = c.Read(ctx, reading, func(d *kafkaclient.Delivery) error {
+	take := func(d *kafkaclient.Delivery) error {
 		r := recordfmt.Record{Record: d.Record, Topic: topic, Partition: d.Partition, Epoch: d.Epoch}
 		var err error
 		if buf, err = write(buf[:0], &r); err != nil {
@@ -110,7 +119,14 @@ func (a *App) consume(ctx context.Context, c *kafkaclient.Client, topic string, 
 			return errEnough
 		}
 		return nil
-	})
+	}
+	if o.group == "" {
+		err = c.Read(ctx, reading, take)
+	} else {
+		err = c.ReadInGroup(ctx, kafkaclient.GroupReading{
+			Group: o.group, Topic: reading.Topic, Begin: reading.From, Until: reading.Until, Idle: reading.Idle,
+		}, take)
+	}
 	if flushed := out.Flush(); err == nil || errors.Is(err, errEnough) {
 		return flushed
 	}

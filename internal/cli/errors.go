@@ -54,6 +54,8 @@ var hints = map[kafkaclient.Code]string{
 	kafkaclient.OffsetOutOfRange:   "'polylog topic describe' shows which offsets are kept; --offset start begins at the first",
 	kafkaclient.StorageError:       "if its disk is full: deleting topics or files makes room, and it goes on by itself; else its log tells more",
 	kafkaclient.GroupIDNotFound:    "'polylog group list' shows what there is",
+	kafkaclient.NonEmptyGroup:      "stop its consumers first; 'polylog group describe' shows them",
+	kafkaclient.UnknownMemberID:    "stop its consumers first; 'polylog group describe' shows them",
 }
 
 // missing are the answers that say that something does not exist.

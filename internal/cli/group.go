@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"slices"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -14,7 +15,8 @@ import (
 )
 
 func (a *App) groupCommand() *cobra.Command {
-	return noun("group", "List and describe consumer groups", a.groupList(), a.groupDescribe())
+	return noun("group", "List, describe, seek and delete consumer groups",
+		a.groupList(), a.groupDescribe(), a.groupSeek(), a.groupDelete())
 }
 
 // groupLine is a group in a list.
@@ -67,6 +69,7 @@ type groupDetail struct {
 	Assignor   string       `json:"assignor" yaml:"assignor"`
 	Members    []memberLine `json:"members" yaml:"members"`
 	Lag        int64        `json:"lag" yaml:"lag"`
+	LagSeconds *float64     `json:"lagSeconds" yaml:"lagSeconds"`
 	Partitions []lagLine    `json:"partitions" yaml:"partitions"`
 }
 
@@ -79,15 +82,18 @@ type memberLine struct {
 
 // lagLine is one partition that the group reads. Committed is -1 when it has
 // committed nothing; its lag then counts from the first kept record.
+// LagSeconds is the age of the first record that it has not committed, by that
+// record's timestamp; nil when that is not known.
 type lagLine struct {
-	Topic     string `json:"topic" yaml:"topic"`
-	Partition int32  `json:"partition" yaml:"partition"`
-	Committed int64  `json:"committed" yaml:"committed"`
-	End       int64  `json:"end" yaml:"end"`
-	Lag       int64  `json:"lag" yaml:"lag"`
-	Member    string `json:"member,omitempty" yaml:"member,omitempty"`
-	Client    string `json:"client,omitempty" yaml:"client,omitempty"`
-	Host      string `json:"host,omitempty" yaml:"host,omitempty"`
+	Topic      string   `json:"topic" yaml:"topic"`
+	Partition  int32    `json:"partition" yaml:"partition"`
+	Committed  int64    `json:"committed" yaml:"committed"`
+	End        int64    `json:"end" yaml:"end"`
+	Lag        int64    `json:"lag" yaml:"lag"`
+	LagSeconds *float64 `json:"lagSeconds" yaml:"lagSeconds"`
+	Member     string   `json:"member,omitempty" yaml:"member,omitempty"`
+	Client     string   `json:"client,omitempty" yaml:"client,omitempty"`
+	Host       string   `json:"host,omitempty" yaml:"host,omitempty"`
 }
 
 func (a *App) groupDescribe() *cobra.Command {
@@ -103,6 +109,7 @@ func (a *App) groupDescribe() *cobra.Command {
 			})
 		},
 	}
+	cmd.ValidArgsFunction = a.completeGroups
 	return a.formatFlag(a.clientFlags(cmd))
 }
 
@@ -181,14 +188,72 @@ func (d *groupDetail) measure(ctx context.Context, c *kafkaclient.Client, reads 
 		if err != nil {
 			return err
 		}
+		var lines []lagLine
 		for _, p := range topic.Partitions {
 			if l, ok := r.line(p.Number, start[p.Number], end[p.Number]); ok {
-				d.Lag += l.Lag
-				d.Partitions = append(d.Partitions, l)
+				lines = append(lines, l)
 			}
+		}
+		if err := age(ctx, c, topic, lines, start); err != nil {
+			return about("topic", r.topic, err)
+		}
+		d.Partitions = append(d.Partitions, lines...)
+	}
+	none := 0.0
+	d.LagSeconds = &none
+	for _, l := range d.Partitions {
+		d.Lag += l.Lag
+		if l.LagSeconds != nil && *l.LagSeconds > *d.LagSeconds {
+			d.LagSeconds = l.LagSeconds
 		}
 	}
 	return nil
+}
+
+// age fills in how old the first record is that the group has not committed, in
+// each partition of a topic.
+func age(ctx context.Context, c *kafkaclient.Client, topic kafkaclient.Topic, lines []lagLine, start map[int32]int64) error {
+	behind := map[int32]int64{}
+	for _, l := range lines {
+		if l.Lag > 0 {
+			behind[l.Partition] = max(l.Committed, start[l.Partition])
+		}
+	}
+	stamps, err := c.Timestamps(ctx, topic, behind)
+	if err != nil {
+		return err
+	}
+	now := time.Now()
+	for i := range lines {
+		l := &lines[i]
+		seconds := 0.0
+		if l.Lag > 0 {
+			ts, ok := stamps[l.Partition]
+			if !ok || ts < 0 {
+				continue
+			}
+			seconds = max(0, now.Sub(time.UnixMilli(ts)).Seconds())
+		}
+		l.LagSeconds = &seconds
+	}
+	return nil
+}
+
+// ago shows an age for people.
+func ago(seconds *float64) string {
+	if seconds == nil {
+		return "-"
+	}
+	d := time.Duration(*seconds * float64(time.Second))
+	switch {
+	case d < time.Minute:
+		d = d.Round(100 * time.Millisecond)
+	case d < time.Hour:
+		d = d.Round(time.Second)
+	default:
+		d = d.Round(time.Minute)
+	}
+	return d.String()
 }
 
 // line measures one partition; false if the group has nothing to do with it.
@@ -210,12 +275,13 @@ func (r *read) line(partition int32, start, end int64) (lagLine, bool) {
 }
 
 func (d *groupDetail) write(w io.Writer, wide bool) error {
-	fmt.Fprintf(w, "name         %s\nstate        %s\nmembers      %d\nlag          %d\n", d.Name, d.State, len(d.Members), d.Lag)
+	fmt.Fprintf(w, "name         %s\nstate        %s\nmembers      %d\nlag          %d offsets, %s\n",
+		d.Name, d.State, len(d.Members), d.Lag, ago(d.LagSeconds))
 	if wide {
 		fmt.Fprintf(w, "assignor     %s\ncoordinator  %d\n", d.Assignor, d.Coordinator)
 	}
 	fmt.Fprintln(w)
-	columns := []string{"TOPIC", "PARTITION", "COMMITTED", "END", "LAG", "CLIENT"}
+	columns := []string{"TOPIC", "PARTITION", "COMMITTED", "END", "LAG", "BEHIND", "CLIENT"}
 	if wide {
 		columns = append(columns, "HOST", "MEMBER")
 	}
@@ -225,7 +291,7 @@ func (d *groupDetail) write(w io.Writer, wide bool) error {
 		if p.Committed < 0 {
 			committed = "-"
 		}
-		cells := []any{p.Topic, p.Partition, committed, p.End, p.Lag, p.Client}
+		cells := []any{p.Topic, p.Partition, committed, p.End, p.Lag, ago(p.LagSeconds), p.Client}
 		if wide {
 			cells = append(cells, p.Host, p.Member)
 		}

@@ -61,6 +61,9 @@ func (a *App) produceCommand() *cobra.Command {
 	f.StringVar(&o.acks, "acks", "all", "all, 1 or 0")
 	f.BoolVar(&o.whole, "whole", false, "each file is one record")
 	f.BoolVarP(&o.tombstone, "tombstone", "Z", false, "an empty value is null: it deletes its key from a compacted topic")
+	cmd.ValidArgsFunction = a.completeOneTopic
+	offers(cmd, "compress", codecs()...)
+	offers(cmd, "acks", "all", "1", "0")
 	return a.clientFlags(cmd)
 }
 

@@ -14,8 +14,8 @@ import (
 )
 
 func (a *App) topicCommand() *cobra.Command {
-	return noun("topic", "Create, list, describe and delete topics",
-		a.topicCreate(), a.topicList(), a.topicDescribe(), a.topicDelete())
+	return noun("topic", "Create, list, describe, alter, trim and delete topics",
+		a.topicCreate(), a.topicList(), a.topicDescribe(), a.topicAlter(), a.topicTrim(), a.topicDelete())
 }
 
 func (a *App) topicCreate() *cobra.Command {
@@ -159,6 +159,7 @@ func (a *App) topicDescribe() *cobra.Command {
 			})
 		},
 	}
+	cmd.ValidArgsFunction = a.completeTopics
 	return a.formatFlag(a.clientFlags(cmd))
 }
 
@@ -242,6 +243,7 @@ func (a *App) topicDelete() *cobra.Command {
 		},
 	}
 	cmd.Flags().BoolVar(&dryRun, "dry-run", false, "only say what would be lost")
+	cmd.ValidArgsFunction = a.completeTopics
 	return a.clientFlags(cmd)
 }
 

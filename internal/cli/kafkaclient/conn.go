@@ -97,8 +97,11 @@ func (c *conn) version(req kmsg.Request) (int16, error) {
 // deadline bounds the round trip by the timeout and by ctx.
 func (c *conn) deadline(ctx context.Context, req kmsg.Request) (stop func()) {
 	timeout := c.timeout
-	if t, ok := req.(kmsg.TimeoutRequest); ok {
-		timeout += time.Duration(t.Timeout()) * time.Millisecond
+	switch r := req.(type) {
+	case kmsg.TimeoutRequest:
+		timeout += time.Duration(r.Timeout()) * time.Millisecond
+	case *kmsg.JoinGroupRequest, *kmsg.SyncGroupRequest: // they wait for other members
+		timeout += rebalanceTimeout
 	}
 	_ = c.nc.SetDeadline(time.Now().Add(timeout)) // an error shows on the next read
 	cut := context.AfterFunc(ctx, func() { _ = c.nc.SetDeadline(time.Unix(1, 0)) })

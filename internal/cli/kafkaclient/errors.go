@@ -22,17 +22,22 @@ type Code int16
 
 // The codes that this package and its callers tell apart.
 const (
-	OffsetOutOfRange   Code = 1
-	UnknownTopic       Code = 3
-	LeaderNotAvailable Code = 5
-	UnsupportedVersion Code = 35
-	TopicAlreadyExists Code = 36
-	OutOfOrderSequence Code = 45
-	DuplicateSequence  Code = 46
-	StorageError       Code = 56
-	UnknownProducerID  Code = 59
-	GroupIDNotFound    Code = 69
-	UnknownTopicID     Code = 100
+	OffsetOutOfRange    Code = 1
+	UnknownTopic        Code = 3
+	LeaderNotAvailable  Code = 5
+	IllegalGeneration   Code = 22
+	UnknownMemberID     Code = 25
+	RebalanceInProgress Code = 27
+	UnsupportedVersion  Code = 35
+	TopicAlreadyExists  Code = 36
+	OutOfOrderSequence  Code = 45
+	DuplicateSequence   Code = 46
+	StorageError        Code = 56
+	UnknownProducerID   Code = 59
+	NonEmptyGroup       Code = 68
+	GroupIDNotFound     Code = 69
+	MemberIDRequired    Code = 79
+	UnknownTopicID      Code = 100
 )
 
 // codes holds the name of every code people meet, what it means in plain
@@ -56,7 +61,10 @@ var codes = map[Code]struct {
 	17:  {"INVALID_TOPIC_EXCEPTION", "a topic cannot have this name", false},
 	18:  {"RECORD_LIST_TOO_LARGE", "the batch is larger than a segment of the topic", false},
 	19:  {"NOT_ENOUGH_REPLICAS", "too few replicas are in sync", true},
+	22:  {"ILLEGAL_GENERATION", "the group has rebalanced since", false},
 	24:  {"INVALID_GROUP_ID", "a group cannot have this name", false},
+	25:  {"UNKNOWN_MEMBER_ID", "the group has members, or does not know this one", false},
+	27:  {"REBALANCE_IN_PROGRESS", "the group is rebalancing", false},
 	29:  {"TOPIC_AUTHORIZATION_FAILED", "not authorised for this topic", false},
 	30:  {"GROUP_AUTHORIZATION_FAILED", "not authorised for this group", false},
 	31:  {"CLUSTER_AUTHORIZATION_FAILED", "not authorised for this operation", false},
@@ -82,6 +90,7 @@ var codes = map[Code]struct {
 	75:  {"UNKNOWN_LEADER_EPOCH", "the server has not heard of the partition's newest leader", true},
 	76:  {"UNSUPPORTED_COMPRESSION_TYPE", "the server does not know this compression", false},
 	78:  {"OFFSET_NOT_AVAILABLE", "the new leader does not know the offset yet", true},
+	79:  {"MEMBER_ID_REQUIRED", "the group wants its members to join with an id", false},
 	87:  {"INVALID_RECORD", "the record breaks a rule of the topic", false},
 	89:  {"THROTTLING_QUOTA_EXCEEDED", "the server is busy", true},
 	100: {"UNKNOWN_TOPIC_ID", "the topic was deleted, or deleted and created anew", true},
@@ -126,6 +135,14 @@ func codeError(code int16, message *string) error {
 		e.Message = *message
 	}
 	return e
+}
+
+// codeOf returns the code that a server answered, 0 if the error is none.
+func codeOf(err error) Code {
+	if e, ok := errors.AsType[*Error](err); ok {
+		return e.Code
+	}
+	return 0
 }
 
 // isUnknown reports whether the server knows no such topic.
