@@ -6,6 +6,7 @@ import (
 	"github.com/polylog-mq/polylog/internal/record"
 	"github.com/polylog-mq/polylog/internal/replica"
 	"github.com/polylog-mq/polylog/internal/state/dedup"
+	"github.com/polylog-mq/polylog/internal/state/route"
 	"github.com/polylog-mq/polylog/internal/state/topic"
 	"github.com/polylog-mq/polylog/internal/store"
 )
@@ -82,7 +83,7 @@ var (
 	// INVALID_PRODUCER_EPOCH on produce.
 	ErrProducerEpoch = dedup.ErrFenced
 	// ErrUnknownQueue: no queue of this name, or it was deleted. AMQP: 404.
-	ErrUnknownQueue = errors.New("no such queue")
+	ErrUnknownQueue = route.ErrUnknownQueue
 	// ErrExclusive: an exclusive consumer has the queue, or one asks for a queue
 	// that has consumers. AMQP: 403.
 	ErrExclusive = errors.New("the queue is in exclusive use")
@@ -93,4 +94,41 @@ var (
 	// ErrOffsetOutOfRange: below the floor or above the high watermark. Kafka:
 	// OFFSET_OUT_OF_RANGE.
 	ErrOffsetOutOfRange = topic.ErrOffsetOutOfRange
+
+	// ErrUnknownTenant: no tenant of this name. AMQP: 530 NOT_ALLOWED.
+	ErrUnknownTenant = route.ErrUnknownTenant
+	// ErrDefaultTenant refuses to delete the default tenant.
+	ErrDefaultTenant = route.ErrDefaultTenant
+	// ErrUnknownExchange: no exchange of this name. AMQP: 404.
+	ErrUnknownExchange = route.ErrUnknownExchange
+	// ErrUnknownExchangeType. AMQP: 406 PRECONDITION_FAILED.
+	ErrUnknownExchangeType = route.ErrUnknownType
+	// ErrInternalExchange: clients may not publish to it. AMQP: 403.
+	ErrInternalExchange = route.ErrInternal
+	// ErrReserved: a name, or an exchange, that clients may not change. AMQP: 403
+	// ACCESS_REFUSED.
+	ErrReserved = route.ErrReserved
+	// ErrInvalidArgument: an argument that is malformed or out of range. AMQP:
+	// 406 PRECONDITION_FAILED.
+	ErrInvalidArgument = route.ErrInvalidArgument
+	// ErrNotEquivalent: declared again, and differently; always a
+	// *NotEquivalentError. AMQP: 406 PRECONDITION_FAILED.
+	ErrNotEquivalent = route.ErrNotEquivalent
+	// ErrLocked: the queue belongs to another session. AMQP: 405 RESOURCE_LOCKED.
+	ErrLocked = errors.New("the queue is exclusive to another session")
+	// ErrInUse: it has consumers or bindings. AMQP: 406 PRECONDITION_FAILED.
+	ErrInUse = route.ErrInUse
+	// ErrNotEmpty: it has messages. AMQP: 406 PRECONDITION_FAILED.
+	ErrNotEmpty = errors.New("not empty")
+	// ErrNotQueue: a topic that was not declared as a queue. AMQP: 406.
+	ErrNotQueue = errors.New("a topic, not a queue")
+)
+
+type (
+	// NotEquivalentError says in which field a declaration differs from what
+	// there is, in RabbitMQ's words.
+	NotEquivalentError = route.NotEquivalentError
+	// NotFoundError says, in RabbitMQ's words, which queue or exchange does not
+	// exist. It wraps ErrUnknownQueue or ErrUnknownExchange.
+	NotFoundError = route.NotFoundError
 )
