@@ -28,6 +28,9 @@ func (b *Broker) Coordinator(key string) (Node, error) {
 	return b.opts.Nodes[i], nil
 }
 
+// GroupSettings returns the settings of consumer groups in force.
+func (b *Broker) GroupSettings() group.Settings { return b.opts.Groups }
+
 // JoinGroup makes the sender of j a member of a group, or keeps it one through
 // the coming rebalance; it may wait for that. A join without a member id gets a
 // new one; j.New is set here. Nothing of the command is kept. Errors are in the

@@ -26,6 +26,8 @@ type mark struct {
 	// batch is the control batch that every partition which the transaction has
 	// written to gets, if it ends. Decoded, it aliases the entry.
 	batch []byte
+	// coordinator is the coordinator's epoch, read from batch when applied.
+	coordinator int32
 }
 
 // The bits of a mark's flag byte.
@@ -91,6 +93,18 @@ func controlBatch(m *mark, coordinator record.Term, now int64) ([]byte, error) {
 	return b.AppendTo(nil)
 }
 
+// coordinatorEpoch reads what controlBatch wrote into a marker's value; 0 where
+// there is no such value.
+func coordinatorEpoch(batch []byte) (epoch int32, err error) {
+	err = record.Records(batch, func(r record.Record) error {
+		if len(r.Value) == 6 {
+			epoch = int32(binary.BigEndian.Uint32(r.Value[2:]) & math.MaxInt32)
+		}
+		return record.SkipRest
+	})
+	return epoch, err
+}
+
 // applyMark carries out a mark, whose payload ends at byte end of the entry's
 // data. The result of a local one is an error for each partition.
 func (s *shard) applyMark(e *replica.Entry, payload []byte, end int) error {
@@ -101,6 +115,9 @@ func (s *shard) applyMark(e *replica.Entry, payload []byte, end int) error {
 	var h record.Header
 	if m.ends {
 		if h, err = record.ParseHeader(m.batch); err != nil {
+			return fmt.Errorf("%w: the batch of a marker: %w", errBody, err)
+		}
+		if m.coordinator, err = coordinatorEpoch(m.batch); err != nil {
 			return fmt.Errorf("%w: the batch of a marker: %w", errBody, err)
 		}
 	}
@@ -140,7 +157,7 @@ func (s *shard) endTransaction(e *replica.Entry, m *mark, h *record.Header, p *P
 	if known := s.producers.Epoch(p.id, m.producer); m.epoch < known {
 		return fmt.Errorf("%w: producer %d, a marker of epoch %d after %d", ErrProducerEpoch, m.producer, m.epoch, known)
 	}
-	s.producers.Fence(e.Now, p.id, m.producer, m.epoch)
+	s.producers.Fence(e.Now, p.id, m.producer, m.epoch, m.coordinator)
 	enlisted, wrote := p.state.Ends(m.producer, m.epoch, m.number)
 	if !enlisted {
 		return nil

@@ -11,6 +11,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"path/filepath"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -128,6 +129,14 @@ func (s *Server) listen(ctx context.Context) (err error) {
 	return err
 }
 
+// dataDir returns where the data is, from the root if that can be told.
+func (s *Server) dataDir() string {
+	if dir, err := filepath.Abs(s.opts.Config.Data.Dir); err == nil {
+		return dir
+	}
+	return s.opts.Config.Data.Dir
+}
+
 // bind listens on an address; an empty one is nobody's.
 func bind(ctx context.Context, setting, flag, address string) (net.Listener, error) {
 	if address == "" {
@@ -200,7 +209,9 @@ func (s *Server) serveKafka() {
 	if s.kafkaListener == nil {
 		return
 	}
-	s.kafka = kafka.New(kafka.Options{Broker: s.Broker(), Access: s.Broker(), Logger: s.log})
+	s.kafka = kafka.New(kafka.Options{
+		Broker: s.Broker(), Access: s.Broker(), DataDir: s.dataDir(), Logger: s.log,
+	})
 	s.running.Go(func() {
 		if err := s.kafka.Serve(s.kafkaListener); err != nil {
 			s.fail(err)

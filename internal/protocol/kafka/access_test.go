@@ -175,7 +175,8 @@ func TestEveryHandlerAsks(t *testing.T) {
 				}
 			}
 			for _, p := range asked {
-				if !slices.Contains(row.needs, p) {
+				telling := row.key == 75 && p.on == access.Topic // what the caller may do is part of the answer
+				if !slices.Contains(row.needs, p) && !telling {
 					t.Errorf("asks for %s on a %s, which its row does not list", p.action, p.on)
 				}
 			}
@@ -218,6 +219,9 @@ func TestNothingIsDoneForTheDenied(t *testing.T) {
 				resp := dial(t, r.address).ask(req)
 				if l, ok := resp.(*kmsg.ListGroupsResponse); ok && len(l.Groups) == 0 {
 					return // what may not be seen is not there
+				}
+				if d, ok := resp.(*kmsg.DescribeLogDirsResponse); ok && d.Version < 3 && len(d.Dirs) == 0 {
+					return // its early versions have no code: clients take no folder for a refusal
 				}
 				if l, ok := resp.(*kmsg.ListTransactionsResponse); ok && len(l.TransactionStates) == 0 {
 					return

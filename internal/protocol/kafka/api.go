@@ -197,6 +197,11 @@ var apis = []api{
 		handle: on(alterConfigs),
 	},
 	{
+		key: 35, name: "DescribeLogDirs", served: versions{1, 5}, maxFrame: maxListFrame,
+		needs:  []permission{{access.Describe, access.Cluster}},
+		handle: on(describeLogDirs),
+	},
+	{
 		key: 37, name: "CreatePartitions", served: versions{0, 3}, maxFrame: maxFrame,
 		needs:  []permission{{access.Alter, access.Topic}},
 		handle: on(createPartitions),
@@ -207,14 +212,34 @@ var apis = []api{
 		handle: on(deleteGroups),
 	},
 	{
+		key: 43, name: "ElectLeaders", served: versions{0, 2}, maxFrame: maxListFrame,
+		needs:  []permission{{access.Admin, access.Cluster}},
+		handle: on(electLeaders),
+	},
+	{
 		key: 44, name: "IncrementalAlterConfigs", served: versions{0, 1}, maxFrame: maxFrame,
 		needs:  []permission{{access.Alter, access.Topic}, {access.Alter, access.Cluster}},
 		handle: on(incrementalAlterConfigs),
 	},
 	{
+		key: 45, name: "AlterPartitionReassignments", served: versions{0, 1}, maxFrame: maxListFrame,
+		needs:  []permission{{access.Admin, access.Cluster}},
+		handle: on(alterPartitionReassignments),
+	},
+	{
+		key: 46, name: "ListPartitionReassignments", served: versions{0, 0}, maxFrame: maxListFrame,
+		needs:  []permission{{access.Describe, access.Cluster}},
+		handle: on(listPartitionReassignments),
+	},
+	{
 		key: 47, name: "OffsetDelete", served: versions{0, 0}, maxFrame: maxListFrame,
 		needs:  []permission{{access.Delete, access.Group}, {access.Consume, access.Topic}},
 		handle: on(offsetDelete),
+	},
+	{
+		key: 57, name: "UpdateFeatures", served: versions{0, 2}, maxFrame: maxFrame,
+		needs:  []permission{{access.Admin, access.Cluster}},
+		handle: on(updateFeatures),
 	},
 	{
 		key: 60, name: "DescribeCluster", served: versions{0, 2}, maxFrame: maxFrame,
@@ -235,6 +260,16 @@ var apis = []api{
 		key: 66, name: "ListTransactions", served: versions{0, 2}, maxFrame: maxFrame,
 		needs:  []permission{{access.Describe, access.TransactionalID}},
 		handle: on(listTransactions),
+	},
+	{
+		key: 74, name: "ListConfigResources", served: versions{0, 1}, maxFrame: maxFrame,
+		needs:  []permission{{access.Describe, access.Cluster}},
+		handle: on(listConfigResources),
+	},
+	{
+		key: 75, name: "DescribeTopicPartitions", served: versions{0, 0}, maxFrame: maxListFrame,
+		needs:  []permission{{access.Describe, access.Topic}},
+		handle: on(describeTopicPartitions),
 	},
 }
 

@@ -90,6 +90,15 @@ func (s *session) checkEpoch(p *broker.Partition, epoch int32) (code int16) {
 	}
 }
 
+// replicas returns the nodes that hold a partition, as clients see them: the
+// leader alone, none without one.
+func replicas(p *broker.Partition) []int32 {
+	if p.Leader() == 0 {
+		return nil
+	}
+	return []int32{nodeID(p.Leader())}
+}
+
 // find returns a partition by the name of its topic, or the code to refuse it
 // with. Who may not do a to the topic does not learn whether it exists.
 func (c *call) find(a access.Action, topic string, number int32) (p *broker.Partition, refused int16) {

@@ -111,39 +111,6 @@ func topicSettings(config []broker.Config) []setting {
 	return out
 }
 
-// brokerSettings returns what this broker shows of its own settings.
-func (c *call) brokerSettings(self string) []setting {
-	b := c.server.opts.Broker
-	fixed := func(name, value string, kind topic.ConfigType, doc string) setting {
-		return setting{
-			name: name, value: value, kind: kmsg.ConfigType(kind), doc: doc, readOnly: true,
-			source:   kmsg.ConfigSourceStaticBrokerConfig,
-			synonyms: []synonym{{name, value, kmsg.ConfigSourceStaticBrokerConfig}},
-		}
-	}
-	out := []setting{
-		fixed("auto.create.topics.enable", strconv.FormatBool(b.AutoCreateTopics()), topic.TypeBoolean,
-			"Whether a topic is made when it is first asked for."),
-		fixed("broker.id", self, topic.TypeInt, "The number of this node."),
-		fixed("default.replication.factor", "1", topic.TypeInt, "The number of replicas of a topic that does not say."),
-		fixed("node.id", self, topic.TypeInt, "The number of this node."),
-		fixed("num.partitions", strconv.Itoa(int(b.DefaultPartitions())), topic.TypeInt,
-			"The number of partitions of a topic that does not say."),
-	}
-	for d := range topic.ConfigDefs() {
-		if d.Synonym == "" {
-			continue
-		}
-		out = append(out, setting{
-			name: d.Synonym, value: d.Default, kind: kmsg.ConfigType(d.Type), readOnly: true,
-			source:   kmsg.ConfigSourceDefaultConfig,
-			synonyms: []synonym{{d.Synonym, d.Default, kmsg.ConfigSourceDefaultConfig}},
-			doc:      "The default of topics: " + d.Doc,
-		})
-	}
-	return out
-}
-
 // describe returns a setting as the response has it.
 func (s *setting) describe(req *kmsg.DescribeConfigsRequest) kmsg.DescribeConfigsResponseResourceConfig {
 	out := kmsg.NewDescribeConfigsResponseResourceConfig()

@@ -11,8 +11,6 @@ import (
 //
 // Tells which idempotent producers a partition remembers, and where their
 // transactions begin.
-// Known gaps: the epoch of the coordinator that wrote a producer's last marker is
-// not kept and given as -1.
 
 func describeProducers(c *call, req *kmsg.DescribeProducersRequest) {
 	resp := kmsg.NewPtrDescribeProducersResponse()
@@ -53,6 +51,6 @@ func activeProducer(f broker.PartitionProducer) kmsg.DescribeProducersResponseTo
 	a := kmsg.NewDescribeProducersResponseTopicPartitionActiveProducer()
 	a.ProducerID, a.ProducerEpoch, a.LastSequence, a.LastTimestamp = f.ID, int32(f.Epoch), f.Sequence, int64(f.Seen)
 	a.CurrentTxnStartOffset = int64(f.First)
-	a.CoordinatorEpoch = -1
+	a.CoordinatorEpoch = f.Coordinator
 	return a
 }

@@ -9,7 +9,8 @@ import (
 // FindCoordinator, key 10, versions 0-6.
 //
 // Tells which node leads the shard that a consumer group or a transactional id
-// lives in; from version 4 for several at once. While there is no leader:
+// lives in; from version 4 for several at once. The first look for a group makes
+// the topic that tools expect to see; see internal_topics.go. While there is no leader:
 // COORDINATOR_NOT_AVAILABLE, and the client asks again.
 // Known gaps: the keys of share groups (version 6) are refused with
 // INVALID_REQUEST, as Kafka does when share groups are off.
@@ -47,6 +48,9 @@ func (c *call) coordinator(kind int8, key string) kmsg.FindCoordinatorResponseCo
 	case kind == coordinatorOfTransaction && !c.allows(access.Describe, access.TransactionalID, key):
 		found.ErrorCode = errTransactionalIDAuthFailed
 	default:
+		if kind == coordinatorOfGroup {
+			c.server.makeOffsetsTopic()
+		}
 		node, err := c.server.opts.Broker.Coordinator(key)
 		if err != nil {
 			found.ErrorCode, found.ErrorMessage = errCoordinatorNotAvailable, messageOf(err)

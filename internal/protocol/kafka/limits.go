@@ -66,6 +66,9 @@ const (
 	// place (min.incremental.fetch.session.eviction.ms).
 	sessionEviction = 2 * time.Minute
 
+	// maxDescribedPartitions is how many partitions one answer to
+	// DescribeTopicPartitions tells of (max.request.partition.size.limit).
+	maxDescribedPartitions = 2000
 	// maxBadRecords is how many records of a refused batch are named.
 	maxBadRecords = 100
 

@@ -84,7 +84,7 @@ func (m *metadataCall) topics() (missing []broker.NewTopic) {
 		t, create := m.byName(*asked.Topic)
 		if create {
 			m.creating = append(m.creating, len(m.resp.Topics))
-			missing = append(missing, broker.NewTopic{Name: *asked.Topic, Partitions: -1, Replication: -1})
+			missing = append(missing, implicitTopic(*asked.Topic))
 		}
 		m.add(t)
 	}
@@ -157,7 +157,7 @@ func (m *metadataCall) created(results []broker.TopicResult) {
 // describe answers for a topic that exists.
 func (m *metadataCall) describe(t *broker.Topic) kmsg.MetadataResponseTopic {
 	answer := kmsg.NewMetadataResponseTopic()
-	answer.Topic, answer.TopicID = &t.Name, t.UUID
+	answer.Topic, answer.TopicID, answer.IsInternal = &t.Name, t.UUID, isInternal(t.Name)
 	answer.Partitions = make([]kmsg.MetadataResponseTopicPartition, 0, len(t.Partitions))
 	for _, p := range t.Partitions {
 		answer.Partitions = append(answer.Partitions, describePartition(p))
@@ -176,7 +176,7 @@ func describePartition(p *broker.Partition) kmsg.MetadataResponseTopicPartition 
 		answer.ErrorCode = errLeaderNotAvailable
 		return answer
 	}
-	answer.Replicas, answer.ISR = []int32{answer.Leader}, []int32{answer.Leader}
+	answer.Replicas, answer.ISR = replicas(p), replicas(p)
 	return answer
 }
 

@@ -115,6 +115,8 @@ func (p *produceCall) topic(w *wire.ProduceWalk) (t *broker.Topic, refusal int16
 	switch {
 	case !p.allows(access.Produce, access.Topic, name):
 		return nil, errTopicAuthorizationFailed
+	case isInternal(name):
+		return nil, errInvalidTopic
 	case p.req.Acks != acksNone && p.req.Acks != acksOne && p.req.Acks != acksAll:
 		return nil, errInvalidRequiredAcks
 	case t != nil:

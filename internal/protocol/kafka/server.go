@@ -6,6 +6,7 @@ import (
 	"net"
 	"strconv"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/polylog-mq/polylog/internal/broker"
@@ -23,6 +24,8 @@ type Authorizer interface {
 type Options struct {
 	Broker *broker.Broker
 	Access Authorizer
+	// DataDir is where the node keeps its data, as DescribeLogDirs tells.
+	DataDir string
 	// Clock is the time that long polls and fetch sessions are measured by.
 	Clock clock.Clock
 	// Logger; default slog.Default().
@@ -41,6 +44,8 @@ type Server struct {
 	calls        sync.Pool // of *call
 	produceCalls sync.Pool // of *produceCall
 	fetchCalls   sync.Pool // of *fetchCall
+
+	makingOffsets atomic.Bool // __consumer_offsets is being made
 
 	mu      sync.Mutex
 	conns   map[*conn]struct{}

@@ -235,7 +235,8 @@ func TestTransactionsShown(t *testing.T) {
 	producers := func() []kmsg.DescribeProducersResponseTopicPartitionActiveProducer {
 		return r.ask(p).(*kmsg.DescribeProducersResponse).Topics[0].Partitions[0].ActiveProducers
 	}
-	if got := producers(); len(got) != 1 || got[0].ProducerID != x.producer || got[0].CurrentTxnStartOffset != 0 {
+	if got := producers(); len(got) != 1 || got[0].ProducerID != x.producer ||
+		got[0].CurrentTxnStartOffset != 0 || got[0].CoordinatorEpoch != -1 {
 		t.Errorf("producers %+v", got)
 	}
 	w := kmsg.NewPtrWriteTxnMarkersRequest()
@@ -248,7 +249,7 @@ func TestTransactionsShown(t *testing.T) {
 	if written[0].ErrorCode != errNone || written[1].ErrorCode != errUnknownTopicOrPartition {
 		t.Errorf("ending by hand: %+v", written)
 	}
-	if got := producers(); got[0].CurrentTxnStartOffset != -1 || r.endOf("t", 1) != 2 {
+	if got := producers(); got[0].CurrentTxnStartOffset != -1 || got[0].CoordinatorEpoch < 1 || r.endOf("t", 1) != 2 {
 		t.Errorf("afterwards: %+v, last stable offset %d", got, r.endOf("t", 1))
 	}
 }

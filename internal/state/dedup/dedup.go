@@ -92,6 +92,7 @@ type producer struct {
 	head  uint8 // the place of the newest batch
 	// What is remembered of the last batches.
 	first, last [batches]int32
+	coordinator int32 // of the last marker, -1 if there was none
 	base        [batches]record.Offset
 	time        [batches]record.LogTime
 }
@@ -160,18 +161,24 @@ func (t *Table) Record(now record.LogTime, b *Batch, v Verdict, base record.Offs
 }
 
 // Fence shuts out the epochs of a producer below the given one: the marker of a
-// transaction does so. A batch of this epoch then begins with sequence 0. It does
-// nothing if the producer is known under this epoch or a later one.
-func (t *Table) Fence(now record.LogTime, partition record.PartitionID, id int64, epoch int16) {
+// transaction does so. A batch of this epoch then begins with sequence 0. If the
+// producer is known under this epoch or a later one, only coordinator is taken
+// in: the epoch, 0 or more, of the coordinator that wrote the marker.
+func (t *Table) Fence(now record.LogTime, partition record.PartitionID, id int64, epoch int16, coordinator int32) {
 	slot, ok := t.index[key{partition, id}]
 	var p *producer
 	if ok {
-		if p = t.at(slot); p.epoch >= epoch {
+		if p = t.at(slot); p.epoch >= epoch && p.coordinator == coordinator {
 			return
 		}
 		t.touch(t.leaves[slot/slotsPerLeaf])
 	} else {
 		p = t.add(now, key{partition, id})
+		p.epoch = noEpoch
+	}
+	p.coordinator = coordinator
+	if p.epoch >= epoch {
+		return
 	}
 	p.epoch, p.count = epoch, 0
 	p.record(beforeFirst, beforeFirst, 0, now)
@@ -180,6 +187,9 @@ func (t *Table) Fence(now record.LogTime, partition record.PartitionID, id int64
 // beforeFirst is the sequence that 0 follows: that of the batch which stands for
 // a marker.
 const beforeFirst = -1
+
+// noEpoch is below every epoch.
+const noEpoch = -1
 
 // Epoch returns the epoch that a producer has in a partition, -1 if it is not
 // known there.
@@ -227,7 +237,7 @@ func (t *Table) add(now record.LogTime, k key) *producer {
 	t.touch(l)
 	i := bits.TrailingZeros64(^l.used)
 	l.used |= 1 << i
-	l.slots[i] = producer{key: k}
+	l.slots[i] = producer{key: k, coordinator: noEpoch}
 	t.index[k] = l.number*slotsPerLeaf + uint32(i)
 	return &l.slots[i]
 }

@@ -2,6 +2,7 @@ package dedup
 
 import (
 	"encoding/binary"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"maps"
@@ -263,7 +264,7 @@ func (w *twin) judge(t *rapid.T, k modelKey, b *Batch) {
 }
 
 func (w *twin) tick(t *rapid.T) {
-	w.now += record.LogTime(rapid.SampledFrom([]int64{1, 60_000, expiryMs / 2, expiryMs}).Draw(t, "plus"))
+	w.now += record.LogTime(rapid.SampledFrom([]int64{1, 60_000, ExpiryMs / 2, ExpiryMs}).Draw(t, "plus"))
 	hold := rapid.IntRange(0, 4).Draw(t, "hold") == 0
 	w.a.Tick(w.now, hold)
 	w.b.Tick(w.now, hold)
@@ -342,10 +343,10 @@ func TestExpiryIsBoundedPerTick(t *testing.T) {
 	tab := New()
 	fill(tab, 3*most+100, 700)
 	for tick, want := range []int{2*most + 100, most + 100, 100, 0} {
-		if at, ok := tab.NextDeadline(); !ok || at > 2*expiryMs {
+		if at, ok := tab.NextDeadline(); !ok || at > 2*ExpiryMs {
 			t.Fatalf("with %d producers left the next deadline is %d, %v", tab.Len(), at, ok)
 		}
-		if tab.Tick(2*expiryMs, false); tab.Len() != want {
+		if tab.Tick(2*ExpiryMs, false); tab.Len() != want {
 			t.Fatalf("after tick %d there are %d producers, want %d", tick, tab.Len(), want)
 		}
 	}
@@ -388,7 +389,7 @@ func TestLeafRebornDuringACut(t *testing.T) {
 			t.Errorf("a page that did not exist at the cut is written as %q", value)
 		}
 	}
-	tab.Tick(3*expiryMs, false)
+	tab.Tick(3*ExpiryMs, false)
 	tab.Freeze()
 	fill(tab, 1, 1)
 	if !tab.EncodePages(emit, func() bool { return true }) {
@@ -479,4 +480,58 @@ func BenchmarkCheckpoint1M(b *testing.B) {
 		bytes = drain()
 	}
 	b.ReportMetric(float64(bytes)/1000, "page-B/batch")
+}
+
+// TestMarkersAreRemembered: a marker says which coordinator wrote it, whether or
+// not it shuts anybody out, and a checkpoint keeps that.
+func TestMarkersAreRemembered(t *testing.T) {
+	s := New()
+	b := Batch{Partition: 1, Producer: 7, Epoch: 3, First: 0, Last: 4}
+	v, err := s.Check(&b)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.Record(1000, &b, v, 0)
+	coordinator := func(s *Table) int32 { return s.Producers(1)[0].Coordinator }
+	if c := coordinator(s); c != -1 {
+		t.Errorf("before any marker: %d", c)
+	}
+	for i, epoch := range []int16{3, 4, 4} {
+		s.Fence(2000, 1, 7, epoch, int32(10+i))
+		if c := coordinator(s); c != int32(10+i) {
+			t.Errorf("marker %d: coordinator %d", i, c)
+		}
+	}
+	restored := New()
+	page, _ := s.encodePage(nil, 0)
+	if err := restored.RestorePage(make([]byte, 4), page); err != nil {
+		t.Fatal(err)
+	}
+	if c := coordinator(restored); c != 12 {
+		t.Errorf("after a checkpoint: coordinator %d", c)
+	}
+}
+
+// TestPagesOfVersion1: they lack the coordinators, and are read all the same.
+func TestPagesOfVersion1(t *testing.T) {
+	page, err := hex.DecodeString("01038081e3d0fa6201d00f06020a0e0080a0abfef96210101480a0abfef962f0a204d20f0001feffffff0f022880a0abfef962")
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := New()
+	if err := errors.Join(s.RestorePage(make([]byte, 4), page), s.Restored()); err != nil {
+		t.Fatal(err)
+	}
+	if s.Len() != 2 {
+		t.Errorf("%d producers", s.Len())
+	}
+	for _, p := range s.Producers(1) {
+		if p.Coordinator != -1 {
+			t.Errorf("%+v", p)
+		}
+	}
+	page[0] = pageVersion + 1
+	if err := New().RestorePage(make([]byte, 4), page); err == nil {
+		t.Error("a page of a version to come was read")
+	}
 }

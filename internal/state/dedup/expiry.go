@@ -11,7 +11,7 @@ import (
 
 // look returns when a producer that was seen last at that time is forgotten:
 // after 24 hours, rounded up, so that many share a tick.
-func look(seen record.LogTime) record.LogTime { return ((seen+expiryMs)/lookMs + 1) * lookMs }
+func look(seen record.LogTime) record.LogTime { return ((seen+ExpiryMs)/lookMs + 1) * lookMs }
 
 // NextDeadline returns the log time at which Tick has work to do, and false if
 // the table is empty.
@@ -31,7 +31,7 @@ func (t *Table) Tick(now record.LogTime, hold bool) {
 		return
 	}
 	for n := 0; n < leavesPerTick && len(t.due) > 0 && t.due[0].due <= now; n++ {
-		t.forget(t.due[0], now-now%lookMs-expiryMs)
+		t.forget(t.due[0], now-now%lookMs-ExpiryMs)
 	}
 }
 
@@ -74,7 +74,7 @@ func (t *Table) forgetOldest() {
 		}
 	}
 	l := t.due[0]
-	t.forget(l, l.due-expiryMs)
+	t.forget(l, l.due-ExpiryMs)
 }
 
 // dueHeap orders leaves by when they are due, then by number, so that which of

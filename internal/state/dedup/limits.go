@@ -4,9 +4,9 @@ const (
 	// batches is how many of a producer's last batches are remembered: as many
 	// as a Kafka producer may have in flight.
 	batches = 5
-	// expiryMs is how long a silent producer is remembered, in ms
+	// ExpiryMs is how long a silent producer is remembered, in ms
 	// (producer.id.expiration.ms).
-	expiryMs = 24 * 60 * 60 * 1000
+	ExpiryMs = 24 * 60 * 60 * 1000
 	// lookMs is how finely expiry is judged, in ms, so that many producers
 	// share a tick.
 	lookMs = 60_000
@@ -20,6 +20,8 @@ const (
 	// slotsPerLeaf is the number of producers in a page of the checkpoint: the
 	// bits of a word, few enough that a lone busy producer rewrites little.
 	slotsPerLeaf = 64
-	// pageVersion begins the value of every checkpoint page.
-	pageVersion = 1
+	// pageVersion begins the value of every checkpoint page; firstVersion is the
+	// first that is read. Version 1 has no epochs of coordinators.
+	pageVersion  = 2
+	firstVersion = 1
 )

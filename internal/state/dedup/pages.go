@@ -55,6 +55,7 @@ func (p *producer) appendTo(dst []byte) []byte {
 	dst = codec.AppendUvarint(dst, p.partition)
 	dst = codec.AppendVarint(dst, p.producer)
 	dst = codec.AppendVarint(dst, p.epoch)
+	dst = codec.AppendVarint(dst, p.coordinator)
 	dst = append(dst, p.count)
 	for n := p.head + batches + 1 - p.count; n <= p.head+batches; n++ {
 		i := n % batches
@@ -77,8 +78,9 @@ func (t *Table) RestorePage(key, value []byte) error {
 		t.leaves = append(t.leaves, make([]*leaf, missing)...)
 	}
 	r := codec.NewReader(value)
-	if v := r.Byte(); v != pageVersion {
-		r.Fail("a page of version %d", v)
+	version := r.Byte()
+	if version < firstVersion || version > pageVersion {
+		r.Fail("a page of version %d", version)
 	}
 	l := &leaf{
 		number: n, used: r.Uvarint(math.MaxUint64), due: record.LogTime(r.Varint(0, maxTime)),
@@ -88,7 +90,7 @@ func (t *Table) RestorePage(key, value []byte) error {
 	}
 	for rest := l.used; rest > 0 && r.Err() == nil; rest &= rest - 1 {
 		i := bits.TrailingZeros64(rest)
-		t.restore(&l.slots[i], &r)
+		t.restore(&l.slots[i], &r, version)
 		t.index[l.slots[i].key] = n*slotsPerLeaf + uint32(i)
 	}
 	if err := r.Close(); err != nil {
@@ -98,10 +100,14 @@ func (t *Table) RestorePage(key, value []byte) error {
 	return nil
 }
 
-func (t *Table) restore(p *producer, r *codec.Reader) {
+func (t *Table) restore(p *producer, r *codec.Reader, version byte) {
 	p.partition = record.PartitionID(r.Uvarint(math.MaxUint64))
 	p.producer = r.Varint(0, math.MaxInt64)
 	p.epoch = int16(r.Varint(0, math.MaxInt16))
+	p.coordinator = noEpoch
+	if version >= 2 {
+		p.coordinator = int32(r.Varint(noEpoch, math.MaxInt32))
+	}
 	n := r.Byte()
 	if n < 1 || n > batches {
 		r.Fail("%d batches of one producer", n)

@@ -14,6 +14,9 @@ type Producer struct {
 	Epoch    int16
 	Sequence int32          // the last one, -1 if there was none in this epoch
 	Seen     record.LogTime // of its last batch or marker
+	// Coordinator is the epoch of the coordinator that wrote its last marker, -1
+	// if there was none.
+	Coordinator int32
 }
 
 // Producers returns the producers of a partition, ordered by id. It looks at all
@@ -26,7 +29,7 @@ func (t *Table) Producers(partition record.PartitionID) []Producer {
 		}
 		for rest := l.used; rest > 0; rest &= rest - 1 {
 			if p := &l.slots[bits.TrailingZeros64(rest)]; p.partition == partition {
-				found = append(found, Producer{p.key.producer, p.epoch, p.last[p.head], p.seen()})
+				found = append(found, Producer{p.key.producer, p.epoch, p.last[p.head], p.seen(), p.coordinator})
 			}
 		}
 	}

@@ -18,7 +18,7 @@ func (t *txn) deadline() record.LogTime {
 	case t.phase.deciding():
 		return never
 	}
-	return t.updated + expiry
+	return t.updated + ExpiryMs
 }
 
 // schedule puts t where its deadline belongs. It ends every change of phase.

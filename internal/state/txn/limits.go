@@ -13,9 +13,9 @@ const (
 	// bytes.
 	MaxName = 1 << 15
 
-	// expiry is how long a transactional id is kept after its last transaction
+	// ExpiryMs is how long a transactional id is kept after its last transaction
 	// (transactional.id.expiration.ms).
-	expiry = 7 * 24 * 60 * 60_000
+	ExpiryMs = 7 * 24 * 60 * 60_000
 	// holdPause is how long no id expires after a tick that says so.
 	holdPause = 60_000
 	// maxTick is how many transactional ids one tick judges.

@@ -22,7 +22,7 @@ type shape struct {
 type field struct {
 	kind     byte
 	min, max int16
-	elements []field // of an array
+	elements []field // of an array, or of a structure that may be null
 }
 
 // maxKey is the largest API key that has a place in the table.
@@ -89,6 +89,11 @@ func (w *walker) field(f *field) {
 				return
 			}
 		}
+	case '{':
+		if w.int8() != -1 && !w.bad { // as kmsg has it; Kafka writes 1
+			w.fields(f.elements)
+			w.tags()
+		}
 	default:
 		w.span(width(f.kind))
 	}
@@ -134,9 +139,9 @@ func parseFields(tokens []string) (fs []field, rest []string) {
 		}
 		f.kind = kind[0]
 		switch f.kind {
-		case ']', ')':
+		case ']', ')', '}':
 			return fs, tokens
-		case '[', '(':
+		case '[', '(', '{':
 			f.elements, tokens = parseFields(tokens)
 		case 's', 'S', 'b', 'B':
 		default:

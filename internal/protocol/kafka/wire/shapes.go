@@ -6,7 +6,7 @@ package wire
 // A shape is a list of fields: 1, 2, 4, 8 stand for integers of so many bytes
 // (or a boolean), u for a uuid, s for a string, S for one that may be null, b
 // and B for bytes likewise; [ … ] is an array of structures and ( … ) one of
-// bare values. A field may be limited to versions: "3+:", "0-9:". Field by
+// bare values; { … } is a structure that may be null. A field may be limited to versions: "3+:", "0-9:". Field by
 // field it follows Kafka's own message definitions; the tests hold it against
 // kmsg's encoders at every version.
 var shapes = compile([]shapeText{
@@ -34,14 +34,21 @@ var shapes = compile([]shapeText{
 	{28, 3, "s s 8 2 3+:4 3+:s 3+:S [ 0-5:s 6+:u [ 4 8 2+:4 S ] ]"},               // TxnOffsetCommit
 	{32, 4, "[ 1 s ( s ) ] 1+:1 3+:1"},                                            // DescribeConfigs
 	{33, 2, "[ 1 s [ s S ] ] 1"},                                                  // AlterConfigs
+	{35, 2, "[ s ( 4 ) ]"},                                                        // DescribeLogDirs
 	{37, 2, "[ s 4 [ ( 4 ) ] ] 4 1"},                                              // CreatePartitions
 	{42, 2, "( s )"},                                                              // DeleteGroups
+	{43, 2, "1+:1 [ s ( 4 ) ] 4"},                                                 // ElectLeaders
 	{44, 1, "[ 1 s [ s 1 S ] ] 1"},                                                // IncrementalAlterConfigs
+	{45, 0, "4 1+:1 [ s [ 4 ( 4 ) ] ]"},                                           // AlterPartitionReassignments
+	{46, 0, "4 [ s ( 4 ) ]"},                                                      // ListPartitionReassignments
 	{47, never, "s [ s [ 4 ] ]"},                                                  // OffsetDelete
+	{57, 0, "4 [ s 2 0-0:1 1+:1 ] 1+:1"},                                          // UpdateFeatures
 	{60, 0, "1 1+:1 2+:1"},                                                        // DescribeCluster
 	{61, 0, "[ s ( 4 ) ]"},                                                        // DescribeProducers
 	{65, 0, "( s )"},                                                              // DescribeTransactions
 	{66, 0, "( s ) ( 8 ) 1+:8 2+:S"},                                              // ListTransactions
+	{74, 0, "1+:( 1 )"},                                                           // ListConfigResources
+	{75, 0, "[ s ] 4 { s 4 }"},                                                    // DescribeTopicPartitions
 
 	{keyProduce, 9, ""}, // walked by ProduceRequest
 	{keyFetch, 12, ""},  // walked by FetchRequest
