@@ -60,6 +60,7 @@ type Host struct {
 	failed atomic.Bool
 	// flushing: the log's own goroutine is at it.
 	flushing atomic.Bool
+	rest     rest
 	work     workQueue
 	cuts     cutter
 	pages    pageSessions
@@ -151,18 +152,43 @@ func (h *Host) Working() bool {
 func (h *Host) Run(ctx context.Context) {
 	var wg sync.WaitGroup
 	lane := make(chan struct{}, 1)
-	wg.Go(func() {
-		drive(ctx, func() bool {
-			h.flushing.Store(true)
-			defer h.flushing.Store(false)
-			return h.store.Flush()
-		}, lane)
-	})
+	h.rest.init(h.clock)
+	wg.Go(func() { h.runLane(ctx, lane) })
 	for _, l := range h.loops {
 		wg.Go(func() { drive(ctx, func() bool { return h.stepAndFlush(l, lane) }, l.wake) })
 	}
 	wg.Go(func() { drive(ctx, h.work.step, h.work.wake) })
 	wg.Wait()
+}
+
+// runLane flushes what loops leave to it until ctx is done. A log that falls
+// idle it flushes once more, with nothing to write: the log notes then up to
+// where it is durable. Idle is what has not been written to for a while, since
+// that note may cost a write to the disk, which the next request would wait for.
+func (h *Host) runLane(ctx context.Context, lane <-chan struct{}) {
+	defer h.rest.timer.Stop()
+	for ctx.Err() == nil {
+		if h.store.Pending() {
+			h.flushing.Store(true)
+			h.flush()
+			h.flushing.Store(false)
+			continue
+		}
+		select {
+		case <-ctx.Done():
+		case <-lane:
+		case <-h.rest.due:
+			if h.rest.idle() {
+				h.store.Flush()
+			}
+		}
+	}
+}
+
+// flush writes what is queued.
+func (h *Host) flush() {
+	h.store.Flush()
+	h.rest.worked()
 }
 
 // stepAndFlush steps a loop and sees to the flushing of what it appended.
@@ -172,17 +198,54 @@ func (h *Host) stepAndFlush(l *loop, lane chan<- struct{}) bool {
 	l.unflushed = 0
 	switch {
 	case appended == 0:
-		if !worked && l.flushed {
-			l.flushed = false
-			h.store.Flush() // with nothing to write: the log notes what is durable
-		}
 		return worked
 	case len(h.loops) == 1 && appended <= h.tune.flushHere && !h.flushing.Load():
-		l.flushed = h.store.Flush()
+		h.flush()
 	default:
 		signal(lane)
 	}
 	return true
+}
+
+// rest finds out when nothing has happened for a while. Work costs it a
+// counter; the timer is set anew only when it has run out.
+type rest struct {
+	count atomic.Uint64
+	armed atomic.Bool
+	timer clock.Timer
+	due   chan struct{} // the timer has run out
+	seen  uint64        // of count, by idle
+}
+
+func (r *rest) init(c clock.Clock) {
+	r.due = make(chan struct{}, 1)
+	r.timer = c.AfterFunc(restTime, func() { signal(r.due) })
+	r.timer.Stop()
+}
+
+// worked notes that something has happened. Any goroutine may call it.
+func (r *rest) worked() {
+	r.count.Add(1)
+	r.arm()
+}
+
+func (r *rest) arm() {
+	if !r.armed.Swap(true) {
+		r.timer.Reset(restTime)
+	}
+}
+
+// idle reports, when the timer has run out, whether nothing happened
+// meanwhile; it asks to be called again if not.
+func (r *rest) idle() bool {
+	r.armed.Store(false)
+	n := r.count.Load()
+	if n == r.seen {
+		return true
+	}
+	r.seen = n
+	r.arm()
+	return false
 }
 
 // signal wakes whoever drives.

@@ -46,6 +46,9 @@ const (
 	// in milliseconds.
 	maxDeadlineWait = 24 * 60 * 60 * 1000
 
+	// restTime is how long nothing is written before the log counts as idle.
+	restTime = 10 * time.Millisecond
+
 	// encodeSlice is how long a loop encodes pages of a checkpoint before it
 	// looks after its groups again.
 	encodeSlice = 2 * time.Millisecond

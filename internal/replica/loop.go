@@ -33,7 +33,6 @@ type loop struct {
 	dirty     []*Group
 	again     []*Group // dirty, but others have their turn first
 	write     *write   // what this step gives to the store
-	flushed   bool     // by this loop, and nothing was written since
 	unflushed int      // bytes given to the store since whoever drives looked; each append counts one more
 	writes    []*write // for use again
 	body      []byte   // the entry being encoded

@@ -198,6 +198,8 @@ func (s *memStore) Flush() bool {
 	return len(queue) > 0
 }
 
+func (s *memStore) Pending() bool { return len(s.queue) > 0 }
+
 func (s *memStore) Ready() <-chan struct{} { return s.ready }
 
 func (s *memStore) NeedsCheckpoint() bool {

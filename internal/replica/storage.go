@@ -11,6 +11,7 @@ type storage interface {
 	log(g record.ShardID) entryLog
 	Append(batch []store.Append, done func(error))
 	Flush() bool
+	Pending() bool
 	Ready() <-chan struct{}
 
 	NeedsCheckpoint() bool

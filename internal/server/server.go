@@ -21,6 +21,7 @@ import (
 	"github.com/polylog-mq/polylog/internal/broker"
 	"github.com/polylog-mq/polylog/internal/clock"
 	"github.com/polylog-mq/polylog/internal/config"
+	"github.com/polylog-mq/polylog/internal/osfs"
 	"github.com/polylog-mq/polylog/internal/protocol/kafka"
 	"github.com/polylog-mq/polylog/internal/record"
 	"github.com/polylog-mq/polylog/internal/replica"
@@ -84,7 +85,7 @@ type Server struct {
 // *Refusal; nothing is left behind then.
 func Start(ctx context.Context, opts Options) (*Server, error) {
 	if opts.FS == nil {
-		opts.FS = vfs.Default
+		opts.FS = osfs.New()
 	}
 	if opts.Logger == nil {
 		opts.Logger = slog.New(slog.DiscardHandler)

@@ -25,6 +25,8 @@ func TestWhatMakesNoDifference(t *testing.T) {
 	}{
 		{"plain", func(*Options, *variant) {}},
 		{"a real disk", func(_ *Options, v *variant) { v.folder = t.TempDir() }},
+		{"past the page cache", func(_ *Options, v *variant) { v.direct = true }},
+		{"past the page cache, a crash at every 40th sync", func(_ *Options, v *variant) { v.direct, v.cutEvery = true, 40 }},
 		{"3 nodes", func(o *Options, _ *variant) { o.Nodes = 3 }},
 		{"checkpoints all the time", func(o *Options, _ *variant) { o.Checkpoint = 4 << 10 }},
 		{"never a checkpoint", func(o *Options, _ *variant) { o.Checkpoint = 1 << 40 }},

@@ -9,12 +9,13 @@ import (
 	"syscall"
 	"time"
 
-	"github.com/cockroachdb/pebble/v2/vfs"
 	"go.etcd.io/raft/v3/raftpb"
 	"google.golang.org/protobuf/proto"
 
 	"github.com/polylog-mq/polylog/internal/broker"
 	"github.com/polylog-mq/polylog/internal/clock"
+	"github.com/polylog-mq/polylog/internal/crashfs"
+	"github.com/polylog-mq/polylog/internal/osfs"
 	"github.com/polylog-mq/polylog/internal/record"
 	"github.com/polylog-mq/polylog/internal/replica"
 	"github.com/polylog-mq/polylog/internal/store"
@@ -89,8 +90,11 @@ func (n *node) start() error {
 		Rewriting: store.Rewriting{MinFiles: 2, MaxFiles: 4, OwnFile: 32 << 10, MaxDebt: 64 << 20},
 		Salt:      n.w.seeded(), Clock: ck, Logger: logger,
 	}
-	if v := &n.w.variant; v.folder != "" {
-		so.FS, so.Dir = vfs.Default, v.folder
+	switch v := &n.w.variant; {
+	case v.folder != "":
+		so.FS, so.Dir = osfs.New(), v.folder
+	case v.direct:
+		so.FS = crashfs.Direct{FS: n.disk}
 	}
 	if v := &n.w.variant; v.rewriting != (store.Rewriting{}) {
 		so.Rewriting = v.rewriting

@@ -53,6 +53,8 @@ type variant struct {
 	rewriting store.Rewriting
 	// folder is where the node keeps its data instead of on a disk of ours.
 	folder string
+	// direct lets the log be written past the page cache.
+	direct bool
 	// cutEvery cuts the power at every so many syncs.
 	cutEvery int
 }

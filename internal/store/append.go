@@ -109,5 +109,8 @@ func (a *appending) finish(pos []wal.Position, err error) {
 // reports whether there was anything.
 func (s *Store) Flush() bool { return s.lane.Flush() }
 
+// Pending reports whether Flush has something to write.
+func (s *Store) Pending() bool { return s.lane.Pending() }
+
 // Ready receives a value when there is something to flush.
 func (s *Store) Ready() <-chan struct{} { return s.lane.Ready() }

@@ -31,7 +31,7 @@ type floor struct {
 
 // floors is the drawing of ARCHITECTURE.md, lowest first.
 var floors = []floor{
-	{folders: []string{"internal/record", "internal/page", "internal/clock", "internal/crashfs", "internal/codec", "internal/script", "internal/fault"}},
+	{folders: []string{"internal/record", "internal/page", "internal/clock", "internal/crashfs", "internal/osfs", "internal/codec", "internal/script", "internal/fault"}},
 	{folders: []string{"internal/store/wal", "internal/store/segment", "internal/store/checkpoint"}},
 	{folders: []string{"internal/store"}},
 	{folders: []string{"internal/replica"}},

@@ -60,6 +60,14 @@ func (d tornDisk) crash(rng *rand.Rand) crashFS {
 	return tornDisk{next}
 }
 
+// directDisk is tornDisk with files that are written past the page cache.
+type directDisk struct{ tornDisk }
+
+func (d directDisk) vfs() vfs.FS { return crashfs.Direct{FS: d.fs} }
+func (d directDisk) crash(rng *rand.Rand) crashFS {
+	return directDisk{d.tornDisk.crash(rng).(tornDisk)}
+}
+
 type memDisk struct{ fs *vfs.MemFS }
 
 func (d memDisk) vfs() vfs.FS { return d.fs }
@@ -281,8 +289,9 @@ func TestCrash(t *testing.T) {
 		t.Skip("long, and all in one goroutine")
 	}
 	disks := map[string]func() crashFS{
-		"torn": func() crashFS { return tornDisk{crashfs.New()} },
-		"mem":  func() crashFS { return memDisk{vfs.NewCrashableMem()} },
+		"torn":   func() crashFS { return tornDisk{crashfs.New()} },
+		"direct": func() crashFS { return directDisk{tornDisk{crashfs.New()}} },
+		"mem":    func() crashFS { return memDisk{vfs.NewCrashableMem()} },
 	}
 	for name, disk := range disks {
 		t.Run(name, func(t *testing.T) {
@@ -312,7 +321,7 @@ func lives(t *testing.T, seed uint64, disk crashFS) (cases int) {
 		var next *world
 		inHook := false
 		w.l.Close()
-		w.fs = hooked{inner, errorfs.Wrap(inner.vfs(), errorfs.InjectorFunc(func(op errorfs.Op) error {
+		w.fs = hooked{inner, errorfs.Wrap(below(inner), errorfs.InjectorFunc(func(op errorfs.Op) error {
 			if inHook || next != nil || op.Kind.ReadOrWrite() != errorfs.OpIsWrite {
 				return nil
 			}
@@ -339,10 +348,23 @@ func lives(t *testing.T, seed uint64, disk crashFS) (cases int) {
 	return cases
 }
 
+// below is what a disk's own view of it is made of.
+func below(d crashFS) vfs.FS {
+	if d, ok := d.(directDisk); ok {
+		return d.fs
+	}
+	return d.vfs()
+}
+
 // hooked is a disk seen through a wrapper.
 type hooked struct {
 	crashFS
 	wrapped vfs.FS
 }
 
-func (h hooked) vfs() vfs.FS { return h.wrapped }
+func (h hooked) vfs() vfs.FS {
+	if _, ok := h.crashFS.(directDisk); ok {
+		return crashfs.Direct{FS: h.wrapped} // outside, so that each of its steps is seen
+	}
+	return h.wrapped
+}

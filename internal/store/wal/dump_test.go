@@ -55,10 +55,9 @@ func FuzzScan(f *testing.F) {
 	h := fileHeader{version: formatVersion, num: 1, size: MinFileSize, first: 1}
 	var head [headerSize]byte
 	h.encode(&head)
-	w := writer{buf: make([]byte, MinFileSize)}
-	mem := vfs.NewMem()
-	file, _ := mem.Create("/f", category)
-	if err := w.start(file, &h); err != nil {
+	file, _ := vfs.NewMem().Create("/f", category)
+	w := writer{f: file, buf: make([]byte, MinFileSize)}
+	if err := w.start(&h); err != nil {
 		f.Fatal(err)
 	}
 	w.frame(&Frame{Kind: KindHardState, Group: 1, Body: []byte("h")}, 1, 0)

@@ -24,6 +24,9 @@ func (l *Lane) Flush() bool {
 		return false
 	}
 	l.flushStep()
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.left = l.done < len(l.work)
 	return true
 }
 
@@ -143,14 +146,14 @@ func (l *Lane) plan(b *Batch) (rotations int, err error) {
 // refused as a whole or not at all.
 func (l *Lane) provide(n int, reserve bool) error {
 	for len(l.spares) < n {
-		id, err := l.pool.take(reserve)
+		next, err := l.pool.take(reserve)
 		if errors.Is(err, ErrNoSpace) {
 			return err
 		}
 		if err != nil {
 			return l.die(err)
 		}
-		l.spares = append(l.spares, id)
+		l.spares = append(l.spares, next)
 		signal(l.refill)
 	}
 	return nil
@@ -215,19 +218,19 @@ func (l *Lane) rotate() error {
 	if err := f.Close(); err != nil {
 		return fmt.Errorf("close wal file %d: %w", l.w.num, err)
 	}
-	id := l.spares[0]
+	next := l.spares[0]
 	l.spares = append(l.spares[:0], l.spares[1:]...)
-	return l.begin(l.w.num+1, id)
+	return l.begin(l.w.num+1, next)
 }
 
 // begin makes a spare file the active one.
-func (l *Lane) begin(n FileNum, spare uint64) error {
-	fs, path := l.o.FS, l.pool.path(spare)
-	h, err := fs.OpenReadWrite(path, category)
+func (l *Lane) begin(n FileNum, s spare) error {
+	fs, path := l.o.FS, l.pool.path(s.id)
+	h, err := l.openActive(path)
 	if err != nil {
 		return fmt.Errorf("open the next wal file: %w", err)
 	}
-	l.w.f = h
+	l.w.f, l.w.grown = h, s.written
 	if err := l.begun(n); err != nil {
 		return fmt.Errorf("begin wal file %d: %w", n, err)
 	}
@@ -256,7 +259,7 @@ func (l *Lane) begun(n FileNum) error {
 		version: formatVersion, lane: l.o.Lane, salt: binary.LittleEndian.Uint32(salt[:]), num: n,
 		size: l.o.FileSize, first: l.sequence + 1, heads: uint32(len(l.heads)),
 	}
-	if err := l.w.start(l.w.f, &h); err != nil {
+	if err := l.w.start(&h); err != nil {
 		return err
 	}
 	for i := range l.heads {

@@ -17,6 +17,7 @@ import (
 
 // Options configure a lane.
 type Options struct {
+	// FS may be a DirectFS.
 	FS   vfs.FS
 	Dir  string // holds nothing but this lane; created when absent
 	Lane uint16 // written to every frame, so that a file cannot pass for another lane's
@@ -68,13 +69,15 @@ func (o *Options) defaults() error {
 // Lane is an open write-ahead log. All methods may be called from any
 // goroutine.
 type Lane struct {
-	o     Options
-	pool  pool
-	files files
+	o      Options
+	direct DirectFS // nil: the files are written through the page cache
+	pool   pool
+	files  files
 
 	// The queue.
 	mu     sync.Mutex
 	queue  []*Batch
+	left   bool // a flush left some of what it took for the next one
 	active FileNum
 	room   int64 // bytes left in the active file
 	cause  error // why the lane is dead or closed
@@ -93,7 +96,7 @@ type Lane struct {
 	w        writer
 	heads    heads
 	max      []GroupIndex // of the active file
-	spares   []uint64     // taken from the pool for the batch at hand
+	spares   []spare      // taken from the pool for the batch at hand
 	sequence uint64       // of the last frame written
 	durable  uint64       // of the last frame synced
 	marked   uint64       // the largest durable that a frame says
@@ -130,6 +133,13 @@ func (l *Lane) Append(b *Batch) {
 	l.queue = append(l.queue, b)
 	l.mu.Unlock()
 	signal(l.ready)
+}
+
+// Pending reports whether there is anything queued for Flush to write.
+func (l *Lane) Pending() bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.left || len(l.queue) > 0
 }
 
 // Ready receives a value after batches were queued.
@@ -246,14 +256,15 @@ func (l *Lane) Free(nums ...FileNum) error {
 		}
 	}
 	for _, n := range nums {
-		id := l.pool.newID()
-		f := l.files.retire(n, func() { l.recycle(id) })
+		next := spare{id: l.pool.newID()}
+		f := l.files.retire(n, func() { l.recycle(next) })
 		if f == nil {
 			continue
 		}
+		next.written = roundUp(f.info.Length)
 		// Released, and with that reused, only when the new name is durable.
 		defer l.files.release(f)
-		if err := l.o.FS.Rename(f.path, l.pool.path(id)); err != nil {
+		if err := l.o.FS.Rename(f.path, l.pool.path(next.id)); err != nil {
 			return l.die(fmt.Errorf("rename a freed wal file: %w", err))
 		}
 	}
@@ -264,11 +275,11 @@ func (l *Lane) Free(nums ...FileNum) error {
 }
 
 // recycle gives a freed file that nobody reads any more to the pool.
-func (l *Lane) recycle(id uint64) {
+func (l *Lane) recycle(s spare) {
 	if l.Err() != nil {
 		return
 	}
-	if err := l.pool.adopt(id); err != nil {
+	if err := l.pool.adopt(s); err != nil {
 		_ = l.die(err)
 	}
 	signal(l.refill)

@@ -14,7 +14,11 @@ const (
 	MaxGroups = 1024
 
 	stepBytes = 4 << 20 // a flush takes no more batches once it holds this much
-	fillChunk = 1 << 20 // what one call of Fill writes
+	// A write of less than aheadBelow that goes where a file was never written
+	// takes zeros along up to the next multiple of aheadBytes.
+	aheadBelow = 64 << 10
+	aheadBytes = 256 << 10
+	fillChunk  = 1 << 20 // what one call of Fill, or of erasing a torn tail, writes
 	// Fill leaves one such part of what it takes free on the disk: of a whole
 	// file, what the store needs to write a checkpoint.
 	fillHeadroom = 8

@@ -3,6 +3,7 @@ package wal
 import (
 	"errors"
 	"fmt"
+	"io"
 	"slices"
 )
 
@@ -24,7 +25,7 @@ func Open(o Options, visit func(pos Position, f Frame) error) (*Lane, error) {
 		files:  files{fs: o.FS, lane: o.Lane, byNum: map[FileNum]*file{}},
 		ready:  make(chan struct{}, 1),
 		refill: make(chan struct{}, 1),
-		w:      writer{buf: make([]byte, min(stepBytes, o.FileSize))},
+		w:      writer{buf: aligned(int(min(stepBytes, o.FileSize)))},
 	}
 	if err := l.recover(visit); err != nil {
 		l.files.close()
@@ -49,6 +50,8 @@ func (l *Lane) recover(visit func(pos Position, f Frame) error) error {
 	if len(named) == 0 && l.o.From > 0 {
 		return l.missing(l.o.From)
 	}
+	l.probe()
+	l.w.direct = l.direct != nil
 	if len(named) == 0 {
 		return l.create()
 	}
@@ -93,7 +96,7 @@ func (l *Lane) list() ([]FileNum, error) {
 			named = append(named, n)
 		}
 		if id, ok := parseSpareName(name); ok {
-			if err := l.pool.adopt(id); err != nil {
+			if err := l.pool.adopt(spare{id: id}); err != nil {
 				return nil, err
 			}
 		}
@@ -109,11 +112,11 @@ func cut(named []FileNum, n FileNum) (before, from []FileNum) {
 
 // create begins a new lane.
 func (l *Lane) create() error {
-	id, err := l.pool.take(true)
+	first, err := l.pool.take(true)
 	if err != nil {
 		return err
 	}
-	if err := l.begin(1, id); err != nil {
+	if err := l.begin(1, first); err != nil {
 		return err
 	}
 	return l.commit(false)
@@ -187,13 +190,13 @@ func (l *Lane) scan(h fileHeader, next uint64, visit func(pos Position, f Frame)
 // durable is written again, and then synced. Behind it the remains of a torn
 // tail are erased, since the sequence numbers in them will be used again.
 func (l *Lane) resume(s *scan) error {
-	f, err := l.o.FS.OpenReadWrite(s.path, category)
+	f, err := l.openActive(s.path)
 	if err != nil {
 		return err
 	}
 	w := &l.w
 	w.f, w.num, w.size, w.lane, w.salt, w.chain = f, s.h.num, s.h.size, s.h.lane, s.h.salt, s.chain
-	w.base, w.n = s.tail&^(pageSize-1), 0
+	w.base, w.n, w.grown = s.tail&^(pageSize-1), 0, roundUp(max(s.off, s.torn))
 	for w.offset() < s.off {
 		b, err := s.r.bytes(w.offset(), int(min(int64(s.r.size), s.off-w.offset())))
 		if err != nil {
@@ -206,11 +209,8 @@ func (l *Lane) resume(s *scan) error {
 	if err := w.flush(); err != nil {
 		return err
 	}
-	zeros := make([]byte, pageSize)
-	for at := (s.off + pageSize - 1) &^ (pageSize - 1); at < s.torn; at += pageSize {
-		if _, err := f.WriteAt(zeros, at); err != nil {
-			return err
-		}
+	if err := erase(f, roundUp(s.off), roundUp(s.torn)); err != nil {
+		return err
 	}
 	if err := f.Sync(); err != nil {
 		return err
@@ -224,4 +224,18 @@ func (l *Lane) resume(s *scan) error {
 		signal(l.refill)
 	}
 	return l.commit(false)
+}
+
+// erase overwrites whole pages with zeros.
+func erase(f io.WriterAt, from, to int64) error {
+	if from >= to {
+		return nil
+	}
+	zeros := aligned(int(min(fillChunk, to-from)))
+	for ; from < to; from += int64(len(zeros)) {
+		if _, err := f.WriteAt(zeros[:min(int64(len(zeros)), to-from)], from); err != nil {
+			return err
+		}
+	}
+	return nil
 }

@@ -14,7 +14,7 @@ const category = vfs.DiskWriteCategory("polylog-wal")
 
 // pool holds files that wait to become part of the lane. Their bytes mean
 // nothing; what counts is that their blocks exist, so that a write into them
-// changes no metadata and cannot find the disk full.
+// cannot find the disk full.
 type pool struct {
 	fs      vfs.FS
 	dir     string
@@ -24,49 +24,56 @@ type pool struct {
 	max     int
 
 	mu    sync.Mutex
-	ready []uint64 // whole, first in, first out
-	short []uint64 // to be filled up
-	next  uint64   // the next id
-	full  bool     // the disk was full at the last attempt
+	ready []spare // whole, first in, first out
+	short []spare // to be filled up
+	next  uint64  // the next id
+	full  bool    // the disk was full at the last attempt
 
 	fillMu sync.Mutex // guards what follows
-	id     uint64     // the file being filled
+	file   spare      // being filled
 	h      vfs.File   // its handle, or nil
-	filled int64
 	zeros  []byte
 	closed bool
+}
+
+// spare is a file of the pool.
+type spare struct {
+	id uint64
+	// written is how far it was written, as far as this process knows: what
+	// comes next costs more to write than what is written over.
+	written int64
 }
 
 func (p *pool) path(id uint64) string { return p.fs.PathJoin(p.dir, spareName(id)) }
 
 // adopt takes a spare file found or freed: whole, short, or too large (by a
 // former setting). What the pool has no use for is deleted.
-func (p *pool) adopt(id uint64) error {
-	info, err := p.fs.Stat(p.path(id))
+func (p *pool) adopt(s spare) error {
+	info, err := p.fs.Stat(p.path(s.id))
 	if err != nil {
 		return fmt.Errorf("look at a spare wal file: %w", err)
 	}
-	if p.keep(id, info.Size()) {
+	if p.keep(s, info.Size()) {
 		return nil
 	}
-	if err := p.fs.Remove(p.path(id)); err != nil {
+	if err := p.fs.Remove(p.path(s.id)); err != nil {
 		return fmt.Errorf("delete a spare wal file: %w", err)
 	}
 	return nil
 }
 
-func (p *pool) keep(id uint64, size int64) bool {
+func (p *pool) keep(s spare, size int64) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.next = max(p.next, id+1)
+	p.next = max(p.next, s.id+1)
 	switch {
 	case size > p.size || len(p.ready)+len(p.short) >= p.max:
 		return false
 	case size == p.size:
-		p.ready = append(p.ready, id)
+		p.ready = append(p.ready, s)
 		p.full = p.full && len(p.ready) <= p.reserve
 	default:
-		p.short = append(p.short, id)
+		p.short = append(p.short, s)
 	}
 	return true
 }
@@ -82,71 +89,65 @@ func (p *pool) newID() uint64 {
 // take returns a file to write to. Without a ready one beyond the reserve it
 // takes one that is not filled, or a new one, its blocks allocated at once;
 // only on a full disk does it touch the reserve, and only if it may.
-func (p *pool) take(reserve bool) (uint64, error) {
-	if id, ok := p.pop(p.reserve); ok {
-		return id, nil
+func (p *pool) take(reserve bool) (spare, error) {
+	if s, ok := p.pop(p.reserve); ok {
+		return s, nil
 	}
-	id := p.unfilled()
-	err := p.allocate(id)
+	s := p.unfilled()
+	err := p.allocate(&s)
 	if err == nil {
-		return id, nil
+		return s, nil
 	}
 	p.mu.Lock()
-	p.short = append(p.short, id)
+	p.short = append(p.short, s)
 	p.mu.Unlock()
 	if !noSpace(err) {
-		return 0, fmt.Errorf("allocate a wal file: %w", err)
+		return spare{}, fmt.Errorf("allocate a wal file: %w", err)
 	}
 	_ = p.excuse(err)
 	if reserve {
-		if id, ok := p.pop(0); ok {
-			return id, nil
+		if s, ok := p.pop(0); ok {
+			return s, nil
 		}
 	}
-	return 0, fmt.Errorf("%w: %w", ErrNoSpace, err)
+	return spare{}, fmt.Errorf("%w: %w", ErrNoSpace, err)
 }
 
 // pop takes a ready file if there are more than so many.
-func (p *pool) pop(keep int) (uint64, bool) {
+func (p *pool) pop(keep int) (spare, bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if len(p.ready) <= keep {
-		return 0, false
+		return spare{}, false
 	}
-	id := p.ready[0]
+	s := p.ready[0]
 	p.ready = append(p.ready[:0], p.ready[1:]...)
-	return id, true
+	return s, true
 }
 
 // unfilled returns a file that is not filled up, or the name of a new one.
-func (p *pool) unfilled() uint64 {
+func (p *pool) unfilled() spare {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if n := len(p.short); n > 0 {
-		id := p.short[n-1]
+		s := p.short[n-1]
 		p.short = p.short[:n-1]
-		return id
+		return s
 	}
 	p.next++
-	return p.next - 1
+	return spare{id: p.next - 1}
 }
 
-// allocate gives a file its blocks without writing them, which is quick;
-// writing them first is Fill's work. Where the file system cannot, it writes
-// them after all.
-func (p *pool) allocate(id uint64) error {
-	h, err := p.fs.OpenReadWrite(p.path(id), category)
+// allocate gives a file its blocks at once, without writing them where the file
+// system can do that.
+func (p *pool) allocate(s *spare) error {
+	h, err := p.fs.OpenReadWrite(p.path(s.id), category)
 	if err != nil {
 		return err
 	}
-	for {
-		err = h.Preallocate(0, p.size)
-		if !errors.Is(err, syscall.EINTR) { // a signal, such as the scheduler's own
-			break
-		}
-	}
-	if errors.Is(err, syscall.EOPNOTSUPP) || errors.Is(err, syscall.ENOSYS) {
-		err = p.writeZeros(h)
+	able, err := p.reserveBlocks(h)
+	if err == nil && !able {
+		s.written, err = p.size, p.writeZeros(h)
 	}
 	if err = errors.Join(err, h.Close()); err != nil {
 		return err
@@ -155,6 +156,21 @@ func (p *pool) allocate(id uint64) error {
 	defer p.mu.Unlock()
 	p.full = false
 	return nil
+}
+
+// reserveBlocks gives a file its blocks without writing them; false if the file
+// system cannot.
+func (p *pool) reserveBlocks(h vfs.File) (able bool, err error) {
+	for {
+		err = h.Preallocate(0, p.size)
+		if !errors.Is(err, syscall.EINTR) { // a signal, such as the scheduler's own
+			break
+		}
+	}
+	if errors.Is(err, syscall.EOPNOTSUPP) || errors.Is(err, syscall.ENOSYS) {
+		return false, nil
+	}
+	return true, err
 }
 
 func (p *pool) writeZeros(h vfs.File) error {
@@ -177,15 +193,16 @@ func (p *pool) fill() (more bool, err error) {
 		return false, nil
 	}
 	if p.h == nil {
-		if ok, err := p.beginFill(); !ok || err != nil {
-			return false, p.excuse(err)
+		did, err := p.beginFill()
+		if err != nil || p.h == nil {
+			return did && err == nil, p.excuse(err)
 		}
 	}
 	if p.zeros == nil {
 		p.zeros = make([]byte, fillChunk)
 	}
-	n := min(int64(len(p.zeros)), p.size-p.filled)
-	if _, err := p.h.WriteAt(p.zeros[:n], p.filled); err != nil {
+	n := min(int64(len(p.zeros)), p.size-p.file.written)
+	if _, err := p.h.WriteAt(p.zeros[:n], p.file.written); err != nil {
 		return false, p.excuse(p.abandon(err))
 	}
 	// Synced piece by piece, so that the lane's own syncs never wait for a
@@ -193,13 +210,15 @@ func (p *pool) fill() (more bool, err error) {
 	if err := p.h.SyncData(); err != nil {
 		return false, p.excuse(p.abandon(err))
 	}
-	if p.filled += n; p.filled < p.size {
+	if p.file.written += n; p.file.written < p.size {
 		return true, nil
 	}
 	return true, p.endFill()
 }
 
-// beginFill opens the file to fill next, if the pool lacks one.
+// beginFill opens the file to fill next, if the pool lacks one, and reports
+// whether it did something. Where the file system can give a file its blocks
+// unwritten, that is all there is to do.
 func (p *pool) beginFill() (bool, error) {
 	p.mu.Lock()
 	if len(p.ready) >= p.target {
@@ -208,8 +227,8 @@ func (p *pool) beginFill() (bool, error) {
 		return false, nil
 	}
 	p.mu.Unlock()
-	p.id = p.unfilled()
-	h, err := p.fs.OpenReadWrite(p.path(p.id), category)
+	p.file = p.unfilled()
+	h, err := p.fs.OpenReadWrite(p.path(p.file.id), category)
 	if err != nil {
 		return false, fmt.Errorf("open a wal file to fill: %w", err)
 	}
@@ -217,11 +236,24 @@ func (p *pool) beginFill() (bool, error) {
 	if err != nil {
 		return false, errors.Join(err, h.Close())
 	}
-	p.h, p.filled = h, min(info.Size(), p.size)&^(pageSize-1)
-	if !p.roomFor(p.size - p.filled) {
+	p.h, p.file.written = h, min(info.Size(), p.size)&^(pageSize-1)
+	if !p.roomFor(p.size - p.file.written) {
 		return false, p.abandon(syscall.ENOSPC)
 	}
-	return true, nil
+	able, err := p.reserveBlocks(h)
+	if err != nil {
+		return false, p.abandon(err)
+	}
+	if !able {
+		return true, nil
+	}
+	// The size says that all blocks are there, also after a restart.
+	if p.file.written < p.size {
+		if _, err := h.WriteAt(make([]byte, pageSize), p.size-pageSize); err != nil {
+			return false, p.abandon(err)
+		}
+	}
+	return true, p.endFill()
 }
 
 // roomFor reports whether the disk has room for so many bytes and leaves some
@@ -245,7 +277,7 @@ func (p *pool) endFill() error {
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.ready, p.full = append(p.ready, p.id), false
+	p.ready, p.full = append(p.ready, p.file), false
 	return nil
 }
 
@@ -256,7 +288,7 @@ func (p *pool) abandon(err error) error {
 	p.h = nil
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.short = append(p.short, p.id)
+	p.short = append(p.short, p.file)
 	return fmt.Errorf("fill a wal file: %w", err)
 }
 

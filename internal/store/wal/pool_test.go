@@ -8,6 +8,7 @@ import (
 	"io"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 
 	"github.com/cockroachdb/pebble/v2/vfs"
@@ -161,7 +162,7 @@ func TestFullDisk(t *testing.T) {
 		t.Fatal(err)
 	}
 	fill(l)
-	if s := l.Space(); s.Full || s.Pool != 0 || s.Reserve != 2*testSize {
+	if s := l.Space(); s.Full || s.Pool != testSize || s.Reserve != 2*testSize {
 		t.Errorf("space after freeing: %+v", s)
 	}
 	if err := try(false, big); err != nil {
@@ -174,9 +175,53 @@ func TestFullDisk(t *testing.T) {
 	}
 }
 
+// unallocated is a file system that gives a file its blocks only as it is
+// written.
+type unallocated struct{ *crashfs.FS }
+
+func (fs unallocated) OpenReadWrite(name string, c vfs.DiskWriteCategory, opts ...vfs.OpenOption) (vfs.File, error) {
+	f, err := fs.FS.OpenReadWrite(name, c, opts...)
+	return unallocatedFile{f}, err
+}
+
+type unallocatedFile struct{ vfs.File }
+
+func (unallocatedFile) Preallocate(int64, int64) error { return syscall.EOPNOTSUPP }
+
+// TestFillReserves: where files can be given their blocks unwritten, a step is
+// a file, and what a crash leaves of it has them too.
+func TestFillReserves(t *testing.T) {
+	fs := crashfs.New()
+	l, _ := open(t, testOptions(fs, 1))
+	steps := 0
+	for l.Fill() {
+		steps++
+	}
+	if s := l.Space(); steps != 2 || s.Pool+s.Reserve != 2*testSize {
+		t.Errorf("%d steps filled to %+v", steps, s)
+	}
+	l.Close()
+	disk := fs.Crash(nil)
+	disk.SetQuota(1) // nothing more is to be had
+	l, _ = open(t, testOptions(disk, 1))
+	if s := l.Space(); s.Pool+s.Reserve != 2*testSize {
+		t.Errorf("reopened with %+v", s)
+	}
+	for i := range 2 {
+		var err error
+		b := &Batch{Frames: []Frame{entry(1, 1, half)}, Sync: true, Reserve: true}
+		b.Done = func(_ []Position, e error) { err = e }
+		l.Append(b)
+		if l.Flush(); err != nil {
+			t.Errorf("batch %d: %v", i, err)
+		}
+	}
+	l.Close()
+}
+
 // TestFillResumes: a spare file that was not filled to its end is filled up.
 func TestFillResumes(t *testing.T) {
-	fs := crashfs.New()
+	fs := unallocated{crashfs.New()}
 	o := testOptions(fs, 1)
 	o.FileSize = 4 << 20
 	l, _ := open(t, o)

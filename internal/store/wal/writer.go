@@ -9,14 +9,21 @@ import (
 // kernel never has to read a page back before it changes it. The page that the
 // next frame begins in stays in the buffer and is written again with it.
 type writer struct {
-	f     vfs.File
+	f vfs.File
+	// direct says that f is written past the page cache: what is written is
+	// durable.
+	direct bool
+	// grown is how far the file was written before, by this life of it or an
+	// earlier one. Beyond it a write costs the file system more: it must note
+	// that the blocks hold something now.
+	grown int64
 	num   FileNum
 	size  int64
 	lane  uint16
 	salt  uint32
 	chain uint32
 
-	buf   []byte // its first byte lies at offset base, a page boundary
+	buf   []byte // its first byte lies at offset base, a page boundary; aligned
 	base  int64
 	n     int  // bytes in buf
 	dirty bool // buf holds bytes that were not written
@@ -31,9 +38,9 @@ func (w *writer) offset() int64 { return w.base + int64(w.n) }
 // for one more mark is kept.
 func (w *writer) fits(n int64) bool { return w.offset()+n <= w.size-headerSize }
 
-// start makes the writer begin at offset 0 of file f.
-func (w *writer) start(f vfs.File, h *fileHeader) error {
-	w.f, w.num, w.size, w.lane, w.salt, w.chain = f, h.num, h.size, h.lane, h.salt, h.salt
+// start makes the writer begin at offset 0 of the file w.f.
+func (w *writer) start(h *fileHeader) error {
+	w.num, w.size, w.lane, w.salt, w.chain = h.num, h.size, h.lane, h.salt, h.salt
 	w.base, w.n = 0, 0
 	h.encode(&w.head)
 	return w.put(w.head[:])
@@ -72,22 +79,36 @@ func (w *writer) flush() error {
 	if !w.dirty {
 		return nil
 	}
-	end := roundUp(w.n)
+	end := w.ahead(roundUp(w.n))
 	clear(w.buf[w.n:end])
 	if _, err := w.f.WriteAt(w.buf[:end], w.base); err != nil {
 		return err
 	}
+	w.grown = max(w.grown, w.base+int64(end))
 	whole := w.n &^ (pageSize - 1)
 	copy(w.buf, w.buf[whole:w.n])
 	w.base, w.n, w.dirty = w.base+int64(whole), w.n-whole, false
 	return nil
 }
 
+// ahead returns where in the buffer a write is to end that ends at end. A small
+// one that goes where the file was never written takes zeros along for those
+// that follow it: one of many then pays for noting the blocks, and not each.
+func (w *writer) ahead(end int) int {
+	if at := w.base + int64(end); at > w.grown && w.n < aheadBelow {
+		to := min((at+aheadBytes-1)/aheadBytes*aheadBytes, w.size)
+		end = max(end, min(int(to-w.base), len(w.buf)))
+	}
+	return end
+}
+
+// sync writes the buffer and returns once all that was written is durable.
 func (w *writer) sync() error {
-	if err := w.flush(); err != nil {
+	if err := w.flush(); err != nil || w.direct {
 		return err
 	}
 	return w.f.SyncData()
 }
 
-func roundUp(n int) int { return (n + pageSize - 1) &^ (pageSize - 1) }
+// roundUp returns the next page boundary.
+func roundUp[T int | int64](n T) T { return (n + pageSize - 1) &^ (pageSize - 1) }

@@ -1,0 +1,18 @@
+package osfs
+
+import "github.com/cockroachdb/pebble/v2/vfs"
+
+// FS is the machine's file system. The zero value is ready. All methods may be
+// called concurrently.
+type FS struct{ system }
+
+// system is what FS adds to.
+type system struct{ vfs.FS }
+
+var _ vfs.FS = FS{}
+
+// New returns the machine's file system.
+func New() FS { return FS{system{vfs.Default}} }
+
+// Unwrap returns Pebble's file system, which this one is but for OpenDirect.
+func (fs FS) Unwrap() vfs.FS { return fs.FS }
