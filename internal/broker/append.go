@@ -73,7 +73,11 @@ func (p *Partition) admit(a *Append) error {
 		}
 	}
 	if c := settings.Codec; settings.Recompress && c != h.Codec() {
-		if a.proposal.batch, err = record.Recompress(nil, a.Batch, c); err != nil {
+		if a.proposal.batch, err = record.Recompress(nil, a.Batch, c, settings.CompressionLevel); err != nil {
+			return err
+		}
+		// It may have grown.
+		if err := settings.CheckSize(len(a.proposal.batch)); err != nil {
 			return err
 		}
 	}

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -195,6 +196,86 @@ func TestCompressionAndTimestampTypeOfTheTopic(t *testing.T) {
 	h, err := record.ParseHeader(got.Buffers[0])
 	if err != nil || h.Codec() != record.Zstd || !h.LogAppendTime() || h.MaxTimestamp != r.LogAppendTime {
 		t.Errorf("stored %v (%v)", h, err)
+	}
+}
+
+// lastHeader returns the header of a partition's last batch.
+func lastHeader(t *testing.T, p *broker.Partition) record.Header {
+	t.Helper()
+	got := broker.Result{Whole: true}
+	if err := p.Read(&got, p.HighWatermark()-1, p.HighWatermark(), 1<<20, true); err != nil {
+		t.Fatal(err)
+	}
+	h, err := record.ParseHeader(got.Buffers[0])
+	if err != nil {
+		t.Fatal(err)
+	}
+	return h
+}
+
+// TestSettingsHoldLive: a change of settings counts from the next batch on.
+func TestSettingsHoldLive(t *testing.T) {
+	n := Start(t, Options{})
+	p := n.Create("t", 1).Partitions[0]
+	set := func(pairs ...string) {
+		t.Helper()
+		var changes []broker.ConfigChange
+		for i := 0; i < len(pairs); i += 2 {
+			changes = append(changes, broker.ConfigChange{Op: broker.ConfigSet, Name: pairs[i], Value: pairs[i+1]})
+		}
+		if _, err := n.Alter("t", changes...); err != nil {
+			t.Fatal(err)
+		}
+	}
+	stored := func() record.Header { return lastHeader(t, p) }
+	var words strings.Builder // text that repeats itself at a distance
+	for i := range 4000 {
+		fmt.Fprintf(&words, "word%d ", i*i%211)
+	}
+	long := words.String()
+	sizes := map[string]int32{}
+	for _, c := range []struct {
+		codec record.Codec
+		level string
+	}{{record.Gzip, "1"}, {record.Gzip, "9"}, {record.LZ4, "9"}, {record.LZ4, "17"}, {record.Zstd, "1"}, {record.Zstd, "22"}, {record.Snappy, ""}} {
+		set("compression.type", c.codec.String())
+		if c.level != "" {
+			set("compression."+c.codec.String()+".level", c.level)
+		}
+		n.MustAppend(p, Batch(long))
+		h := stored()
+		if h.Codec() != c.codec {
+			t.Errorf("compression.type %s: stored as %s", c.codec, h.Codec())
+		}
+		sizes[c.codec.String()+c.level] = h.Length
+	}
+	if sizes["gzip9"] >= sizes["gzip1"] {
+		t.Errorf("the level makes no difference: %v", sizes)
+	}
+	set("compression.type", "uncompressed", "max.message.bytes", "1000")
+	squeezed, err := record.Recompress(nil, Batch(long), record.Zstd, 3)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := n.Append(p, squeezed); !errors.Is(err, broker.ErrTooLarge) {
+		t.Errorf("a batch that grows too large when it is stored: %v", err)
+	}
+	now := n.Clock.Now().UnixMilli()
+	set("message.timestamp.before.max.ms", "1000", "message.timestamp.after.max.ms", "2000")
+	for at, want := range map[int64]error{now - 1001: broker.ErrInvalidTimestamp, now - 500: nil, now + 2001: broker.ErrInvalidTimestamp, now + 1500: nil} {
+		if _, err := n.Append(p, At(at, "x")); !errors.Is(err, want) {
+			t.Errorf("a timestamp %d ms from now: %v", at-now, err)
+		}
+	}
+	set("message.timestamp.type", "LogAppendTime")
+	n.MustAppend(p, At(5, "x"))
+	if h := stored(); !h.LogAppendTime() || h.MaxTimestamp < now {
+		t.Errorf("stored %+v", h)
+	}
+	set("message.timestamp.type", "CreateTime")
+	n.MustAppend(p, At(now, "x"))
+	if h := stored(); h.LogAppendTime() || h.MaxTimestamp != now {
+		t.Errorf("stored %+v", h)
 	}
 }
 

@@ -100,15 +100,15 @@ func (b *Builder) Size() int { return HeaderSize + len(b.records) }
 // that more may be added for a longer one.
 func (b *Builder) AppendTo(dst []byte) ([]byte, error) {
 	b.begin()
-	return appendBatch(dst, b.header, b.records)
+	return appendBatch(dst, b.header, b.header.Codec().DefaultLevel(), b.records)
 }
 
 // appendBatch appends a batch with header h and the records, compressing them
-// with the header's codec; it sets length and checksum.
-func appendBatch(dst []byte, h Header, records []byte) ([]byte, error) {
+// with the header's codec at a level; it sets length and checksum.
+func appendBatch(dst []byte, h Header, level int32, records []byte) ([]byte, error) {
 	start := len(dst)
 	dst = append(dst, make([]byte, HeaderSize)...)
-	dst, err := Compress(dst, h.Codec(), records)
+	dst, err := CompressLevel(dst, h.Codec(), level, records)
 	if err != nil {
 		return dst[:start], err
 	}
@@ -123,8 +123,8 @@ func appendBatch(dst []byte, h Header, records []byte) ([]byte, error) {
 }
 
 // Recompress appends a valid batch to dst with its records under another
-// codec. Nothing else of it changes.
-func Recompress(dst, batch []byte, to Codec) ([]byte, error) {
+// codec, at a level of CompressLevel. Nothing else of it changes.
+func Recompress(dst, batch []byte, to Codec, level int32) ([]byte, error) {
 	h, err := one(batch)
 	if err != nil {
 		return dst, err
@@ -135,5 +135,5 @@ func Recompress(dst, batch []byte, to Codec) ([]byte, error) {
 		return dst, fmt.Errorf("decompressing %s records: %w", h.Codec(), err)
 	}
 	h.Attributes = h.Attributes&^attrCodec | uint16(to)
-	return appendBatch(dst, h, *buf)
+	return appendBatch(dst, h, level, *buf)
 }

@@ -18,19 +18,27 @@ import (
 // and zstd with one member, snappy as a raw block, lz4 as one frame of
 // independent 64 KiB blocks.
 func Compress(dst []byte, c Codec, src []byte) ([]byte, error) {
+	return CompressLevel(dst, c, c.DefaultLevel(), src)
+}
+
+// CompressLevel is Compress with a level, in the numbers of Kafka's
+// compression.gzip.level (1 to 9, -1 for the default), compression.lz4.level (1
+// to 17) and compression.zstd.level (up to 22). The libraries have fewer levels;
+// the nearest is taken. None and Snappy have none.
+func CompressLevel(dst []byte, c Codec, level int32, src []byte) ([]byte, error) {
 	switch c {
 	case None:
 		return append(dst, src...), nil
 	case Gzip:
-		return compressGzip(dst, src)
+		return compressGzip(dst, level, src)
 	case Snappy:
 		n := len(dst)
 		dst = append(dst, make([]byte, s2.MaxEncodedLen(len(src)))...)
 		return dst[:n+len(s2.EncodeSnappy(dst[n:], src))], nil
 	case LZ4:
-		return compressLZ4(dst, src)
+		return compressLZ4(dst, level, src)
 	case Zstd:
-		return zstdEncoder().EncodeAll(src, dst), nil
+		return zstdEncoders[zstd.EncoderLevelFromZstd(int(level))]().EncodeAll(src, dst), nil
 	default:
 		return dst, fmt.Errorf("%w: number %d", ErrUnsupportedCodec, c)
 	}
@@ -64,18 +72,17 @@ func Decompress(dst []byte, c Codec, src []byte) ([]byte, error) {
 
 // Coders are costly to make and hold no state between uses.
 var (
-	gzipWriters = sync.Pool{New: func() any { return gzip.NewWriter(nil) }}
+	gzipWriters [gzip.BestCompression - gzip.DefaultCompression + 1]sync.Pool // by level, from the default's -1
 	gzipReaders = sync.Pool{New: func() any { return new(gzip.Reader) }}
-	lz4Writers  = sync.Pool{New: func() any { return newLZ4Writer() }}
+	lz4Writers  [len(lz4Levels)]sync.Pool
 	lz4Readers  = sync.Pool{New: func() any { return lz4.NewReader(nil) }}
 
-	zstdEncoder = sync.OnceValue(func() *zstd.Encoder {
-		e, err := zstd.NewWriter(nil, zstd.WithEncoderConcurrency(1), zstd.WithZeroFrames(true))
-		if err != nil {
-			panic(fmt.Sprintf("record: zstd encoder options: %v", err))
-		}
-		return e
-	})
+	zstdEncoders = [...]func() *zstd.Encoder{
+		zstd.SpeedFastest:           newZstdEncoder(zstd.SpeedFastest),
+		zstd.SpeedDefault:           newZstdEncoder(zstd.SpeedDefault),
+		zstd.SpeedBetterCompression: newZstdEncoder(zstd.SpeedBetterCompression),
+		zstd.SpeedBestCompression:   newZstdEncoder(zstd.SpeedBestCompression),
+	}
 	zstdDecoder = sync.OnceValue(func() *zstd.Decoder {
 		d, err := zstd.NewReader(nil, zstd.WithDecoderConcurrency(0),
 			zstd.WithDecoderMaxMemory(MaxInflated), zstd.WithDecoderMaxWindow(maxZstdWindow))
@@ -94,9 +101,42 @@ func (a *appender) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-func compressGzip(dst, src []byte) ([]byte, error) {
-	w := gzipWriters.Get().(*gzip.Writer)
-	defer gzipWriters.Put(w)
+// newZstdEncoder returns a function that makes an encoder the first time.
+func newZstdEncoder(level zstd.EncoderLevel) func() *zstd.Encoder {
+	return sync.OnceValue(func() *zstd.Encoder {
+		e, err := zstd.NewWriter(nil, zstd.WithEncoderLevel(level), zstd.WithEncoderConcurrency(1), zstd.WithZeroFrames(true))
+		if err != nil {
+			panic(fmt.Sprintf("record: zstd encoder options: %v", err))
+		}
+		return e
+	})
+}
+
+// DefaultLevel is the level that Kafka gives a codec that nobody gave one.
+func (c Codec) DefaultLevel() int32 {
+	switch c {
+	case Gzip:
+		return gzip.DefaultCompression
+	case LZ4:
+		return 9
+	case Zstd:
+		return 3
+	default:
+		return 0
+	}
+}
+
+func compressGzip(dst []byte, level int32, src []byte) ([]byte, error) {
+	level = min(max(level, gzip.DefaultCompression), gzip.BestCompression)
+	pool := &gzipWriters[level-gzip.DefaultCompression]
+	w, ok := pool.Get().(*gzip.Writer)
+	if !ok {
+		var err error
+		if w, err = gzip.NewWriterLevel(nil, int(level)); err != nil {
+			return dst, err
+		}
+	}
+	defer pool.Put(w)
 	out := appender{dst}
 	w.Reset(&out)
 	if _, err := w.Write(src); err != nil {
@@ -117,17 +157,29 @@ func decompressGzip(dst, src []byte) ([]byte, error) {
 	return readAll(dst, r)
 }
 
-func newLZ4Writer() *lz4.Writer {
-	w := lz4.NewWriter(nil)
-	if err := w.Apply(lz4.BlockSizeOption(lz4.Block64Kb), lz4.ChecksumOption(false), lz4.ConcurrencyOption(1)); err != nil {
-		panic(fmt.Sprintf("record: lz4 options: %v", err))
-	}
-	return w
+// lz4Levels are the library's levels for Kafka's, from 1; those above are the
+// last. Kafka's default, 9, is its fast compressor, and so it is here.
+var lz4Levels = [...]lz4.CompressionLevel{
+	lz4.Level1, lz4.Level2, lz4.Level3, lz4.Level4, lz4.Level5, lz4.Level6, lz4.Level7, lz4.Level8, lz4.Fast, lz4.Level9,
 }
 
-func compressLZ4(dst, src []byte) ([]byte, error) {
-	w := lz4Writers.Get().(*lz4.Writer)
-	defer lz4Writers.Put(w)
+func newLZ4Writer(level lz4.CompressionLevel) (*lz4.Writer, error) {
+	w := lz4.NewWriter(nil)
+	err := w.Apply(lz4.BlockSizeOption(lz4.Block64Kb), lz4.ChecksumOption(false), lz4.ConcurrencyOption(1),
+		lz4.CompressionLevelOption(level))
+	return w, err
+}
+
+func compressLZ4(dst []byte, level int32, src []byte) ([]byte, error) {
+	at := min(max(level, 1), int32(len(lz4Levels))) - 1
+	w, ok := lz4Writers[at].Get().(*lz4.Writer)
+	if !ok {
+		var err error
+		if w, err = newLZ4Writer(lz4Levels[at]); err != nil {
+			return dst, err
+		}
+	}
+	defer lz4Writers[at].Put(w)
 	out := appender{dst}
 	w.Reset(&out)
 	if _, err := w.Write(src); err != nil {

@@ -64,7 +64,7 @@ func FuzzResummed(f *testing.F) {
 		if err := Records(b, func(r Record) error { want = append(want, shown(r)); return nil }); err != nil {
 			return
 		}
-		out, err := Recompress(nil, b, None)
+		out, err := Recompress(nil, b, None, 0)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -72,7 +72,8 @@ func TestRecordsGiveBackWhatWasBuilt(t *testing.T) {
 			if got := collect(t, batch); fmt.Sprint(got) != fmt.Sprint(want) {
 				t.Fatalf("got %v\nwant %v", got, want)
 			}
-			other, err := Recompress(nil, batch, Codec(rapid.IntRange(0, int(Zstd)).Draw(t, "other codec")))
+			other, err := Recompress(nil, batch, Codec(rapid.IntRange(0, int(Zstd)).Draw(t, "other codec")),
+				rapid.Int32Range(-10, 23).Draw(t, "level"))
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -125,7 +126,7 @@ func TestMalformedRecordsAreRefused(t *testing.T) {
 	} {
 		h := Template(None)
 		h.Count, h.LastOffsetDelta = c.count, 1
-		batch, err := appendBatch(nil, h, c.records)
+		batch, err := appendBatch(nil, h, 0, c.records)
 		if err != nil {
 			t.Fatal(err)
 		}

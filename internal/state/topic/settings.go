@@ -149,11 +149,8 @@ func overDefaults(config []Config) (*Settings, error) {
 // are the smallest and largest timestamps of the batch, in ms; -1 (a record
 // without) is always accepted.
 func (s *Settings) Check(now record.LogTime, size int, minTimestamp, maxTimestamp int64) error {
-	if size > int(s.MaxMessageBytes) {
-		return fmt.Errorf("%w: %d bytes, at most %d", ErrTooLarge, size, s.MaxMessageBytes)
-	}
-	if size > int(s.SegmentBytes) {
-		return fmt.Errorf("%w: %d bytes, at most %d", ErrListTooLarge, size, s.SegmentBytes)
+	if err := s.CheckSize(size); err != nil {
+		return err
 	}
 	if s.LogAppendTime {
 		return nil
@@ -163,6 +160,17 @@ func (s *Settings) Check(now record.LogTime, size int, minTimestamp, maxTimestam
 			return fmt.Errorf("%w: %d at %d; it may lie %d ms before and %d ms after",
 				ErrInvalidTimestamp, ts, now, s.TimestampBeforeMs, s.TimestampAfterMs)
 		}
+	}
+	return nil
+}
+
+// CheckSize judges the size of a batch, in bytes: ErrTooLarge, ErrListTooLarge.
+func (s *Settings) CheckSize(size int) error {
+	if size > int(s.MaxMessageBytes) {
+		return fmt.Errorf("%w: %d bytes, at most %d", ErrTooLarge, size, s.MaxMessageBytes)
+	}
+	if size > int(s.SegmentBytes) {
+		return fmt.Errorf("%w: %d bytes, at most %d", ErrListTooLarge, size, s.SegmentBytes)
 	}
 	return nil
 }
