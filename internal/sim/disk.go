@@ -123,6 +123,14 @@ func (d *disk) crash(seed uint64, chance float64) *disk {
 	return out
 }
 
+// wipe forgets everything: a Pebble that has failed is never closed, and holds its
+// disk for ever.
+func (d *disk) wipe() {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	clear(d.dirs)
+}
+
 // crash keeps what was synced and some sectors of what was not. What a lost
 // write would have grown the file by reads as zeros.
 func (f *inode) crash(rng *rand.Rand, chance float64) *inode {

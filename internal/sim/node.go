@@ -253,6 +253,7 @@ func (n *node) close() {
 	n.w.cover.collect(n.store.Stats())
 	n.host.Close()
 	_ = n.store.Close() // what a crash leaves is looked at by the next start
+	n.disk.wipe()
 }
 
 // powerOff cuts the power.
