@@ -238,7 +238,7 @@ func (p *Partition) publish() {
 	p.floor.Store(int64(s.LogStart()))
 	p.size.Store(s.Bytes())
 	p.highWatermark.Store(int64(plantWatermark(s)))
-	p.lastStable.Store(int64(s.LastStable()))
+	p.lastStable.Store(int64(plantStable(s)))
 }
 
 // plantWatermark is where the planted bugs are that get the high watermark wrong.
@@ -251,6 +251,15 @@ func plantWatermark(s *topic.Partition) record.Offset {
 	default:
 		return high
 	}
+}
+
+// plantStable is where the planted bug is that gets the last stable offset wrong.
+func plantStable(s *topic.Partition) record.Offset {
+	stable := s.LastStable()
+	if fault.On(fault.StableAhead) && stable < s.HighWatermark() {
+		stable++
+	}
+	return stable
 }
 
 // publishAborted does so for the aborted transactions, which are rare. A reader

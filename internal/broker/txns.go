@@ -5,6 +5,7 @@ import (
 	"fmt"
 
 	"github.com/polylog-mq/polylog/internal/clock"
+	"github.com/polylog-mq/polylog/internal/fault"
 	"github.com/polylog-mq/polylog/internal/record"
 	"github.com/polylog-mq/polylog/internal/replica"
 	"github.com/polylog-mq/polylog/internal/state/group"
@@ -110,7 +111,7 @@ func (t *txns) leaderChanged(self bool, _ record.NodeID, _ record.Term) {
 	t.reign++
 	t.abandon(ErrNotLeader)
 	t.sending = map[string]bool{}
-	if self {
+	if self && !fault.On(fault.LoseDecision) {
 		for _, id := range t.state.Deciding() {
 			t.send(id)
 		}

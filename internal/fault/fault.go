@@ -53,13 +53,23 @@ const (
 	// PoisonCommand panics when a client commits for a partition that cannot be
 	// (broker).
 	PoisonCommand
+	// LoseDecision forgets, when leadership changes, the transactions whose fate
+	// is decided and not yet known everywhere (broker).
+	LoseDecision
+	// StableAhead lets readers of committed data read one record of the oldest
+	// open transaction (broker).
+	StableAhead
+	// ForgetAborted restores partitions without what was aborted in them
+	// (state/topic).
+	ForgetAborted
 	end
 )
 
 var names = [...]string{
 	"none", "ack-before-sync", "drop-tail", "lose-log", "recycle-early", "checkpoint-ahead", "skip-checksum",
 	"below-floor", "skip-dedup", "forget-dedup", "reorder-batches", "low-watermark", "high-watermark", "lose-offset",
-	"zombie-commit", "stale-read", "greedy-retention", "forget-vote", "poison-command",
+	"zombie-commit", "stale-read", "greedy-retention", "forget-vote", "poison-command", "lose-decision",
+	"stable-ahead", "forget-aborted",
 }
 
 // String returns the bug's name.

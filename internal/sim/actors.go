@@ -38,6 +38,14 @@ func (w *world) makeActors() {
 		a.own = &stream{w: w, name: a.name, plain: true}
 		w.actors = append(w.actors, a)
 	}
+	for i := range w.o.Transactors {
+		w.actors = append(w.actors, &transactor{
+			w: w, id: fmt.Sprintf("txn-%d", i), topic: plans[2], input: plans[0], bumps: w.clients.IntN(2) == 0,
+		})
+	}
+	if w.o.Transactors > 0 {
+		w.actors = append(w.actors, &committedReader{w: w, topic: plans[2]})
+	}
 	for range w.o.Careless {
 		w.actors = append(w.actors, &careless{w: w})
 	}

@@ -15,6 +15,9 @@ type Coverage struct {
 	Resent                        int // batches
 	Commits, Rebalances           int
 	Changes                       int // of topics
+	TxnsCommitted, TxnsAborted    int
+	Zombies, Fenced               int // incarnations of transactional producers
+	LeftOut                       int // records of aborted transactions, by readers of committed data
 	Nonsense                      int // commands of careless clients
 	Faults, Crashes               int
 	Elections                     int // terms that were led or tried
@@ -53,7 +56,9 @@ func (c *Coverage) fields() []struct {
 		n    *int
 	}{
 		{"acked", &c.Acked}, {"unknown", &c.Unknown}, {"refused", &c.Refused}, {"read", &c.Read}, {"resent", &c.Resent},
-		{"commits", &c.Commits}, {"rebalances", &c.Rebalances}, {"topic changes", &c.Changes}, {"nonsense", &c.Nonsense},
+		{"commits", &c.Commits}, {"rebalances", &c.Rebalances}, {"topic changes", &c.Changes},
+		{"transactions committed", &c.TxnsCommitted}, {"aborted", &c.TxnsAborted}, {"zombies", &c.Zombies}, {"fenced", &c.Fenced},
+		{"records left out", &c.LeftOut}, {"nonsense", &c.Nonsense},
 		{"faults", &c.Faults}, {"crashes", &c.Crashes}, {"elections", &c.Elections}, {"snapshots", &c.Snapshots},
 		{"checkpoints", &c.Checkpoints}, {"rewrites", &c.Rewrites}, {"files freed", &c.Freed},
 		{"replacements", &c.Replacements}, {"messages", &c.Messages}, {"messages lost", &c.Lost},

@@ -12,6 +12,7 @@ import (
 type history struct {
 	w       *world
 	records []sent // by id
+	txns    []*transaction
 	logs    map[record.PartitionID]*partitionLog
 	order   []record.PartitionID
 	linear  linear
@@ -33,6 +34,7 @@ type sent struct {
 	order  int // within the stream
 	state  outcome
 	part   record.PartitionID
+	txn    *transaction  // nil if it is of none
 	offset record.Offset // -1 until it was acknowledged or seen
 }
 
@@ -52,12 +54,15 @@ type partitionLog struct {
 	gone bool
 }
 
-// cell is an offset: the record there, as id+1, and on the first record of a
-// batch the batch's size.
+// cell is an offset: the record there, as id+1, or marker, and on the first record
+// of a batch the batch's size.
 type cell struct {
 	id   uint64
 	size int32
 }
+
+// marker stands where a transaction was ended.
+const marker = ^uint64(0)
 
 func (h *history) init(w *world) {
 	h.w, h.logs = w, map[record.PartitionID]*partitionLog{}
@@ -83,6 +88,22 @@ func (h *history) send(s *stream) uint64 {
 	return uint64(len(h.records) - 1)
 }
 
+// ends notes that a marker is at an offset.
+func (h *history) ends(l *partitionLog, o record.Offset, how string) {
+	l.grow(o)
+	if c := &l.cells[o]; c.id != 0 && c.id != marker {
+		h.w.fail("%s: offset %d of %s holds record %d and the end of a transaction", how, o, l.name, c.id-1)
+	} else {
+		c.id = marker
+	}
+}
+
+func (l *partitionLog) grow(o record.Offset) {
+	for int(o) >= len(l.cells) {
+		l.cells = append(l.cells, cell{})
+	}
+}
+
 // at notes that a record is at an offset, as how says.
 func (h *history) at(l *partitionLog, o record.Offset, id uint64, how string) {
 	if id >= uint64(len(h.records)) {
@@ -90,9 +111,7 @@ func (h *history) at(l *partitionLog, o record.Offset, id uint64, how string) {
 		return
 	}
 	r := &h.records[id]
-	for int(o) >= len(l.cells) {
-		l.cells = append(l.cells, cell{})
-	}
+	l.grow(o)
 	c := &l.cells[o]
 	switch {
 	case c.id != 0 && c.id != id+1:

@@ -17,6 +17,7 @@ func (w *world) judge() {
 			return
 		}
 	}
+	w.judgeTransactions()
 	w.linear.judge()
 }
 
@@ -49,6 +50,7 @@ func (w *world) judgePartition(l *partitionLog) {
 		if !ok {
 			return
 		}
+		w.readCommitted(n, p, l)
 		if first == nil {
 			first, want, floor, high = n, have, p.Floor(), p.HighWatermark()
 			return
@@ -92,4 +94,20 @@ func (w *world) readAll(n *node, p *broker.Partition, l *partitionLog) (all []by
 		at = next
 	}
 	return all, w.failure == nil
+}
+
+// readCommitted reads what is committed of a partition from a node. No transaction
+// may be open any more.
+func (w *world) readCommitted(n *node, p *broker.Partition, l *partitionLog) {
+	if s := p.LastStable(); s != p.HighWatermark() {
+		w.fail("node %d: a transaction is open in %s from %d on, and nobody is there to end it", n.id, l.name, s)
+	}
+	for at := p.Floor(); at < p.HighWatermark() && w.failure == nil; {
+		f := w.fetchCommitted(n, p, l, at)
+		if f.err != nil {
+			return // readAll has judged that
+		}
+		w.takeCommitted(l, n, f)
+		at = f.next
+	}
 }

@@ -8,6 +8,7 @@ import (
 
 	"github.com/polylog-mq/polylog/internal/broker"
 	"github.com/polylog-mq/polylog/internal/record"
+	"github.com/polylog-mq/polylog/internal/state/topic"
 )
 
 // reader reads a partition from its beginning, now and then again from
@@ -27,10 +28,11 @@ func (r *reader) busy() string { return "" }
 
 // answer to a read.
 type fetched struct {
-	floor, high record.Offset
-	batches     [][]byte
-	next        record.Offset
-	err         error
+	from, floor, high record.Offset
+	batches           [][]byte
+	next              record.Offset
+	aborted           []topic.Aborted // for readers of committed data
+	err               error
 }
 
 const readBytes = 16 << 10
@@ -62,13 +64,20 @@ func (r *reader) tick() {
 // fetch reads from a node, in the node's own time, and checks what the node
 // says of itself.
 func (w *world) fetch(n *node, p *broker.Partition, l *partitionLog, from record.Offset) fetched {
-	f := fetched{floor: p.Floor(), high: p.HighWatermark()}
+	return w.fetchUpTo(n, p, l, from, p.HighWatermark())
+}
+
+func (w *world) fetchUpTo(n *node, p *broker.Partition, l *partitionLog, from, limit record.Offset) fetched {
+	f := fetched{from: from, floor: p.Floor(), high: p.HighWatermark()}
+	if limit < f.floor || limit > f.high {
+		w.fail("node %d: readers of %s stop at %d, floor %d, high watermark %d", n.id, l.name, limit, f.floor, f.high)
+	}
 	if p.Leader() == n.id {
 		w.leaderHigh(l, n, p.Epoch(), f.high)
 	}
 	w.floor(l, n, f.floor, f.high)
 	res := broker.Result{Whole: true}
-	f.err = p.Read(&res, from, f.high, readBytes, true)
+	f.err = p.Read(&res, from, limit, readBytes, true)
 	f.next = res.Next
 	for _, b := range res.Batches {
 		f.batches = append(f.batches, slices.Clone(b))
@@ -79,7 +88,7 @@ func (w *world) fetch(n *node, p *broker.Partition, l *partitionLog, from record
 		if from < f.floor {
 			w.fail("node %d delivers offset %d of %s below its floor %d", n.id, from, l.name, f.floor)
 		}
-		if from < f.high && len(f.batches) == 0 {
+		if from < limit && len(f.batches) == 0 {
 			w.fail("node %d has nothing at offset %d of %s, floor %d, high watermark %d", n.id, from, l.name, f.floor, f.high)
 		}
 	case is(f.err, broker.ErrOffsetOutOfRange):
@@ -131,6 +140,12 @@ func (w *world) check(l *partitionLog, n *node, from record.Offset, batches [][]
 			return next, count
 		}
 		o := h.BaseOffset
+		if h.Control() {
+			w.ends(l, o, fmt.Sprintf("read from node %d", n.id))
+			l.batchSize(o, len(b))
+			next = o + 1
+			continue
+		}
 		err = record.Records(b, func(r record.Record) error {
 			if len(r.Value) < 8 {
 				return fmt.Errorf("a value of %d bytes", len(r.Value))

@@ -20,13 +20,19 @@ type topicPlan struct {
 }
 
 func (w *world) topicPlans() []*topicPlan {
-	return []*topicPlan{
+	plans := []*topicPlan{
 		{name: "log", partitions: 1 + int32(w.o.Shards), config: []broker.Config{{Name: "retention.ms", Value: "-1"}}},
 		{name: "short", partitions: 1, retain: 16 << 10, config: []broker.Config{
 			{Name: "retention.ms", Value: "-1"}, {Name: "retention.bytes", Value: fmt.Sprint(16 << 10)},
 			{Name: "segment.ms", Value: "5000"},
 		}},
 	}
+	if w.o.Transactors > 0 {
+		plans = append(plans, &topicPlan{
+			name: "ledger", partitions: 3, config: []broker.Config{{Name: "retention.ms", Value: "-1"}},
+		})
+	}
+	return plans
 }
 
 // founder creates the topics that everybody else works on.

@@ -7,6 +7,7 @@ import (
 	"slices"
 
 	"github.com/polylog-mq/polylog/internal/codec"
+	"github.com/polylog-mq/polylog/internal/fault"
 	"github.com/polylog-mq/polylog/internal/record"
 )
 
@@ -109,6 +110,11 @@ func (p *Partition) adoptOpen(o restoredOpen) error {
 func (p *Partition) adoptAborted(a restoredAborted) error {
 	if a.first != p.txns.firstAborted+uint64(len(p.txns.aborted)) {
 		return fmt.Errorf("%w: aborted transaction %d of partition %d does not follow", codec.ErrMalformed, a.first, p.id)
+	}
+	if fault.On(fault.ForgetAborted) {
+		for i := range a.list {
+			a.list[i].Last = -1
+		}
 	}
 	p.txns.aborted = append(p.txns.aborted, a.list...)
 	return nil
