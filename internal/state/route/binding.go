@@ -102,7 +102,7 @@ func newPattern(args Table) (pattern, error) {
 		case "any-with-x":
 			p.any, withX = true, true
 		default:
-			return p, fmt.Errorf("%w: Invalid x-match field value \"%s\"; expected all, any, all-with-x, or any-with-x", ErrInvalidArgument, how)
+			return p, refuse(ErrInvalidArgument, "Invalid x-match field value %q; expected all, any, all-with-x, or any-with-x", how)
 		}
 	}
 	for name, v := range args.All() {

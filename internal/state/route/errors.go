@@ -44,6 +44,19 @@ func TenantName(tenant string) string {
 	return tenant
 }
 
+// refusal is an error in RabbitMQ's words that wraps one of the above.
+type refusal struct {
+	text string
+	is   error
+}
+
+func refuse(is error, format string, args ...any) error {
+	return &refusal{fmt.Sprintf(format, args...), is}
+}
+
+func (e *refusal) Error() string { return e.text }
+func (e *refusal) Unwrap() error { return e.is }
+
 // NotFoundError says what does not exist.
 type NotFoundError struct {
 	// What is "queue" or "exchange", of this name and tenant.

@@ -42,7 +42,7 @@ func parseKind(name string) (Kind, error) {
 			return k, nil
 		}
 	}
-	return 0, fmt.Errorf("%w '%s'", ErrUnknownType, name)
+	return 0, refuse(ErrUnknownType, "unknown exchange type '%s'", name)
 }
 
 // Exchange is an exchange. It never changes.
@@ -89,7 +89,7 @@ var predeclared = [...]struct {
 	{"amq.topic", Topic, false},
 }
 
-// Predeclared returns predeclared exchange i of a tenant whose first one has
+// predeclaredExchange returns predeclared exchange i of a tenant whose first one has
 // this id.
 func predeclaredExchange(tenant string, first ID, i int) *Exchange {
 	p := &predeclared[i]
@@ -116,13 +116,13 @@ func (x *Exchange) interpret() error {
 	if name == delayedType {
 		x.Delays = true
 		if name = x.Arguments.Text("x-delayed-type"); name == delayedType || name == "" {
-			return fmt.Errorf("%w: 'x-delayed-type' must be an existing exchange type", ErrInvalidArgument)
+			return refuse(ErrInvalidArgument, "Invalid argument, 'x-delayed-type' must be an existing exchange type")
 		}
 	}
 	var err error
 	if x.Kind, err = parseKind(name); err != nil {
 		if x.Delays {
-			return fmt.Errorf("%w: 'x-delayed-type' must be an existing exchange type", ErrInvalidArgument)
+			return refuse(ErrInvalidArgument, "Invalid argument, 'x-delayed-type' must be an existing exchange type")
 		}
 		return err
 	}
