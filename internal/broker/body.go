@@ -23,6 +23,8 @@ const (
 	kindCatalog commandKind = 4 // topic.CatalogCommand, in the metadata group
 	kindTxn     commandKind = 5 // txn.Command
 	kindMark    commandKind = 6 // mark, for partitions
+
+	kindRoute commandKind = 32 // route.Command, in the metadata group
 )
 
 const (

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"math"
 	"sync"
 	"sync/atomic"
 
@@ -77,7 +78,10 @@ type Broker struct {
 	shards   map[record.ShardID]*shard // fixed from Open on
 	slots    atomic.Pointer[[topic.Slots]record.ShardID]
 	view     *view
+	routing  routing
 
+	// incarnation counts the starts of this node, 0 until it is known.
+	incarnation atomic.Uint64
 	// sessions counts those that were opened.
 	sessions atomic.Uint64
 
@@ -120,7 +124,7 @@ func Open(opts Options) (*Broker, error) {
 			return nil, fmt.Errorf("opening shard %d: %w", id, err)
 		}
 	}
-	b.ready.expect(len(b.shards) + 1)
+	b.ready.expect(len(b.shards) + 2)
 	return b, nil
 }
 
@@ -196,7 +200,8 @@ func beginCluster(o *Options) error {
 }
 
 // Ready is closed once every shard of this node has a leader and, where this
-// node leads, has applied what was committed before the start.
+// node leads, has applied what was committed before the start, and what was to
+// end with the node's last incarnation is deleted.
 func (b *Broker) Ready() <-chan struct{} { return b.ready.done }
 
 // Close refuses new operations with ErrClosed and waits until those under way
@@ -290,6 +295,10 @@ func (b *Broker) explain(err error) error {
 	}
 	return err
 }
+
+// startMark stands among the groups that readiness waits for: it is there when
+// the node has begun its incarnation.
+const startMark = record.ShardID(math.MaxUint32)
 
 // readiness counts the groups that have no leader yet.
 type readiness struct {

@@ -115,7 +115,7 @@ var (
 	// *NotEquivalentError. AMQP: 406 PRECONDITION_FAILED.
 	ErrNotEquivalent = route.ErrNotEquivalent
 	// ErrLocked: the queue belongs to another session. AMQP: 405 RESOURCE_LOCKED.
-	ErrLocked = errors.New("the queue is exclusive to another session")
+	ErrLocked = route.ErrLocked
 	// ErrInUse: it has consumers or bindings. AMQP: 406 PRECONDITION_FAILED.
 	ErrInUse = route.ErrInUse
 	// ErrNotEmpty: it has messages. AMQP: 406 PRECONDITION_FAILED.

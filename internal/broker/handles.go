@@ -2,6 +2,7 @@ package broker
 
 import (
 	"github.com/polylog-mq/polylog/internal/record"
+	"github.com/polylog-mq/polylog/internal/state/route"
 	"github.com/polylog-mq/polylog/internal/state/topic"
 )
 
@@ -39,7 +40,7 @@ func (b *Broker) forget(id record.PartitionID) {
 // it is called on the loop of the metadata group.
 func (b *Broker) show(t *topic.Topic) {
 	view := &Topic{
-		Name: t.Name, ID: t.ID, UUID: t.UUID,
+		Tenant: route.TenantName(t.Tenant), Name: t.Name, ID: t.ID, UUID: t.UUID,
 		Config: t.Config, Settings: t.Settings, Partitions: make([]*Partition, len(t.Partitions)),
 	}
 	for i, at := range t.Partitions {
@@ -52,16 +53,21 @@ func (b *Broker) show(t *topic.Topic) {
 	for _, p := range view.Partitions {
 		p.topic.Store(view)
 	}
+	view.hidden = t.Tenant != ""
 	if t.Lease != nil {
 		view.Queue, view.Attributes = view.Partitions[0].asQueue(), t.Attributes
+		view.definition = definitionOf(t)
+		view.hidden = view.hidden || view.definition.Exclusive || topic.ValidateName(t.Name) != nil
 		view.Queue.view.Store(view)
 	}
 	b.view.show(view)
+	b.routing.version.Add(1)
 }
 
 // hide makes a deleted topic invisible.
 func (b *Broker) hide(t *topic.Topic) {
 	b.view.hide(t.UUID)
+	b.routing.version.Add(1)
 	b.topicDeleted(t.ID)
 	for _, at := range t.Partitions {
 		b.forget(at.ID)

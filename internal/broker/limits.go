@@ -48,6 +48,11 @@ const (
 	// applied.
 	endPatience = 5 * time.Second
 
+	// maxKnownRoutes and maxKnownTargets bound what a router remembers: keys, and
+	// the queues that they lead to.
+	maxKnownRoutes  = 1024
+	maxKnownTargets = 1 << 16
+
 	// maxTargets bounds the partitions that one append command names.
 	maxTargets = 1 << 12
 )

@@ -5,6 +5,7 @@ import (
 
 	"github.com/polylog-mq/polylog/internal/record"
 	"github.com/polylog-mq/polylog/internal/replica"
+	"github.com/polylog-mq/polylog/internal/state/route"
 	"github.com/polylog-mq/polylog/internal/state/topic"
 )
 
@@ -15,25 +16,24 @@ type metadata struct {
 	member
 
 	catalog *topic.Catalog
+	routes  *route.State
 	pages   pages
 	locals  locals
+	// owned lists the queues that end with a session or incarnation. It is
+	// derived from the catalog.
+	owned map[route.Owner][]topic.ID
 
 	// waiting holds, on the leader, who is to be told when the last change of
-	// a topic is applied by its shards.
-	waiting map[topic.ID][]waitingChange
+	// a topic is applied by its shards: with the topic as it then is.
+	waiting map[topic.ID][]func(*topic.Topic, error)
 	// sending holds, on the leader, the shards that a definition is under way
 	// to.
 	sending map[record.ShardID]bool
 	// reign counts the changes of leadership, so that what was begun under one
 	// is not continued under the next.
 	reign int
-}
-
-// waitingChange is topic i of a request, committed but not yet applied by the
-// shards.
-type waitingChange struct {
-	r *request
-	i int
+	// starting says that the node's incarnation is being begun.
+	starting bool
 }
 
 func newMetadata(b *Broker) *metadata {
@@ -46,7 +46,10 @@ func (m *metadata) reset() {
 	m.catalog = topic.NewCatalog()
 	m.pages = pages{}
 	m.pages.add(pageCatalog, m.catalog)
-	m.waiting = map[topic.ID][]waitingChange{}
+	m.routes = route.New()
+	m.pages.add(pageRoutes, m.routes)
+	m.owned = map[route.Owner][]topic.ID{}
+	m.waiting = map[topic.ID][]func(*topic.Topic, error){}
 	m.sending = map[record.ShardID]bool{}
 }
 
@@ -71,27 +74,20 @@ func (m *metadata) change(r *request, i int, command func(*topic.Catalog) (topic
 				r.answer(i, nil, err)
 				return
 			}
-			m.committed(result.(topic.Result).Topic, waitingChange{r, i})
+			m.whenSettled(result.(topic.Result).Topic, func(t *topic.Topic, err error) { m.answer(t, r, i, err) })
 		})
 	})
 }
 
-// committed goes on with a change that is in the catalog: it is answered when
-// the shards have applied it.
-func (m *metadata) committed(t *topic.Topic, w waitingChange) {
-	if m.catalog.Settled(t.ID) {
-		m.answer(t, w)
-		return
+// answer answers for topic i of a request.
+func (m *metadata) answer(t *topic.Topic, r *request, i int, err error) {
+	var view *Topic
+	if err == nil {
+		if view = m.b.view.byUUID.get(t.UUID); view == nil && !r.deletes {
+			err = fmt.Errorf("%w: it has been deleted since", ErrUnknownTopic)
+		}
 	}
-	m.waiting[t.ID] = append(m.waiting[t.ID], w)
-}
-
-func (m *metadata) answer(t *topic.Topic, w waitingChange) {
-	if view := m.b.TopicByID(t.UUID); view != nil || w.r.deletes {
-		w.r.answer(w.i, view, nil)
-		return
-	}
-	w.r.answer(w.i, nil, fmt.Errorf("%w: it has been deleted since", ErrUnknownTopic))
+	r.answer(i, view, err)
 }
 
 // Encode implements replica.StateMachine.
@@ -123,23 +119,39 @@ func (m *metadata) apply(e *replica.Entry, batch []replica.Proposal) error {
 		if err != nil {
 			return err
 		}
-		if kind != kindCatalog {
-			return fmt.Errorf("%w: command of unknown kind %d", errBody, kind)
+		switch kind {
+		case kindCatalog:
+			err = m.applyCatalog(e.Now, payload)
+		case kindRoute:
+			err = m.applyRoute(e.Now, payload)
+		default:
+			err = fmt.Errorf("%w: command of unknown kind %d", errBody, kind)
 		}
-		cmd, err := topic.DecodeCatalogCommand(payload)
 		if err != nil {
 			return err
 		}
-		local := m.locals.command()
-		result, err := m.catalog.Apply(e.Now, cmd)
-		if local != nil {
-			local.result, local.err = result, err
-		}
-		if err == nil {
-			m.applied(cmd, &result)
-		}
 	}
+	m.b.publishRoutes(m.routes.Snapshot())
 	m.sendAll()
+	return nil
+}
+
+func (m *metadata) applyCatalog(now record.LogTime, payload []byte) error {
+	cmd, err := topic.DecodeCatalogCommand(payload)
+	if err != nil {
+		return err
+	}
+	local := m.locals.command()
+	var result topic.Result
+	if err = m.checkTenant(cmd); err == nil {
+		result, err = m.catalog.Apply(now, cmd)
+	}
+	if local != nil {
+		local.result, local.err = result, err
+	}
+	if err == nil {
+		m.applied(cmd, &result)
+	}
 	return nil
 }
 
@@ -149,6 +161,7 @@ func (m *metadata) applied(cmd topic.CatalogCommand, result *topic.Result) {
 		m.b.publishSlots(m.catalog)
 	}
 	if t := result.Topic; t != nil {
+		m.follow(cmd, t)
 		if t.Deleted {
 			m.b.hide(t)
 		} else if m.catalog.Settled(t.ID) {
@@ -161,8 +174,8 @@ func (m *metadata) applied(cmd topic.CatalogCommand, result *topic.Result) {
 		}
 		waiting := m.waiting[t.ID]
 		delete(m.waiting, t.ID)
-		for _, w := range waiting {
-			m.answer(t, w)
+		for _, settled := range waiting {
+			settled(t, nil)
 		}
 	}
 }
@@ -178,16 +191,21 @@ func (m *metadata) LeaderChanged(self bool, leader record.NodeID, term record.Te
 	m.abandon(ErrUnknownFate)
 	m.sending = map[record.ShardID]bool{}
 	m.sendAll()
+	if self {
+		m.start()
+	} else if leader != 0 { // which begins the incarnations of the nodes it knows
+		m.b.ready.note(startMark, 0, true)
+	}
 	m.b.led(&m.member, self, leader)
 }
 
 // abandon answers everybody who waits for shards.
 func (m *metadata) abandon(err error) {
 	waiting := m.waiting
-	m.waiting = map[topic.ID][]waitingChange{}
+	m.waiting = map[topic.ID][]func(*topic.Topic, error){}
 	for _, id := range sortedKeys(waiting) {
-		for _, w := range waiting[id] {
-			w.r.answer(w.i, nil, err)
+		for _, settled := range waiting[id] {
+			settled(nil, err)
 		}
 	}
 }
@@ -208,7 +226,9 @@ func (m *metadata) Restore(source replica.PageSource) error {
 		return fmt.Errorf("restoring the metadata group: %w", err)
 	}
 	m.b.addShards(m.catalog.Shards())
+	m.restoreOwned()
 	m.b.publishSlots(m.catalog)
+	m.b.publishRoutes(m.routes.Snapshot())
 	m.b.showAll(m.catalog.Topics())
 	return nil
 }

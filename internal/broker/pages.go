@@ -22,6 +22,7 @@ const (
 	pageProducers = kindAppend
 	pageTopics    = kindTopic
 	pageCatalog   = kindCatalog
+	pageRoutes    = kindRoute
 )
 
 // pages makes the pages of several sections those of one state machine.

@@ -58,17 +58,6 @@ func (p *Partition) asQueue() *Queue {
 	return p.queue.Load()
 }
 
-// Queue returns the queue of this name, nil if there is none. It takes no lock.
-func (b *Broker) Queue(tenant, name string) *Queue {
-	if tenant != "" {
-		return nil
-	}
-	if t := b.Topic(name); t != nil {
-		return t.Queue
-	}
-	return nil
-}
-
 // Name returns the queue's name within its tenant.
 func (q *Queue) Name() string { return q.view.Load().Name }
 

@@ -1,8 +1,32 @@
 package broker
 
-// Routes is what Route found.
+import (
+	"slices"
+	"sync/atomic"
+
+	"github.com/polylog-mq/polylog/internal/state/route"
+	"github.com/polylog-mq/polylog/internal/state/topic"
+)
+
+// routing is what routers read. It is written by the loop of the metadata group.
+type routing struct {
+	snapshot atomic.Pointer[route.Snapshot]
+	// version counts the changes of the snapshot and the topics that come and go:
+	// what was found under another one may be wrong.
+	version atomic.Uint64
+}
+
+// publishRoutes makes the present routes readable from any goroutine.
+func (b *Broker) publishRoutes(s *route.Snapshot) {
+	if b.routing.snapshot.Load() != s {
+		b.routing.snapshot.Store(s)
+		b.routing.version.Add(1)
+	}
+}
+
+// Routes is what Route found. It may be kept.
 type Routes struct {
-	// Queues are the targets, each once. The slice may be shared: read only.
+	// Queues are the targets, each once. The slice is shared: read only.
 	Queues []*Queue
 	// Delayed says that an x-delayed-message exchange was passed: the x-delay
 	// header counts.
@@ -15,20 +39,125 @@ type Routes struct {
 type Router struct {
 	b      *Broker
 	tenant string
+
+	found route.Found
+	key   []byte
+	// known holds what was found under the version, kept targets in all.
+	version uint64
+	known   map[string]Routes
+	kept    int
 }
 
 // NewRouter returns a router for a tenant.
-func (b *Broker) NewRouter(tenant string) *Router { return &Router{b: b, tenant: tenant} }
+func (b *Broker) NewRouter(tenant string) *Router { return &Router{b: b, tenant: tenantKey(tenant)} }
 
 // Route returns where a message that is published to an exchange goes: to
 // nobody (which is no error), or to queues. Exchange and key are not kept. The
-// headers are those of the message, or nil. ErrUnknownExchange, ErrInternal if
-// clients may not publish to it. It takes no lock and, once an (exchange, key)
-// is known, allocates nothing.
-func (r *Router) Route(exchange, key []byte, headers Table) (Routes, error) { panic("not yet") }
+// headers are those of the message, or nil. ErrUnknownExchange,
+// ErrInternalExchange if clients may not publish to it. It takes no lock and,
+// once an (exchange, key) is known, allocates nothing. A headers exchange is asked
+// anew for every message.
+func (r *Router) Route(exchange, key []byte, headers Table) (Routes, error) {
+	if v := r.b.routing.version.Load(); v != r.version {
+		r.forget()
+		r.version = v
+	}
+	r.key = append(append(append(r.key[:0], byte(len(exchange))), exchange...), key...)
+	if known, ok := r.known[string(r.key)]; ok {
+		return known, nil
+	}
+	routes, varies, err := r.ask(exchange, key, headers)
+	if err == nil && !varies {
+		r.remember(routes)
+	}
+	return routes, err
+}
+
+func (r *Router) forget() {
+	clear(r.known)
+	r.kept = 0
+}
+
+func (r *Router) remember(routes Routes) {
+	if len(routes.Queues) > maxKnownTargets {
+		return
+	}
+	if len(r.known) >= maxKnownRoutes || r.kept+len(routes.Queues) > maxKnownTargets {
+		r.forget()
+	}
+	if r.known == nil {
+		r.known = map[string]Routes{}
+	}
+	r.known[string(r.key)] = routes
+	r.kept += len(routes.Queues)
+}
+
+// ask finds out where a message goes.
+func (r *Router) ask(exchange, key []byte, headers Table) (routes Routes, varies bool, err error) {
+	if len(exchange) == 0 {
+		routes.addByName(r.b, r.tenant, key)
+		return routes, false, nil
+	}
+	f := &r.found
+	if err := r.b.routing.snapshot.Load().Lookup(f, r.tenant, exchange, key, headers); err != nil {
+		return routes, false, err
+	}
+	routes.Delayed = f.Delays
+	if len(f.Dests) > 0 {
+		routes.Queues = make([]*Queue, 0, len(f.Dests))
+	}
+	for _, d := range f.Dests {
+		if t := r.b.view.byID.get(d.Topic); t != nil {
+			routes.Queues = append(routes.Queues, t.taker(key))
+		}
+	}
+	if f.ByName {
+		routes.addByName(r.b, r.tenant, key)
+	}
+	return routes, f.Varies, nil
+}
+
+// addByName adds what the default exchange leads to: the queue that the key
+// names.
+func (routes *Routes) addByName(b *Broker, tenant string, key []byte) {
+	t := b.view.byName.get(fullName{tenant, string(key)})
+	if t == nil {
+		return
+	}
+	if q := t.taker(key); !slices.Contains(routes.Queues, q) {
+		routes.Queues = append(routes.Queues, q)
+	}
+}
+
+// taker returns what takes messages for a topic: the queue, or the partition
+// that the key hashes to.
+func (t *Topic) taker(key []byte) *Queue {
+	if t.Queue != nil {
+		return t.Queue
+	}
+	p := t.Partitions[0]
+	if n := len(t.Partitions); n > 1 {
+		p = t.Partitions[int(topic.SlotOf("", string(key)))%n]
+	}
+	q := p.asQueue()
+	if q.view.Load() != t {
+		q.view.Store(t)
+	}
+	return q
+}
 
 // RouteMore is Route for a further key (AMQP's CC and BCC headers): the queues
 // of both, each once.
 func (r *Router) RouteMore(found Routes, exchange, key []byte, headers Table) (Routes, error) {
-	panic("not yet")
+	more, err := r.Route(exchange, key, headers)
+	if err != nil || len(found.Queues) == 0 {
+		return more, err
+	}
+	queues := slices.Clip(found.Queues)
+	for _, q := range more.Queues {
+		if !slices.Contains(queues, q) {
+			queues = append(queues, q)
+		}
+	}
+	return Routes{Queues: queues, Delayed: found.Delayed || more.Delayed}, nil
 }

@@ -9,6 +9,7 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/polylog-mq/polylog/internal/record"
+	"github.com/polylog-mq/polylog/internal/state/route"
 	"github.com/polylog-mq/polylog/internal/state/topic"
 )
 
@@ -16,7 +17,9 @@ import (
 // partitions' handles stay the same. It is visible from the moment that every
 // shard concerned has applied its definition.
 type Topic struct {
-	Name string
+	// Tenant is DefaultTenant for the topics that Kafka's clients see.
+	Tenant string
+	Name   string
 	// ID is the topic's number, never reused.
 	ID record.TopicID
 	// UUID is new for every creation, so a recreated topic has another.
@@ -31,6 +34,11 @@ type Topic struct {
 	// was created with.
 	Queue      *Queue
 	Attributes []byte
+
+	// definition is what a queue was declared as, nil for a topic that is none.
+	definition *route.Queue
+	// hidden says that Kafka's clients do not see it.
+	hidden bool
 }
 
 // The vocabulary of settings is that of package topic, which also has the table
@@ -53,14 +61,34 @@ const (
 )
 
 // Topic returns the topic of this name, nil if there is none. It takes no lock.
-func (b *Broker) Topic(name string) *Topic { return b.view.byName.get(name) }
+// Like TopicByID and Topics it shows what Kafka's clients see: topics of the
+// default tenant, and those of its queues that are not exclusive and whose names
+// Kafka can spell.
+func (b *Broker) Topic(name string) *Topic {
+	return visible(b.view.byName.get(fullName{name: name}))
+}
 
 // TopicByID returns the topic with this uuid, nil if there is none. It takes no
 // lock.
-func (b *Broker) TopicByID(id [16]byte) *Topic { return b.view.byUUID.get(id) }
+func (b *Broker) TopicByID(id [16]byte) *Topic { return visible(b.view.byUUID.get(id)) }
+
+func visible(t *Topic) *Topic {
+	if t == nil || t.hidden {
+		return nil
+	}
+	return t
+}
 
 // Topics iterates over all topics, sorted by name, as they are at the call.
-func (b *Broker) Topics() iter.Seq[*Topic] { return b.view.all() }
+func (b *Broker) Topics() iter.Seq[*Topic] {
+	return func(yield func(*Topic) bool) {
+		for t := range b.view.all() {
+			if !t.hidden && !yield(t) {
+				return
+			}
+		}
+	}
+}
 
 // NewTopic describes a topic to create.
 type NewTopic struct {

@@ -7,6 +7,8 @@ import (
 	"maps"
 	"slices"
 	"sync/atomic"
+
+	"github.com/polylog-mq/polylog/internal/record"
 )
 
 // viewBuckets is how many pieces an index is copied in.
@@ -45,11 +47,17 @@ func (x *index[K]) put(k K, t *Topic) {
 	b.Store(&next)
 }
 
+// fullName is what names a topic within the cluster; tenant "" is the default.
+type fullName struct{ tenant, name string }
+
+func (t *Topic) fullName() fullName { return fullName{tenantKey(t.Tenant), t.Name} }
+
 // view is what protocols see of the topics. Writing belongs to the loop of the
 // metadata group; reading is free.
 type view struct {
-	byName index[string]
+	byName index[fullName]
 	byUUID index[[16]byte]
+	byID   index[record.TopicID]
 	// changes counts the changes; sorted is made when it is asked for, and holds
 	// as long as its count is the present one.
 	changes atomic.Uint64
@@ -57,7 +65,7 @@ type view struct {
 	count   atomic.Int64
 }
 
-// sortedTopics is all topics by name, after so many changes.
+// sortedTopics is all topics by tenant and name, after so many changes.
 type sortedTopics struct {
 	changes uint64
 	topics  []*Topic
@@ -65,19 +73,21 @@ type sortedTopics struct {
 
 func newView() *view {
 	v := &view{}
-	v.byName.seed, v.byUUID.seed = maphash.MakeSeed(), maphash.MakeSeed()
+	v.byName.seed, v.byUUID.seed, v.byID.seed = maphash.MakeSeed(), maphash.MakeSeed(), maphash.MakeSeed()
 	return v
 }
 
 // show makes t visible, in place of an older view of the same topic.
 func (v *view) show(t *Topic) {
-	if old := v.byName.get(t.Name); old == nil {
+	if old := v.byName.get(t.fullName()); old == nil {
 		v.count.Add(1)
 	} else if old.UUID != t.UUID {
 		v.byUUID.put(old.UUID, nil)
+		v.byID.put(old.ID, nil)
 	}
 	v.byUUID.put(t.UUID, t)
-	v.byName.put(t.Name, t)
+	v.byID.put(t.ID, t)
+	v.byName.put(t.fullName(), t)
 	v.changes.Add(1)
 }
 
@@ -88,14 +98,15 @@ func (v *view) hide(uuid [16]byte) {
 		return
 	}
 	v.byUUID.put(uuid, nil)
-	if v.byName.get(t.Name) == t {
-		v.byName.put(t.Name, nil)
+	v.byID.put(t.ID, nil)
+	if v.byName.get(t.fullName()) == t {
+		v.byName.put(t.fullName(), nil)
 	}
 	v.count.Add(-1)
 	v.changes.Add(1)
 }
 
-// all iterates over the topics by name.
+// all iterates over the topics of all tenants, by tenant and name.
 func (v *view) all() iter.Seq[*Topic] {
 	changes := v.changes.Load()
 	if s := v.sorted.Load(); s != nil && s.changes == changes {
@@ -107,7 +118,7 @@ func (v *view) all() iter.Seq[*Topic] {
 			topics = slices.AppendSeq(topics, maps.Values(*m))
 		}
 	}
-	slices.SortFunc(topics, func(a, b *Topic) int { return cmp.Compare(a.Name, b.Name) })
+	slices.SortFunc(topics, func(a, b *Topic) int { return cmp.Or(cmp.Compare(a.Tenant, b.Tenant), cmp.Compare(a.Name, b.Name)) })
 	v.sorted.Store(&sortedTopics{changes, topics})
 	return slices.Values(topics)
 }

@@ -25,7 +25,7 @@ func TestViewShowsAndHides(t *testing.T) {
 	}
 	a2 := &Topic{Name: "a", UUID: [16]byte{3}} // recreated
 	v.show(a2)
-	if v.byName.get("a") != a2 || v.byUUID.get(a1.UUID) != nil || v.byUUID.get(a2.UUID) != a2 {
+	if v.byName.get(fullName{name: "a"}) != a2 || v.byUUID.get(a1.UUID) != nil || v.byUUID.get(a2.UUID) != a2 {
 		t.Fatal("the recreated topic must take the place of the old one")
 	}
 	v.hide(a1.UUID) // the old one's end comes late
@@ -33,7 +33,7 @@ func TestViewShowsAndHides(t *testing.T) {
 		t.Fatalf("topics are %v, count %d", got, v.count.Load())
 	}
 	v.hide(b.UUID)
-	if got := names(v); !slices.Equal(got, []string{"a"}) || v.byName.get("b") != nil {
+	if got := names(v); !slices.Equal(got, []string{"a"}) || v.byName.get(fullName{name: "b"}) != nil {
 		t.Fatalf("topics are %v", got)
 	}
 }
@@ -55,7 +55,7 @@ func BenchmarkViewLookup(b *testing.B) {
 	}
 	b.ReportAllocs()
 	for b.Loop() {
-		if v.byName.get("topic-77") == nil || v.byUUID.get([16]byte{77}) == nil {
+		if v.byName.get(fullName{name: "topic-77"}) == nil || v.byUUID.get([16]byte{77}) == nil {
 			b.Fatal("not found")
 		}
 	}

@@ -34,19 +34,6 @@ func (x *Exchange) equivalent(again *Exchange) error {
 
 func quoted(v any) string { return fmt.Sprintf("'%v'", v) }
 
-// Queue is what a queue was declared as. Its encoding is the attributes of its
-// topic. It never changes.
-type Queue struct {
-	Durable, AutoDelete bool
-	// Exclusive says that only the owner, a session, may use it.
-	Exclusive bool
-	// Owner is the session or incarnation that the queue ends with; the zero value
-	// for one that is durable.
-	Owner Owner
-	// Arguments are those of the declaration, byte for byte. Read only.
-	Arguments Table
-}
-
 // queueArguments are the arguments that are compared when a queue is declared
 // again: RabbitMQ's, of all queue types, and our own. Others are kept and mean
 // nothing.

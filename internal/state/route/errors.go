@@ -29,6 +29,8 @@ var (
 	ErrInUse = errors.New("in use")
 	// ErrTooMany refuses what would pass a limit of limits.go.
 	ErrTooMany = errors.New("limit reached")
+	// ErrLocked: the queue is exclusive to another session.
+	ErrLocked = errors.New("exclusive to another session")
 	// ErrInternal: clients may not publish to the exchange.
 	ErrInternal = errors.New("the exchange is internal")
 )
