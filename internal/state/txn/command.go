@@ -85,10 +85,20 @@ func Check(c Command) error {
 	}
 	switch c := c.(type) {
 	case *Init:
+		if !sane(c.Producer, c.Epoch) || !sane(c.Spare, 0) {
+			return ErrInvalid
+		}
 		if c.Timeout <= 0 || c.Timeout > MaxTimeout {
 			return ErrInvalidTimeout
 		}
+	case *End:
+		if !sane(c.Producer, c.Epoch) || !sane(c.Spare, 0) {
+			return ErrInvalid
+		}
 	case *Add:
+		if !sane(c.Producer, c.Epoch) {
+			return ErrInvalid
+		}
 		if len(c.Partitions) > MaxTargets || len(c.Groups) > MaxTargets {
 			return ErrTooMany
 		}
@@ -97,9 +107,17 @@ func Check(c Command) error {
 				return ErrInvalid
 			}
 		}
+		for i := range c.Partitions {
+			if len(c.Partitions[i].Name) > MaxName {
+				return ErrInvalid
+			}
+		}
 	}
 	return nil
 }
+
+// sane reports whether a producer could be: a client may send any number.
+func sane(producer int64, epoch int16) bool { return producer >= -1 && epoch >= -1 }
 
 // The first byte of a command. A new layout gets a new number.
 const (
