@@ -20,7 +20,10 @@ func (w *world) makeActors() {
 	}
 	for i := range w.o.Readers {
 		r := &reader{w: w, name: fmt.Sprintf("reader-%d", i)}
-		r.topic, r.part = pick(i)
+		if r.topic, r.part = pick(i); i%2 == 0 {
+			s := w.actors[1+w.clients.IntN(w.o.Producers+w.o.Plain)].(*stream)
+			r.topic, r.part = s.topic, s.part
+		}
 		w.actors = append(w.actors, r)
 	}
 	for i := range w.o.Members {
@@ -40,11 +43,11 @@ func (w *world) makeActors() {
 	}
 	for i := range w.o.Transactors {
 		w.actors = append(w.actors, &transactor{
-			w: w, id: fmt.Sprintf("txn-%d", i), topic: plans[2], input: plans[0], bumps: w.clients.IntN(2) == 0,
+			w: w, id: fmt.Sprintf("txn-%d", i), topic: plans[3], input: plans[0], bumps: w.clients.IntN(2) == 0,
 		})
 	}
 	if w.o.Transactors > 0 {
-		w.actors = append(w.actors, &committedReader{w: w, topic: plans[2]})
+		w.actors = append(w.actors, &committedReader{w: w, topic: plans[3]})
 	}
 	for range w.o.Careless {
 		w.actors = append(w.actors, &careless{w: w})

@@ -8,6 +8,7 @@ import (
 	"github.com/polylog-mq/polylog/internal/broker"
 	"github.com/polylog-mq/polylog/internal/record"
 	"github.com/polylog-mq/polylog/internal/state/group"
+	"github.com/polylog-mq/polylog/internal/state/txn"
 )
 
 // careless sends what makes no sense. Commands are logged before they are
@@ -33,13 +34,15 @@ func (c *careless) tick() {
 		n = l
 	}
 	c.w.ask(n, 0, func(b *broker.Broker, _ func(func())) {
-		switch c.w.clients.IntN(4) {
+		switch c.w.clients.IntN(5) {
 		case 0:
 			c.records(b)
 		case 1:
 			c.offsets(b)
 		case 2:
 			c.membership(b)
+		case 3:
+			c.transactions(b)
 		default:
 			c.topics(b)
 		}
@@ -132,4 +135,30 @@ func (c *careless) topics(b *broker.Broker) {
 	}}, c.w.clients.IntN(2) == 0, func([]broker.TopicResult) {})
 	b.CreatePartitions([]broker.GrowTopic{{Name: "junk-2", Partitions: int32(c.odd())}}, false, func([]broker.TopicResult) {})
 	b.DeleteTopics([]broker.TopicRef{{Name: "junk-2"}, {}}, func([]broker.TopicResult) {})
+}
+
+// transactions asks for transactions that cannot be.
+func (c *careless) transactions(b *broker.Broker) {
+	id, producer, epoch := c.name(), c.odd(), int16(c.odd())
+	spare := func(txn.Reply, error) {}
+	b.InitTransactions(&txn.Init{ID: id, Timeout: int32(c.odd()), Producer: producer, Epoch: epoch}, spare)
+	b.InitTransactions(&txn.Init{ID: "junk", Timeout: 1 + int32(c.w.clients.IntN(5000)), Producer: -1, Epoch: -1}, func(r txn.Reply, err error) {
+		if err == nil && c.w.clients.IntN(2) == 0 {
+			producer, epoch = r.Producer, r.Epoch
+		}
+	})
+	add := &txn.Add{ID: "junk", Producer: producer, Epoch: epoch, Bumps: c.w.clients.IntN(2) == 0, Groups: []string{"junk-group", c.name()}}
+	add.Partitions = []txn.Partition{{Topic: record.TopicID(c.odd()), Name: c.name(), Number: int32(c.odd()), ID: record.PartitionID(c.odd())}}
+	if p := partitionAt(b, "junk", 0); p != nil {
+		add.Partitions = append(add.Partitions, p.InTransaction())
+		if producer >= 0 && epoch >= 0 {
+			b.EndByHand(producer, epoch, c.w.clients.IntN(2) == 0, []*broker.Partition{p}, func([]error) {})
+		}
+	}
+	b.AddToTransaction(add, func([]error, error) {})
+	commit := &group.TxnCommit{Producer: producer, Epoch: epoch}
+	commit.Group, commit.Member, commit.Generation, commit.Retention = "junk-group", c.name(), int32(c.odd()), c.odd()
+	commit.Topics = []group.CommitTopic{{Topic: record.TopicID(c.odd()), Name: c.name(), Partitions: []group.CommitPartition{{Offset: record.Offset(c.odd()), Epoch: record.Epoch(c.odd())}}}}
+	b.CommitInTransaction([]string{"", "junk", id}[c.w.clients.IntN(3)], commit, func(error) {})
+	b.EndTransaction(&txn.End{ID: "junk", Producer: producer, Epoch: epoch, Commit: c.w.clients.IntN(2) == 0, Bumps: c.w.clients.IntN(2) == 0}, spare)
 }

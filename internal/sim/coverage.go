@@ -23,6 +23,7 @@ type Coverage struct {
 	Elections                     int // terms that were led or tried
 	Snapshots                     int // whose pages were sent to the last
 	Checkpoints, Rewrites, Freed  int
+	Aged                          int // records removed for their age
 	Replacements                  int // of members
 	Messages, Lost                int
 
@@ -61,7 +62,7 @@ func (c *Coverage) fields() []struct {
 		{"records left out", &c.LeftOut}, {"nonsense", &c.Nonsense},
 		{"faults", &c.Faults}, {"crashes", &c.Crashes}, {"elections", &c.Elections}, {"snapshots", &c.Snapshots},
 		{"checkpoints", &c.Checkpoints}, {"rewrites", &c.Rewrites}, {"files freed", &c.Freed},
-		{"replacements", &c.Replacements}, {"messages", &c.Messages}, {"messages lost", &c.Lost},
+		{"aged out", &c.Aged}, {"replacements", &c.Replacements}, {"messages", &c.Messages}, {"messages lost", &c.Lost},
 	}
 }
 

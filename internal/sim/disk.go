@@ -123,6 +123,41 @@ func (d *disk) crash(seed uint64, chance float64) *disk {
 	return out
 }
 
+// killed returns the disk as the end of the process alone leaves it: with all that
+// was written, and what was not synced may still be lost.
+func (d *disk) killed() *disk {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	out := newDisk()
+	out.capacity = d.capacity
+	copies := map[*inode]*inode{nil: nil}
+	same := func(f *inode) *inode {
+		if copies[f] == nil && f != nil {
+			copies[f] = &inode{
+				data: slices.Clone(f.data), synced: slices.Clone(f.synced), dirty: slices.Clone(f.dirty),
+				reserved: f.reserved, uncounted: f.uncounted,
+			}
+		}
+		return copies[f]
+	}
+	for name, from := range d.dirs {
+		to := newDirectory()
+		for base, f := range from.now {
+			to.now[base] = same(f)
+			out.used += f.size()
+		}
+		for base, f := range from.synced {
+			to.synced[base] = same(f)
+		}
+		for _, c := range from.log {
+			c.file = same(c.file)
+			to.log = append(to.log, c)
+		}
+		out.dirs[name] = to
+	}
+	return out
+}
+
 // wipe forgets everything: a Pebble that has failed is never closed, and holds its
 // disk for ever.
 func (d *disk) wipe() {

@@ -28,6 +28,9 @@ const (
 	bitFlip
 	cutAfterVote
 	memberLost
+	killed
+	stopped
+	failingReads
 	faultKinds
 )
 
@@ -35,7 +38,7 @@ func (k faultKind) String() string {
 	return [...]string{
 		"power cut", "power cut at an operation", "power cut everywhere", "pause", "one-way cut", "isolation", "lossy network",
 		"slow disk", "failing disk", "full disk", "clock jump", "leader transfer", "bit flip", "power cut after a vote",
-		"lost member",
+		"lost member", "kill", "stop", "failing reads",
 	}[k]
 }
 
@@ -109,8 +112,21 @@ func (w *world) inflict(f *mishap, n *node) bool {
 	case pause:
 		n.paused = true
 		until(n.resume)
+	case killed:
+		n.crash(n.disk.killed())
+		until(n.restart)
+	case stopped:
+		n.stop()
+		until(n.restart)
+	case failingReads:
+		n.failReads(f)
 	case clockJump:
-		n.skew += time.Duration(f.b%1200-600) * time.Second
+		most := 600
+		if f.a%2 == 0 {
+			most = 15
+		}
+		n.skew += time.Duration(f.b%(2*most)-most) * time.Second
+		w.fastest = max(w.fastest, n.skew)
 	case transfer:
 		w.transfer(w.nodes[f.a%len(w.nodes)].id)
 	case slowDisk:
@@ -207,6 +223,45 @@ func (n *node) failDisk(f *mishap) {
 			n.disk.before = nil
 		}
 	})
+}
+
+// failReads lets reads of the WAL or of segments fail: for a while, or, of those by
+// which the node starts again, one.
+func (n *node) failReads(f *mishap) {
+	if f.b%2 == 0 {
+		n.powerOff()
+		n.badOpening = 1 + f.a
+		n.w.after(f.lasts, n.restart)
+		return
+	}
+	n.excused = true
+	p := n.process
+	n.disk.before = func(op diskOp, name string) error {
+		if op == opRead && !strings.Contains(name+"/", pebbleDir) && !p.over() {
+			return syscall.EIO
+		}
+		return nil
+	}
+	n.w.after(f.lasts, func() {
+		if !p.over() {
+			n.disk.before = nil
+		}
+	})
+}
+
+// failOpening lets the k-th read of the WAL or of segments fail.
+func (n *node) failOpening(k int) {
+	n.disk.before = func(op diskOp, name string) error {
+		if op != opRead || strings.Contains(name+"/", pebbleDir) {
+			return nil
+		}
+		if k--; k != 0 {
+			return nil
+		}
+		n.w.note("node %d cannot read %s", n.id, name)
+		n.excused = true
+		return syscall.EIO
+	}
 }
 
 // rot flips a bit on the node's disk. One node at most is ever damaged.

@@ -2,6 +2,7 @@ package sim
 
 import (
 	"fmt"
+	"time"
 
 	"github.com/polylog-mq/polylog/internal/record"
 )
@@ -35,6 +36,7 @@ type sent struct {
 	state  outcome
 	part   record.PartitionID
 	txn    *transaction  // nil if it is of none
+	at     time.Duration // when it was sent, its timestamp
 	offset record.Offset // -1 until it was acknowledged or seen
 }
 
@@ -50,6 +52,8 @@ type partitionLog struct {
 	epoch record.Epoch
 	// deleted is how far clients have asked to delete records.
 	deleted record.Offset
+	// aged is how far it was looked at what was removed for its age.
+	aged record.Offset
 	// gone says that somebody may have deleted the topic.
 	gone bool
 }
@@ -83,7 +87,7 @@ func (h *history) log(id record.PartitionID, t *topicPlan, number int32) *partit
 
 // send notes a record on its way and returns its id.
 func (h *history) send(s *stream) uint64 {
-	h.records = append(h.records, sent{stream: s, order: s.records, offset: -1})
+	h.records = append(h.records, sent{stream: s, order: s.records, at: h.w.clock.Mono(), offset: -1})
 	s.records++
 	return uint64(len(h.records) - 1)
 }
@@ -155,7 +159,8 @@ func (h *history) floor(l *partitionLog, n *node, floor, high record.Offset) {
 		h.w.fail("node %d: the floor of %s is %d, and nothing was to be removed", n.id, l.name, floor)
 		return
 	}
-	if t.retain == 0 {
+	if t.age > 0 {
+		h.aged(l, n, floor)
 		return
 	}
 	kept, unknown := int64(0), int64(0)
@@ -170,5 +175,22 @@ func (h *history) floor(l *partitionLog, n *node, floor, high record.Offset) {
 	if kept+unknown*maxRecordSize < t.retain {
 		h.w.fail("node %d: retention of %s has gone too far: %d bytes from floor %d to %d are left of at least %d",
 			n.id, l.name, kept, floor, high, t.retain)
+	}
+}
+
+// aged holds what was removed for its age against how old it can be: the clocks of
+// leaders decide that, which may be ahead.
+func (h *history) aged(l *partitionLog, n *node, floor record.Offset) {
+	now := h.w.clock.Mono() + h.w.fastest
+	for ; l.aged < floor && int(l.aged) < len(l.cells); l.aged++ {
+		c := l.cells[l.aged]
+		if c.id == 0 || c.id == marker {
+			continue
+		}
+		h.w.cover.Aged++
+		if r := &h.w.records[c.id-1]; r.at+l.topic.age > now {
+			h.w.fail("node %d: retention of %s has removed offset %d, sent at %v, at %v by the fastest clock", n.id, l.name, l.aged, r.at, now)
+			return
+		}
 	}
 }

@@ -13,7 +13,7 @@ import (
 )
 
 // linear gathers the histories of small objects that must be linearizable:
-// committed offsets, and the existence of topics.
+// committed offsets, generations of groups, and the existence of topics.
 type linear struct {
 	w    *world
 	ops  []*operation
@@ -40,9 +40,12 @@ const (
 	fetchOp
 	createOp
 	deleteOp
+	// joinOp was answered with a generation, acceptOp was taken as of one.
+	joinOp
+	acceptOp
 )
 
-func (k opKind) String() string { return [...]string{"commit", "fetch", "create", "delete"}[k] }
+func (k opKind) String() string { return [...]string{"commit", "fetch", "create", "delete", "join", "accept"}[k] }
 
 func (l *linear) begin(object string, kind opKind) *operation {
 	op := &operation{object: object, kind: kind, from: l.w.clock.Mono(), attributed: len(l.ops)}
@@ -64,6 +67,14 @@ func (l *linear) fetch(group string, part int32) *operation {
 	if o, ok := l.acks[op.object]; ok {
 		op.atLeast = o
 	}
+	return op
+}
+
+// generation begins an operation on the generation of a group; unless it is
+// answered it says nothing.
+func (l *linear) generation(group string, kind opKind, generation int32) *operation {
+	op := l.begin("generation of "+group, kind)
+	op.value = record.Offset(generation)
 	return op
 }
 
@@ -101,7 +112,7 @@ func (l *linear) judge() {
 		}
 		p := porcupine.Operation{ClientId: op.attributed, Input: op, Output: op, Call: int64(op.from), Return: int64(op.to)}
 		if op.to == 0 {
-			if op.kind == fetchOp {
+			if op.kind != commitOp && op.kind != createOp && op.kind != deleteOp {
 				continue
 			}
 			p.Return = math.MaxInt64
@@ -117,7 +128,8 @@ func (l *linear) judge() {
 	}
 }
 
-// objectModel is an offset, or a topic as 1 (exists) or 0.
+// objectModel is an offset, the generation of a group, or a topic as 1 (exists) or
+// 0.
 var objectModel = (&porcupine.NondeterministicModel{
 	Init: func() []any { return []any{record.Offset(-1)} },
 	Step: func(state, input, output any) []any {
@@ -129,6 +141,10 @@ var objectModel = (&porcupine.NondeterministicModel{
 		case commitOp:
 			next = op.value
 		case fetchOp:
+			next, ok = now, now == op.value
+		case joinOp:
+			next, ok = op.value, now <= op.value
+		case acceptOp:
 			next, ok = now, now == op.value
 		case createOp:
 			next, ok = 1, (now == 1) == op.exists

@@ -68,6 +68,7 @@ func (m *member) join() {
 		return
 	}
 	known := m.w.groups.of(m.group).generation
+	op := m.w.linear.generation(m.group, joinOp, 0)
 	j := &group.Join{
 		Group: m.group, Member: m.id, Instance: m.static, ClientID: m.name, ClientHost: "/127.0.0.1",
 		RequireID: m.static == "" && m.w.clients.IntN(2) == 0, SessionTimeout: group.MinSessionTimeout, RebalanceTimeout: 5000,
@@ -78,7 +79,7 @@ func (m *member) join() {
 	n := m.coordinator()
 	m.w.ask(n, 9*time.Second, func(b *broker.Broker, reply func(func())) {
 		p = n.process
-		wait = b.JoinGroup(j, func(r group.JoinReply) { reply(func() { m.isJoined(r, known) }) })
+		wait = b.JoinGroup(j, func(r group.JoinReply) { reply(func() { m.isJoined(r, known, op) }) })
 	}, func() {
 		if wait != nil && !p.over() {
 			p.run(wait.Cancel)
@@ -88,12 +89,14 @@ func (m *member) join() {
 }
 
 // isJoined takes the answer to a join.
-func (m *member) isJoined(r group.JoinReply, known int32) {
+func (m *member) isJoined(r group.JoinReply, known int32, op *operation) {
 	m.w.note("%s: joins as %q: generation %d, leader %q, %v", m.name, r.Member, r.Generation, r.Leader, r.Err)
 	switch {
 	case r.Err == nil:
 		m.id, m.generation = r.Member, r.Generation
 		m.w.groups.joined(m.group, r, known)
+		op.value = record.Offset(r.Generation)
+		m.w.linear.end(op, true)
 		m.sync(r)
 	case is(r.Err, group.ErrMemberIDRequired):
 		m.id = r.Member
@@ -258,13 +261,14 @@ func (m *member) commit(topic record.TopicID, part int32, o record.Offset) {
 		Topics: []group.CommitTopic{{Topic: topic, Name: m.topic.name, Partitions: []group.CommitPartition{{Partition: part, Offset: o, Epoch: -1}}}},
 	}
 	known := w.groups.of(m.group).generation
-	op := w.linear.commit(m.group, part, o)
+	op, accept := w.linear.commit(m.group, part, o), w.linear.generation(m.group, acceptOp, c.Generation)
 	w.ask(m.coordinator(), 0, func(b *broker.Broker, reply func(func())) {
 		b.CommitOffsets(c, func(err error) {
 			reply(func() {
 				switch {
 				case err == nil:
 					w.linear.end(op, true)
+					w.linear.end(accept, true)
 					w.cover.Commits++
 					if known > c.Generation {
 						w.fail("%s: a commit of generation %d was taken although %d had begun", m.name, c.Generation, known)

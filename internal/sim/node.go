@@ -35,6 +35,8 @@ type node struct {
 	paused bool
 	// cutOpening cuts the power at so many operations of the next start.
 	cutOpening int
+	// badOpening lets one read of the next start fail, the one of this number.
+	badOpening int
 	// votes lets the node's power be cut right after the next vote it casts.
 	votes bool
 	slow  time.Duration // added to every sync
@@ -56,6 +58,8 @@ type process struct {
 	// cut in the middle of an operation on the disk. left is what that leaves.
 	dead bool
 	left *disk
+	// ended says that it has closed its store.
+	ended bool
 	// failed is what the host called fatal.
 	failed   error
 	flushing bool
@@ -78,6 +82,9 @@ func (n *node) start() error {
 	case n.cutOpening > 0:
 		n.cutAt(n.cutOpening, opWrite)
 		n.cutOpening = 0
+	case n.badOpening > 0:
+		n.failOpening(n.badOpening)
+		n.badOpening = 0
 	}
 	logger := slog.New(slog.DiscardHandler)
 	if n.w.o.Trace != nil {
@@ -251,9 +258,27 @@ func (n *node) close() {
 	n.down, n.dead = true, true
 	n.disk.before = nil
 	n.w.cover.collect(n.store.Stats())
-	n.host.Close()
-	_ = n.store.Close() // what a crash leaves is looked at by the next start
+	_ = n.end() // what a crash leaves is looked at by the next start
 	n.disk.wipe()
+}
+
+// end closes what the process has open, once.
+func (p *process) end() error {
+	if p.ended {
+		return nil
+	}
+	p.ended = true
+	p.host.Close()
+	return p.store.Close()
+}
+
+// stop ends the process as it wishes to end.
+func (n *node) stop() {
+	n.w.note("node %d is told to stop", n.id)
+	if err := n.end(); err != nil && !n.excused {
+		n.w.fail("node %d does not stop: %v", n.id, err)
+	}
+	n.crash(n.disk.killed())
 }
 
 // powerOff cuts the power.
@@ -272,6 +297,10 @@ func (n *node) restart() {
 	case err == nil:
 	case n.disk.capacity > 0 && errors.Is(err, syscall.ENOSPC):
 		n.w.note("node %d needs room to start: %v", n.id, err)
+		n.w.after(time.Second, n.restart)
+	case n.excused && errors.Is(err, syscall.EIO):
+		n.w.note("node %d cannot read its disk: %v", n.id, err)
+		n.disk.before = nil
 		n.w.after(time.Second, n.restart)
 	case n.damaged && isDamage(err):
 		n.lost = err.Error()

@@ -19,12 +19,18 @@ type topicPlan struct {
 	passing bool
 }
 
+// retainAge is how long the topic "aged" keeps its records.
+const retainAge = 20 * time.Second
+
 func (w *world) topicPlans() []*topicPlan {
 	plans := []*topicPlan{
 		{name: "log", partitions: 1 + int32(w.o.Shards), config: []broker.Config{{Name: "retention.ms", Value: "-1"}}},
 		{name: "short", partitions: 1, retain: 16 << 10, config: []broker.Config{
 			{Name: "retention.ms", Value: "-1"}, {Name: "retention.bytes", Value: fmt.Sprint(16 << 10)},
 			{Name: "segment.ms", Value: "5000"},
+		}},
+		{name: "aged", partitions: 1, age: retainAge, config: []broker.Config{
+			{Name: "retention.ms", Value: fmt.Sprint(retainAge.Milliseconds())}, {Name: "segment.ms", Value: "3000"},
 		}},
 	}
 	if w.o.Transactors > 0 {

@@ -38,6 +38,7 @@ type world struct {
 	cover     Coverage
 	actors    []actor
 	replacing *replacement
+	fastest   time.Duration // that any clock has ever been ahead
 	newest    record.NodeID // the latest node's id
 	variant   variant
 	plan      []mishap
