@@ -104,10 +104,8 @@ func (s *State) deleteTenant(cmd *DeleteTenant) error {
 		return fmt.Errorf("%w: '%s'", ErrUnknownTenant, cmd.Name)
 	}
 	for _, x := range s.snapshot.Exchanges(cmd.Name) {
-		for _, list := range [][]*Binding{s.from[x.ID], s.to[Dest{Exchange: x.ID}]} {
-			for _, b := range slices.Clone(list) {
-				s.removeBinding(b)
-			}
+		for _, b := range slices.Concat(s.from[x.ID], s.to[Dest{Exchange: x.ID}]) {
+			s.removeBinding(b)
 		}
 	}
 	for _, x := range s.snapshot.Exchanges(cmd.Name) {
