@@ -9,25 +9,12 @@ import (
 
 const kafkaVersion = "4.3.1"
 
-// toolsPOM names Kafka's own clients and tools, for Maven to copy with all
-// they need.
-const toolsPOM = `<project xmlns="http://maven.apache.org/POM/4.0.0">
-  <modelVersion>4.0.0</modelVersion>
-  <groupId>suites</groupId><artifactId>kafka-tools</artifactId><version>1</version>
-  <dependencies>
-    <dependency><groupId>org.apache.kafka</groupId><artifactId>kafka_2.13</artifactId><version>` + kafkaVersion + `</version></dependency>
-    <dependency><groupId>org.apache.kafka</groupId><artifactId>kafka-tools</artifactId><version>` + kafkaVersion + `</version></dependency>
-    <dependency><groupId>org.slf4j</groupId><artifactId>slf4j-simple</artifactId><version>1.7.36</version></dependency>
-  </dependencies>
-</project>
-`
-
 // java is Apache Kafka's own Java clients and command line tools.
 func java() suite {
 	return suite{
 		name: "java", about: "Apache Kafka " + kafkaVersion + ": verifiable clients and console tools", needs: []tool{toolJava, toolMaven},
 		run: func(e *env, skipped []string) (results, error) {
-			jars, err := e.kafkaTools()
+			jars, err := e.jars("kafka-tools", "org.apache.kafka:kafka_2.13:"+kafkaVersion, "org.apache.kafka:kafka-tools:"+kafkaVersion)
 			if err != nil {
 				return nil, err
 			}
@@ -38,23 +25,41 @@ func java() suite {
 	}
 }
 
-// kafkaTools returns the folder of the jars, fetched once.
-func (e *env) kafkaTools() (string, error) {
-	dir := filepath.Join(e.cache, "kafka-tools-"+kafkaVersion)
+// jars returns the folder of the jars of some artifacts (group:name:version) and
+// of all they need, fetched once with Maven.
+func (e *env) jars(name string, artifacts ...string) (string, error) {
+	name += "-" + kafkaVersion
+	dir := filepath.Join(e.cache, name)
 	lib := filepath.Join(dir, "lib")
-	return lib, once(filepath.Join(e.cache, "kafka-tools-"+kafkaVersion+".done"), func() error {
+	return lib, once(filepath.Join(e.cache, name+".done"), func() error {
 		if err := os.MkdirAll(dir, 0o755); err != nil {
-			return fmt.Errorf("fetch Kafka's tools: %w", err)
+			return fmt.Errorf("fetch %s: %w", name, err)
 		}
-		if err := os.WriteFile(filepath.Join(dir, "pom.xml"), []byte(toolsPOM), 0o644); err != nil {
-			return fmt.Errorf("fetch Kafka's tools: %w", err)
+		if err := os.WriteFile(filepath.Join(dir, "pom.xml"), []byte(pom(name, artifacts)), 0o644); err != nil {
+			return fmt.Errorf("fetch %s: %w", name, err)
 		}
 		cmd := e.command(dir, "mvn", "-q", "-B", "dependency:copy-dependencies", "-DincludeScope=runtime", "-DoutputDirectory="+lib)
 		if err := cmd.Run(); err != nil {
-			return fmt.Errorf("fetch Kafka's tools with mvn: %w", err)
+			return fmt.Errorf("fetch %s with mvn: %w", name, err)
 		}
 		return nil
 	})
+}
+
+// pom names artifacts for Maven, and what they log through.
+func pom(name string, artifacts []string) string {
+	var b strings.Builder
+	fmt.Fprintf(&b, `<project xmlns="http://maven.apache.org/POM/4.0.0">
+  <modelVersion>4.0.0</modelVersion>
+  <groupId>suites</groupId><artifactId>%s</artifactId><version>1</version>
+  <dependencies>
+`, name)
+	for _, a := range append(artifacts, "org.slf4j:slf4j-simple:1.7.36") {
+		f := strings.Split(a, ":")
+		fmt.Fprintf(&b, "    <dependency><groupId>%s</groupId><artifactId>%s</artifactId><version>%s</version></dependency>\n", f[0], f[1], f[2])
+	}
+	b.WriteString("  </dependencies>\n</project>\n")
+	return b.String()
 }
 
 // javaCase is one run of a tool: it must end well, having printed want and not

@@ -19,6 +19,7 @@ var (
 	toolGo     = tool{"go", "golang"}
 	toolGCC    = tool{"gcc", "gcc libc6-dev"}
 	toolJava   = tool{"java", "default-jre-headless"}
+	toolJavac  = tool{"javac", "default-jdk-headless"}
 	toolMaven  = tool{"mvn", "maven"}
 	toolPython = tool{"python3", "python3-venv python3-pip"}
 	toolNode   = tool{"node", "nodejs"}
