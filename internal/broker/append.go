@@ -1,6 +1,7 @@
 package broker
 
 import (
+	"errors"
 	"fmt"
 
 	"github.com/polylog-mq/polylog/internal/record"
@@ -102,13 +103,16 @@ func requireKeys(batch []byte) error {
 
 // appendProposal is the part of an Append that the shard works on.
 type appendProposal struct {
-	owner     *Append
-	partition *Partition
+	owner     *Append // nil if publish is set
+	publish   *Publish
+	partition *Partition // the first target
 	// batch is what goes into the log: Append.Batch, or a copy under the codec
 	// that the topic stores.
 	batch []byte
 	next  *appendProposal // of the same partition in the same entry
 	at    int             // its place among the proposals of its entry
+
+	published
 }
 
 // Size implements replica.Proposal.
@@ -116,10 +120,23 @@ func (p *appendProposal) Size() int { return len(p.batch) + proposalOverhead }
 
 // Done implements replica.Proposal.
 func (p *appendProposal) Done(err error) {
-	a, b := p.owner, p.partition.shard.b
+	b := p.partition.shard.b
 	b.release(p.Size())
 	if err != nil {
-		a.Base, a.LogAppendTime, a.Floor, a.Err = -1, -1, -1, b.explain(err)
+		err = b.explain(err)
+	}
+	if p.publish != nil {
+		p.landed()
+		if err == nil && p.refused {
+			err = ErrRejected
+		}
+		p.batch, p.next = nil, nil
+		p.publish.answered(err)
+		return
+	}
+	a := p.owner
+	if err != nil {
+		a.Base, a.LogAppendTime, a.Floor, a.Err = -1, -1, -1, err
 	}
 	p.batch, p.next = nil, nil
 	a.Done(a)
@@ -127,6 +144,18 @@ func (p *appendProposal) Done(err error) {
 
 // answer fills in what apply made of the batch.
 func (p *appendProposal) answer(base record.Offset, stamped int64, s *topic.Partition) {
-	a := p.owner
-	a.Base, a.LogAppendTime, a.Floor = base, stamped, s.LogStart()
+	if a := p.owner; a != nil {
+		a.Base, a.LogAppendTime, a.Floor = base, stamped, s.LogStart()
+	}
+}
+
+// fail fills in why apply did not take the batch. A queue that is gone counts as
+// having taken it.
+func (p *appendProposal) fail(err error) {
+	switch {
+	case p.owner != nil:
+		p.owner.Err = err
+	case !errors.Is(err, ErrUnknownPartition):
+		p.publish.fail(err)
+	}
 }

@@ -14,12 +14,15 @@ import (
 // applyAppend gives the batches of a command their offsets. The command's
 // payload ends at byte end of the entry's data.
 func (s *shard) applyAppend(e *replica.Entry, payload []byte, end int) error {
-	targets, batches, err := splitAppend(payload)
+	targets, facts, batches, err := splitAppend(payload)
 	if err != nil {
 		return err
 	}
+	if targets.len() == 0 {
+		s.locals.append()
+	}
 	for i := range targets.len() {
-		a := appending{s: s, e: e, target: targets.at(i), answer: i == 0}
+		a := appending{s: s, e: e, target: targets.at(i), facts: facts, answer: i == 0}
 		if p := s.parts[a.target.partition]; p != nil && !p.state.Dropped() {
 			a.part = p
 		}
@@ -36,6 +39,8 @@ type appending struct {
 	s      *shard
 	e      *replica.Entry
 	target target
+	facts  facts
+	told   bool       // the lease set knows of facts.bytes
 	part   *Partition // nil if it is not defined here
 	// answer says that the proposals of the batches are answered with what
 	// this target says: the first one does.
@@ -76,7 +81,7 @@ func (a *appending) one(h *record.Header, n int) {
 	p := a.part
 	if p == nil {
 		if local != nil {
-			local.owner.Err = ErrUnknownPartition
+			local.fail(ErrUnknownPartition)
 		}
 		return
 	}
@@ -101,7 +106,7 @@ func (a *appending) one(h *record.Header, n int) {
 		if err := p.state.MayWrite(h.ProducerID, h.ProducerEpoch, h.Transactional()); err != nil {
 			a.flush()
 			if local != nil {
-				local.owner.Err = err
+				local.fail(err)
 			}
 			return
 		}
@@ -116,6 +121,9 @@ func (a *appending) one(h *record.Header, n int) {
 		}
 	}
 	a.extend(h, n, v)
+	if p.lease != nil {
+		a.toQueue(h, n, v.Base)
+	}
 	if local != nil {
 		stamped := int64(record.NoTimestamp)
 		if h.LogAppendTime() {
@@ -176,7 +184,7 @@ func (a *appending) flush() {
 // was, or what is wrong with its producer's epoch or sequence.
 func (p *appendProposal) repeat(s *topic.Partition, seen dedup.Verdict, err error) {
 	if err != nil {
-		p.owner.Err = err
+		p.fail(err)
 		return
 	}
 	stamped := int64(record.NoTimestamp)

@@ -4,7 +4,9 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"math"
 
+	"github.com/polylog-mq/polylog/internal/codec"
 	"github.com/polylog-mq/polylog/internal/record"
 )
 
@@ -23,6 +25,7 @@ const (
 	kindCatalog commandKind = 4 // topic.CatalogCommand, in the metadata group
 	kindTxn     commandKind = 5 // txn.Command
 	kindMark    commandKind = 6 // mark, for partitions
+	kindLease   commandKind = 7 // lease.Command
 
 	kindRoute commandKind = 32 // route.Command, in the metadata group
 )
@@ -51,6 +54,32 @@ func endCommand(dst []byte, start int) {
 type target struct {
 	partition record.PartitionID
 	level     uint8
+}
+
+// The bits of an append's flags.
+const (
+	appendHasFacts = 1 << iota // facts follow the targets
+	appendRefused              // there are no targets and no batches
+	appendFlags    = 1<<iota - 1
+)
+
+// facts are what apply must know of the batches of an append without reading
+// them.
+type facts struct {
+	ttl   int64 // ms; -1: as long as the queue allows
+	delay int64 // ms
+	bytes int64 // of the bodies of all records
+}
+
+// appendPublish appends the part of an append command before its batches, if it
+// has facts.
+func appendPublish(dst []byte, targets []target, f *facts) []byte {
+	start := len(dst)
+	dst = appendTargets(dst, targets...)
+	dst[start] |= appendHasFacts
+	dst = codec.AppendVarint(dst, f.ttl)
+	dst = codec.AppendVarint(dst, f.delay)
+	return codec.AppendVarint(dst, f.bytes)
 }
 
 // appendTargets appends the part of an append command before its batches.
@@ -100,17 +129,30 @@ func (b *body) next() (commandKind, []byte, error) {
 	return commandKind(rest[0]), rest[commandHeader : commandHeader+n], nil
 }
 
-// splitAppend takes an append command apart.
-func splitAppend(payload []byte) (targets targetList, batches []byte, err error) {
-	if len(payload) < appendHeader || payload[0] != 0 {
-		return nil, nil, fmt.Errorf("%w: the header of an append", errBody)
+// splitAppend takes an append command apart. Without facts in it, f.bytes is -1.
+func splitAppend(payload []byte) (targets targetList, f facts, batches []byte, err error) {
+	f = facts{ttl: -1, bytes: -1}
+	if len(payload) < appendHeader || payload[0] > appendFlags {
+		return nil, f, nil, fmt.Errorf("%w: the header of an append", errBody)
 	}
 	n := int(binary.LittleEndian.Uint16(payload[1:]))
 	batches = payload[appendHeader:]
-	if n == 0 || n > maxTargets || len(batches) < n*targetSize {
-		return nil, nil, fmt.Errorf("%w: an append with %d targets in %d bytes", errBody, n, len(payload))
+	if payload[0] == appendRefused && n == 0 && len(batches) == 0 {
+		return nil, f, nil, nil
 	}
-	return targetList(batches[:n*targetSize]), batches[n*targetSize:], nil
+	if n == 0 || n > maxTargets || len(batches) < n*targetSize || payload[0]&appendRefused != 0 {
+		return nil, f, nil, fmt.Errorf("%w: an append with %d targets in %d bytes", errBody, n, len(payload))
+	}
+	targets, batches = targetList(batches[:n*targetSize]), batches[n*targetSize:]
+	if payload[0]&appendHasFacts != 0 {
+		r := codec.NewReader(batches)
+		f = facts{ttl: r.Varint(-1, math.MaxInt64), delay: r.Varint(0, math.MaxInt64), bytes: r.Varint(0, math.MaxInt64)}
+		if r.Err() != nil {
+			return nil, f, nil, fmt.Errorf("%w: the facts of an append: %w", errBody, r.Err())
+		}
+		batches = batches[len(batches)-r.Len():]
+	}
+	return targets, f, batches, nil
 }
 
 // targetList is the targets of an append command in their logged form.

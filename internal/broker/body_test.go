@@ -28,7 +28,10 @@ func TestBodyRoundTrip(t *testing.T) {
 	if err != nil || kind != kindAppend || b.more() {
 		t.Fatalf("second command: %d %v", kind, err)
 	}
-	targets, batches, err := splitAppend(payload)
+	targets, f, batches, err := splitAppend(payload)
+	if f != (facts{ttl: -1, bytes: -1}) {
+		t.Errorf("facts out of nothing: %+v", f)
+	}
 	if err != nil || targets.len() != 2 || targets.at(0) != (target{7, 0}) || targets.at(1) != (target{1 << 40, 9}) {
 		t.Fatalf("targets: %v %v", targets, err)
 	}
@@ -52,8 +55,8 @@ func TestBodyRefusesWhatItDoesNotKnow(t *testing.T) {
 			t.Errorf("%v: %v", data, err)
 		}
 	}
-	for _, payload := range [][]byte{nil, {0, 0, 0}, {1, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0}, {0, 1, 0, 0}, {0, 0xff, 0xff}} {
-		if _, _, err := splitAppend(payload); !errors.Is(err, errBody) {
+	for _, payload := range [][]byte{nil, {0, 0, 0}, {1, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0}, {2, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0}, {2, 0, 0, 1}, {4, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0}, {0, 1, 0, 0}, {0, 0xff, 0xff}} {
+		if _, _, _, err := splitAppend(payload); !errors.Is(err, errBody) {
 			t.Errorf("append %v: %v", payload, err)
 		}
 	}
@@ -74,12 +77,21 @@ func FuzzBody(f *testing.F) {
 			}
 			start := len(again)
 			again = beginCommand(again, kind)
-			if targets, batches, err := splitAppend(payload); err == nil && kind == kindAppend {
+			if targets, f, batches, err := splitAppend(payload); err == nil && kind == kindAppend && targets.len() > 0 {
 				var list []target
 				for i := range targets.len() {
 					list = append(list, targets.at(i))
 				}
-				again = append(appendTargets(again, list...), batches...)
+				if payload[0]&appendHasFacts != 0 {
+					begin := len(again)
+					again = appendPublish(again, list, &f)
+					if got := again[begin:]; len(got)+len(batches) != len(payload) {
+						return // the facts can be written in more than one way
+					}
+				} else {
+					again = appendTargets(again, list...)
+				}
+				again = append(again, batches...)
 			} else {
 				again = append(again, payload...)
 			}

@@ -18,7 +18,21 @@ func (s *shard) Encode(dst []byte, now record.LogTime, batch []replica.Proposal)
 	for _, p := range batch {
 		switch p := p.(type) {
 		case *appendProposal:
+			if !p.chains(s) {
+				dst, at = s.encodeAppends(dst, now, at)
+			}
+			if p.alone(s) {
+				p.at = at
+				at++
+				dst = p.encodePublish(dst, s)
+				continue
+			}
 			s.chain(p)
+		case *report:
+			dst, at = s.encodeAppends(dst, now, at)
+			p.at = at
+			at++
+			dst = p.appendTo(dst)
 		case *command:
 			dst, at = s.encodeAppends(dst, now, at)
 			p.at = at
@@ -30,6 +44,46 @@ func (s *shard) Encode(dst []byte, now record.LogTime, batch []replica.Proposal)
 	}
 	dst, _ = s.encodeAppends(dst, now, at)
 	return dst
+}
+
+// alone reports whether a publish stands in a command of its own: it has several
+// targets, or one that may refuse it.
+func (p *appendProposal) alone(s *shard) bool {
+	if p.publish == nil {
+		return false
+	}
+	part := s.parts[p.targets[0].partition]
+	return len(p.targets) > 1 || part != nil && part.desk != nil && part.desk.rejects()
+}
+
+// chains reports whether what was chained before may stay unwritten: nothing of
+// the same partition must be written before it.
+func (p *appendProposal) chains(s *shard) bool {
+	if len(s.chains) == 0 {
+		return true
+	}
+	if p.alone(s) {
+		return false
+	}
+	first := p.partition.chain.first
+	if first == nil || first.publish == nil && p.publish == nil {
+		return true
+	}
+	return first.publish != nil && p.publish != nil && first.targets[0] == p.targets[0] &&
+		first.publish.logged.ttl == p.publish.logged.ttl && first.publish.logged.delay == p.publish.logged.delay
+}
+
+// appendHeader appends the part of an append command before its batches, which
+// are those chained from p on.
+func (p *appendProposal) appendHeader(dst []byte) []byte {
+	if p.publish == nil {
+		return appendTargets(dst, target{partition: p.partition.id})
+	}
+	f := p.publish.logged
+	for a := p.next; a != nil; a = a.next {
+		f.bytes += a.publish.logged.bytes
+	}
+	return appendPublish(dst, p.targets, &f)
 }
 
 // chain puts an append behind the others of its partition.
@@ -53,7 +107,7 @@ func (s *shard) chain(a *appendProposal) {
 func (s *shard) encodeAppends(dst []byte, now record.LogTime, at int) ([]byte, int) {
 	for i, p := range s.chains {
 		start := len(dst)
-		dst = appendTargets(beginCommand(dst, kindAppend), target{partition: p.id})
+		dst = p.chain.first.appendHeader(beginCommand(dst, kindAppend))
 		settings := p.settings.Load()
 		for a := p.chain.first; a != nil; a = a.next {
 			a.at = at

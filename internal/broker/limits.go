@@ -48,6 +48,17 @@ const (
 	// applied.
 	endPatience = 5 * time.Second
 
+	// pumpRecords is how many records a queue delivers before others of its shard
+	// have their turn.
+	pumpRecords = 1024
+	// readBytes is how much of a queue is read at a time, and arenaBytes how much
+	// memory is taken at a time for records that were compressed.
+	readBytes  = 64 << 10
+	arenaBytes = 64 << 10
+	// reportItems bounds what one report tells, reportSize is what it is charged.
+	reportItems = 1 << 14
+	reportSize  = 1 << 12
+
 	// maxKnownRoutes and maxKnownTargets bound what a router remembers: keys, and
 	// the queues that they lead to.
 	maxKnownRoutes  = 1024

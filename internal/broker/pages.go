@@ -120,6 +120,7 @@ func (s *shard) Restore(source replica.PageSource) error {
 	}
 	for _, id := range slices.Sorted(maps.Keys(gone)) {
 		s.b.forget(id)
+		s.queues.drop(gone[id])
 		gone[id].drop()
 	}
 	return nil

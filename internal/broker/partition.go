@@ -6,6 +6,7 @@ import (
 
 	"github.com/polylog-mq/polylog/internal/fault"
 	"github.com/polylog-mq/polylog/internal/record"
+	"github.com/polylog-mq/polylog/internal/state/lease"
 	"github.com/polylog-mq/polylog/internal/state/topic"
 	"github.com/polylog-mq/polylog/internal/store"
 )
@@ -45,6 +46,10 @@ type Partition struct {
 	// The rest belongs to the shard's loop.
 
 	state *topic.Partition
+	// lease is the partition's lease set, nil if it has none; desk what the
+	// leader knows of it, nil elsewhere.
+	lease *lease.Set
+	desk  *desk
 	// newestEpoch is the last one of the published ladder.
 	newestEpoch record.Epoch
 	// chain links the appends of an entry under construction.

@@ -116,6 +116,8 @@ func (l *locals) begin(batch []replica.Proposal) {
 			l.order[p.at] = p
 		case *command:
 			l.order[p.at] = p
+		case *report:
+			l.order[p.at] = p
 		}
 	}
 }
@@ -127,6 +129,16 @@ func (l *locals) append() *appendProposal {
 	}
 	l.next++
 	return l.order[l.next-1].(*appendProposal)
+}
+
+// take returns the proposal of the next command of whatever type, nil for one
+// from elsewhere.
+func (l *locals) take() replica.Proposal {
+	if l.next == len(l.order) {
+		return nil
+	}
+	l.next++
+	return l.order[l.next-1]
 }
 
 // command returns the proposal of the next command, nil for one from elsewhere.

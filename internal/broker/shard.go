@@ -21,6 +21,7 @@ type shard struct {
 	producers *dedup.Table
 	groups    *groups
 	txns      *txns
+	queues    *queues
 	// components lists what a shard is made of beside its partitions and
 	// producers. Their order is that of their ticks and of their pages.
 	components []component
@@ -70,7 +71,8 @@ func newShard(b *Broker, id record.ShardID) *shard {
 	s := &shard{member: member{b: b, id: id}, parts: map[record.PartitionID]*Partition{}}
 	s.groups = newGroups(s)
 	s.txns = newTxns(s)
-	s.components = []component{s.groups, s.txns}
+	s.queues = newQueues(s)
+	s.components = []component{s.groups, s.txns, s.queues}
 	s.reset()
 	return s
 }
@@ -102,6 +104,8 @@ func (s *shard) apply(e *replica.Entry, batch []replica.Proposal) error {
 			err = s.applyTopic(e, payload)
 		case kindMark:
 			err = s.applyMark(e, payload, cmds.pos)
+		case kindLease:
+			err = s.queues.applyCommand(e, payload, s.locals.take())
 		default:
 			err = s.applyComponent(e, kind, payload)
 		}
@@ -179,6 +183,7 @@ func (s *shard) settle(e *replica.Entry) {
 		p.fresh, p.decided = 0, false
 	}
 	s.touched = s.touched[:0]
+	s.queues.settle()
 	for _, id := range s.fx.Dropped {
 		s.b.store.DropPartition(s.id, e.Index, id)
 		s.drop(id)
@@ -210,12 +215,14 @@ func (s *shard) define(st *topic.Partition) {
 		s.parts[st.ID()] = p
 	}
 	p.define(st)
+	s.queues.define(p)
 }
 
 func (s *shard) drop(id record.PartitionID) {
 	if p := s.parts[id]; p != nil {
 		delete(s.parts, id)
 		s.b.forget(id)
+		s.queues.drop(p)
 		p.drop()
 	}
 }

@@ -92,9 +92,13 @@ func (r *Result) begin(s *Store, p *partition, from record.Offset, limit *record
 		return err
 	}
 	*limit = min(*limit, p.next)
-	for i, c := range p.chains {
+	for _, c := range p.chains {
+		if r.OneLevel && c.level != r.Level {
+			continue
+		}
+		i := len(r.iters)
 		if i == cap(r.iters) {
-			r.iters = append(r.iters[:i], runIter{})
+			r.iters = append(r.iters, runIter{})
 		}
 		r.iters = r.iters[:i+1]
 		r.iters[i].reset(s, p, c.level, max(from, c.floor.now))

@@ -14,6 +14,9 @@ type Result struct {
 	// buffer. Without it a batch may be split behind its patched header, to
 	// spare a copy.
 	Whole bool
+	// OneLevel, set likewise, asks for the records of priority level Level alone.
+	OneLevel bool
+	Level    uint8
 
 	// Buffers are the batches' bytes in order, shared and immutable.
 	Buffers [][]byte

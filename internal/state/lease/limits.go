@@ -2,6 +2,33 @@ package lease
 
 // Limits.
 const (
-	// maxName bounds the names in settings, in bytes (AMQP's short string).
-	maxName = 255
+	// maxName bounds the names in settings, maxSettings their encoding, in bytes.
+	maxName     = 255
+	maxSettings = 4096
+	// maxChanges bounds the sets that one report tells of, maxItems what it tells
+	// of one set in each list, maxDeaths the records of one death.
+	maxChanges = 1 << 20
+	maxItems   = 1 << 20
+	maxDeaths  = 1 << 16
+	// maxAttempts is where the count of a record's returns stops.
+	maxAttempts = 1<<16 - 1
+
+	// pageVersion begins the value of every page.
+	pageVersion = 1
+	// ttlsPerPage and deadPerPage bound what a page holds.
+	ttlsPerPage = 512
+	deadPerPage = 512
+	// maxMoved bounds the sets that dead letters have come from.
+	maxMoved = 1 << 20
+)
+
+// Limits of a desk.
+const (
+	// markAhead is how far ahead of what it delivers the leader asks for leave,
+	// in offsets of a level: so many records at most are taken for delivered
+	// after a crash although they were not.
+	markAhead = 1024
+	// shrinkLeases is the size from which the table of leases is given back when
+	// it is empty.
+	shrinkLeases = 1 << 12
 )

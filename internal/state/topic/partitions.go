@@ -194,6 +194,18 @@ func (s *Partitions) deleteRecords(now record.LogTime, cmd *DeleteRecords, fx *E
 	return nil
 }
 
+// Trim raises the log start of a partition to o, of which a lease set says that
+// nothing below it is wanted.
+func (s *Partitions) Trim(now record.LogTime, p *Partition, o record.Offset, fx *Effects) {
+	if o <= p.start || o > p.next {
+		return
+	}
+	s.touch(p)
+	s.removeBelow(p, o)
+	s.raise(p, o, fx)
+	s.schedule(now, p)
+}
+
 // raise moves the log start up to o.
 func (s *Partitions) raise(p *Partition, o record.Offset, fx *Effects) {
 	p.start = o

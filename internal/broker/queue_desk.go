@@ -1,0 +1,393 @@
+package broker
+
+import (
+	"container/heap"
+	"math"
+
+	"github.com/polylog-mq/polylog/internal/record"
+	"github.com/polylog-mq/polylog/internal/state/lease"
+)
+
+// desk is what the leader knows of a queue beside its lease set: the lease.Desk
+// that decides, with the sessions and the bytes that it does not know of. It
+// belongs to the shard's loop.
+type desk struct {
+	*lease.Desk
+	q     *queues
+	part  *Partition
+	queue *Queue
+
+	holders map[uint64]*holder
+	gets    []*getting
+	reads   []reading // by level
+	again   reading   // of records that were given back
+	// served are the consumers that have deliveries to be handed over.
+	served []*Consumer
+
+	// flying counts what is on its way into a queue that can be full.
+	flying, flyingBytes int64
+
+	// heads are the deadlines of the first record of each level, as far as they
+	// were looked up.
+	heads []headAt
+	due   int // its place among the expiries, -1: it has none
+	dueAt record.LogTime
+
+	touched   bool
+	reporting bool
+	posted    bool // it will go on by itself
+	closed    bool
+}
+
+// holder is a session at a desk.
+type holder struct {
+	lease.Holder
+	d *desk
+}
+
+// getting is a Get that waits for leave to deliver.
+type getting struct {
+	consumer lease.Consumer
+	done     func(d *Delivery, remaining int64, ok bool, err error)
+}
+
+// headAt says until when the record at an offset may wait.
+type headAt struct {
+	offset   record.Offset
+	deadline record.LogTime
+}
+
+// never is later than any log time.
+const never = record.LogTime(math.MaxInt64)
+
+// holder returns the session at this desk, which it makes known if need be.
+func (d *desk) holder(s *Session) *holder {
+	if h := d.holders[s.number]; h != nil {
+		return h
+	}
+	h := &holder{d: d}
+	d.holders[s.number] = h
+	at := d.q.sessions[s.number]
+	if at == nil {
+		at = &sessionAt{number: s.number}
+		d.q.sessions[s.number] = at
+	}
+	at.holders = append(at.holders, h)
+	return h
+}
+
+// end ends what a session has here.
+func (d *desk) end(h *holder, number uint64) {
+	for _, c := range d.Consumers() {
+		if c.Holder == &h.Holder {
+			c.User.(*Consumer).desk = nil
+		}
+	}
+	d.gets = deleteGets(d.gets, h)
+	d.End(&h.Holder)
+	delete(d.holders, number)
+}
+
+// deleteGets answers the gets of a session that has ended.
+func deleteGets(gets []*getting, h *holder) []*getting {
+	kept := gets[:0]
+	for _, g := range gets {
+		if g.consumer.Holder == &h.Holder {
+			g.done(nil, 0, false, ErrClosed)
+			continue
+		}
+		kept = append(kept, g)
+	}
+	return kept
+}
+
+// close ends the desk: it is deleted, or another node leads.
+func (d *desk) close(reason error) {
+	d.closed = true
+	d.q.due.remove(d)
+	for _, lc := range d.Consumers() {
+		c := lc.User.(*Consumer)
+		c.desk = nil
+		if c.spec.Cancelled != nil {
+			c.spec.Cancelled(reason)
+		}
+	}
+	for _, g := range d.gets {
+		g.done(nil, 0, false, reason)
+	}
+	d.gets = nil
+	d.forget()
+}
+
+// workNow is work outside of an entry.
+func (d *desk) workNow() {
+	d.work()
+	d.q.send()
+}
+
+// work gives away what can be given, and reports what was decided.
+func (d *desk) work() {
+	if d.closed {
+		return
+	}
+	d.expire()
+	more := d.pump()
+	d.overflow()
+	d.handOver()
+	d.forget()
+	d.show()
+	d.q.report(d)
+	if more && !d.posted {
+		d.posted = true
+		d.q.s.group.Post(func() {
+			d.posted = false
+			d.workNow()
+		})
+	}
+}
+
+// show publishes the counts.
+func (d *desk) show() {
+	s, set := &d.queue.stats, d.Set()
+	s.ready.Store(d.Ready())
+	s.unacked.Store(d.Leased())
+	s.scheduled.Store(set.Held() - set.Dying())
+	s.dying.Store(set.Dying())
+	s.bytes.Store(set.Bytes())
+	s.consumers.Store(int64(len(d.Consumers())))
+}
+
+// pump delivers while there is something to deliver and somebody to take it, a
+// bounded number of records at a time: it reports whether it could go on.
+func (d *desk) pump() (more bool) {
+	for range pumpRecords {
+		if len(d.gets) == 0 && !d.Wanting() {
+			return false
+		}
+		w, ok := d.Next()
+		if !ok {
+			d.noMore()
+			return false
+		}
+		f, ok := d.find(w)
+		if !ok {
+			return false
+		}
+		if f == nil {
+			continue
+		}
+		if at := d.deadline(f); at <= d.q.time() && !d.q.hold {
+			d.Die(w, f.found(), lease.Expired, at)
+			continue
+		}
+		if !d.give(w, f) {
+			return false
+		}
+	}
+	return true
+}
+
+// noMore answers those who wait for a record: there is none.
+func (d *desk) noMore() {
+	gets := d.gets
+	d.gets = nil
+	for _, g := range gets {
+		g.done(nil, 0, false, nil)
+	}
+}
+
+// give delivers a record; false if leave must be waited for.
+func (d *desk) give(w lease.Want, f *fetched) bool {
+	var to *lease.Consumer
+	if len(d.gets) > 0 {
+		to = &d.gets[0].consumer
+	}
+	g, ok := d.Give(w, f.found(), to)
+	if !ok {
+		return false
+	}
+	x := Delivery{Lease: g.Lease, Record: f.record, Redelivered: g.Redelivered, Attempts: g.Attempts, Level: w.Level}
+	s := &d.queue.stats
+	s.delivered.Add(1)
+	if g.Redelivered {
+		s.redelivered.Add(1)
+	}
+	if to != nil {
+		get := d.gets[0]
+		d.gets = d.gets[1:]
+		get.done(&x, d.Ready(), true, nil)
+		return true
+	}
+	c := g.Consumer.User.(*Consumer)
+	if len(c.out) == 0 {
+		d.served = append(d.served, c)
+	}
+	c.out = append(c.out, x)
+	return true
+}
+
+// handOver hands deliveries to their consumers, before the bytes go.
+func (d *desk) handOver() {
+	for i, c := range d.served {
+		c.spec.Deliver(c.out)
+		clear(c.out)
+		c.out = c.out[:0]
+		d.served[i] = nil
+	}
+	d.served = d.served[:0]
+}
+
+// deadline returns until when a record may wait.
+func (d *desk) deadline(f *fetched) record.LogTime {
+	ttl := d.Set().TTL(f.record.Offset)
+	if ttl < 0 || ttl > int64(never)-int64(f.time) {
+		return never
+	}
+	return f.time + record.LogTime(ttl)
+}
+
+// expire lets the first records of the levels die whose time is over, and notes
+// when the next one's will be.
+func (d *desk) expire() {
+	if !d.Set().Expires() {
+		return
+	}
+	next := never
+	for n := range d.Levels() {
+		next = min(next, d.expireLevel(uint8(n)))
+	}
+	d.q.due.set(d, next)
+}
+
+func (d *desk) expireLevel(n uint8) record.LogTime {
+	for len(d.heads) <= int(n) {
+		d.heads = append(d.heads, headAt{offset: -1})
+	}
+	head := &d.heads[n]
+	for {
+		w, ok := d.Head(n)
+		if !ok {
+			return never
+		}
+		if w.From == head.offset && (head.deadline > d.q.now || d.q.hold) {
+			return head.deadline
+		}
+		f, ok := d.find(w)
+		if !ok {
+			return never
+		}
+		if f == nil {
+			continue
+		}
+		*head = headAt{f.record.Offset, d.deadline(f)}
+		if head.deadline <= d.q.now && !d.q.hold {
+			d.Die(w, f.found(), lease.Expired, head.deadline)
+		}
+	}
+}
+
+// rejects reports whether the queue refuses records when it is full.
+func (d *desk) rejects() bool {
+	s := d.Set().Settings()
+	return s.Overflow != lease.DropHead && (s.MaxLength >= 0 || s.MaxBytes >= 0)
+}
+
+// full reports whether it is.
+func (d *desk) full() bool {
+	s := d.Set().Settings()
+	return s.MaxLength >= 0 && d.Ready()+d.flying >= s.MaxLength ||
+		s.MaxBytes >= 0 && d.ReadyBytes()+d.flyingBytes >= s.MaxBytes
+}
+
+// overflow lets the oldest records of the highest level die while there are too
+// many.
+func (d *desk) overflow() {
+	s := d.Set().Settings()
+	if s.Overflow != lease.DropHead || s.MaxLength < 0 && s.MaxBytes < 0 {
+		return
+	}
+	for s.MaxLength >= 0 && d.Ready() > s.MaxLength || s.MaxBytes >= 0 && d.ReadyBytes() > s.MaxBytes {
+		w, ok := d.Next()
+		if !ok {
+			return
+		}
+		f, ok := d.find(w)
+		if !ok {
+			return
+		}
+		if f != nil {
+			d.Die(w, f.found(), lease.MaxLength, 0)
+		}
+	}
+}
+
+// expiries is the desks whose first record will expire, the next one first.
+type expiries struct{ desks []*desk }
+
+func (x *expiries) next() (record.LogTime, bool) {
+	if len(x.desks) == 0 {
+		return 0, false
+	}
+	return x.desks[0].dueAt, true
+}
+
+// until returns the desks that are due, and forgets when they were.
+func (x *expiries) until(now record.LogTime) (due []*desk) {
+	for len(x.desks) > 0 && x.desks[0].dueAt <= now {
+		due = append(due, x.desks[0])
+		x.remove(x.desks[0])
+	}
+	return due
+}
+
+// set notes when a desk is due.
+func (x *expiries) set(d *desk, at record.LogTime) {
+	switch {
+	case at == never:
+		x.remove(d)
+	case d.due < 0:
+		d.dueAt = at
+		heap.Push(x, d)
+	case d.dueAt != at:
+		d.dueAt = at
+		heap.Fix(x, d.due)
+	}
+}
+
+func (x *expiries) remove(d *desk) {
+	if d.due >= 0 {
+		heap.Remove(x, d.due)
+	}
+}
+
+// Len implements heap.Interface.
+func (x *expiries) Len() int { return len(x.desks) }
+
+// Less implements heap.Interface.
+func (x *expiries) Less(i, j int) bool {
+	a, b := x.desks[i], x.desks[j]
+	return a.dueAt < b.dueAt || a.dueAt == b.dueAt && a.part.id < b.part.id
+}
+
+// Swap implements heap.Interface.
+func (x *expiries) Swap(i, j int) {
+	x.desks[i], x.desks[j] = x.desks[j], x.desks[i]
+	x.desks[i].due, x.desks[j].due = i, j
+}
+
+// Push implements heap.Interface.
+func (x *expiries) Push(v any) {
+	d := v.(*desk)
+	d.due = len(x.desks)
+	x.desks = append(x.desks, d)
+}
+
+// Pop implements heap.Interface.
+func (x *expiries) Pop() any {
+	last := len(x.desks) - 1
+	d := x.desks[last]
+	x.desks[last] = nil
+	x.desks = x.desks[:last]
+	d.due = -1
+	return d
+}

@@ -1,0 +1,183 @@
+package broker
+
+import (
+	"errors"
+	"fmt"
+	"sort"
+
+	"github.com/polylog-mq/polylog/internal/record"
+	"github.com/polylog-mq/polylog/internal/state/lease"
+	"github.com/polylog-mq/polylog/internal/state/topic"
+	"github.com/polylog-mq/polylog/internal/store"
+)
+
+// reading is a piece of one level of a queue's log, as records.
+type reading struct {
+	res store.Result
+	// [from, next) is what it covers; empty if nothing was read.
+	from, next record.Offset
+	records    []fetched
+	arena      []byte // of records that were compressed
+}
+
+// fetched is a record of a reading.
+type fetched struct {
+	record record.Record
+	time   record.LogTime // of its append
+}
+
+func (f *fetched) found() lease.Found {
+	return lease.Found{Offset: f.record.Offset, Size: int32(len(f.record.Value))}
+}
+
+// forget lets go of the bytes.
+func (r *reading) forget() {
+	if r.next == r.from {
+		return
+	}
+	r.res.Release()
+	clear(r.records)
+	r.records, r.from, r.next = r.records[:0], 0, 0
+	r.arena = nil
+}
+
+// seek returns the first record at or above o; ok is false if the reading does
+// not tell.
+func (r *reading) seek(o record.Offset) (f *fetched, ok bool) {
+	if o < r.from || o >= r.next {
+		return nil, false
+	}
+	i := sort.Search(len(r.records), func(i int) bool { return r.records[i].record.Offset >= o })
+	if i == len(r.records) {
+		return nil, true
+	}
+	return &r.records[i], true
+}
+
+// forget lets go of all bytes that were read.
+func (d *desk) forget() {
+	for i := range d.reads {
+		d.reads[i].forget()
+	}
+	d.again.forget()
+}
+
+// reading returns where the record of a Want is read.
+func (d *desk) reading(w lease.Want) *reading {
+	if w.Exact {
+		return &d.again
+	}
+	for len(d.reads) <= int(w.Level) {
+		d.reads = append(d.reads, reading{})
+	}
+	return &d.reads[w.Level]
+}
+
+// find returns the record that a Want has led to. It is nil if the desk has to
+// look elsewhere, and ok is false if it cannot go on at all.
+func (d *desk) find(w lease.Want) (f *fetched, ok bool) {
+	r := d.reading(w)
+	f, known := r.seek(w.From)
+	if !known {
+		if err := d.read(r, w); err != nil {
+			if !errors.Is(err, ErrClosed) {
+				d.q.s.b.log.Error("a queue cannot be read", "partition", d.part.id, "offset", w.From, "reason", err)
+			}
+			return nil, false
+		}
+		f, _ = r.seek(w.From)
+	}
+	alone := d.Levels() == 1
+	switch {
+	case f == nil:
+		d.Pass(w, min(r.next, w.Limit), alone)
+	case f.record.Offset != w.From:
+		d.Pass(w, min(f.record.Offset, w.Limit), alone)
+		return nil, true
+	}
+	return f, true
+}
+
+// read reads on from where a Want says. What was read before is gone afterwards.
+func (d *desk) read(r *reading, w lease.Want) error {
+	d.handOver()
+	r.forget()
+	limit, size := w.Limit, readBytes
+	if w.Exact { // the batch that holds the record may end beyond it
+		limit, size = d.part.HighWatermark(), 1
+	}
+	r.res.Whole, r.res.OneLevel, r.res.Level = true, d.Levels() > 1, w.Level
+	err := d.part.shard.b.store.Read(&r.res, d.part.id, w.From, limit, size, true)
+	if err != nil && !errors.Is(err, store.ErrNoPartition) {
+		return d.part.readError(err)
+	}
+	r.from, r.next = w.From, max(r.res.Next, w.From)
+	if r.next == w.From {
+		r.next = max(limit, w.From+1) // there is nothing
+		return nil
+	}
+	return d.parse(r)
+}
+
+// parse takes the batches of a reading apart. Control records and those of
+// aborted transactions are no records for consumers.
+func (d *desk) parse(r *reading) error {
+	aborted := d.part.Aborted(nil, r.from, min(r.next, d.part.LastStable()))
+	var failed error
+	r.res.Batches(func(run *store.Run, batch []byte) bool {
+		h, err := record.ParseHeader(batch)
+		if err != nil {
+			failed = err
+			return false
+		}
+		if h.Control() || h.Transactional() && abortedBatch(aborted, &h) {
+			return true
+		}
+		failed = record.Records(batch, func(rec record.Record) error {
+			if rec.Offset >= r.from {
+				if h.Codec() != record.None {
+					r.keep(&rec)
+				}
+				r.records = append(r.records, fetched{rec, run.LogTime})
+			}
+			return nil
+		})
+		return failed == nil
+	})
+	if failed != nil {
+		return fmt.Errorf("%w: %w", ErrDamaged, failed)
+	}
+	return nil
+}
+
+// abortedBatch reports whether a batch belongs to an aborted transaction.
+func abortedBatch(aborted []topic.Aborted, h *record.Header) bool {
+	for _, a := range aborted {
+		if a.Producer == h.ProducerID && h.BaseOffset >= a.First && h.BaseOffset <= a.Last {
+			return true
+		}
+	}
+	return false
+}
+
+// keep copies a record whose bytes are only lent.
+func (r *reading) keep(rec *record.Record) {
+	rec.Key, rec.Value = r.copied(rec.Key), r.copied(rec.Value)
+	headers := record.Headers{}
+	for name, value := range rec.Headers.All() {
+		headers.Add(string(name), r.copied(value))
+	}
+	rec.Headers = headers
+}
+
+func (r *reading) copied(b []byte) []byte {
+	if b == nil {
+		return nil
+	}
+	at := len(r.arena)
+	if cap(r.arena)-at < len(b) {
+		r.arena, at = make([]byte, 0, max(arenaBytes, len(b))), 0
+	}
+	r.arena = append(r.arena, b...)
+	return r.arena[at:len(r.arena):len(r.arena)]
+}

@@ -1,0 +1,155 @@
+package broker
+
+import (
+	"errors"
+
+	"github.com/polylog-mq/polylog/internal/record"
+	"github.com/polylog-mq/polylog/internal/replica"
+	"github.com/polylog-mq/polylog/internal/state/lease"
+)
+
+// report is the proposal of a lease.Report. It is filled when it is encoded, so
+// that what the desks decide while it waits goes along: settles are batched by
+// the commit before them, without a timer.
+type report struct {
+	q *queues
+	// changes is nil until it is encoded.
+	changes []lease.Change
+	desks   []*desk
+	dones   []func(error)
+	at      int
+	filled  bool
+	// ended says that it was answered before it was applied.
+	ended bool
+}
+
+// Size implements replica.Proposal. What a report will hold is not known yet; it
+// is bounded by reportItems.
+func (r *report) Size() int { return reportSize }
+
+// dirty makes sure that what a desk has decided is reported.
+func (q *queues) report(d *desk) {
+	if !d.reporting && !d.Idle() {
+		d.reporting = true
+		q.dirty = append(q.dirty, d)
+	}
+}
+
+// send proposes a report, unless one waits already.
+func (q *queues) send() {
+	if len(q.dirty) == 0 || q.waiting != nil || !q.s.leads.Load() {
+		return
+	}
+	q.waiting = &report{q: q}
+	q.s.b.budget.used.Add(reportSize)
+	q.s.group.Propose(q.waiting)
+}
+
+// tell calls done when everything decided so far is committed.
+func (q *queues) tell(done func(error)) {
+	if q.send(); q.waiting != nil {
+		q.waiting.dones = append(q.waiting.dones, done)
+		return
+	}
+	if n := len(q.flying); n > 0 {
+		r := q.flying[n-1]
+		r.dones = append(r.dones, done)
+		return
+	}
+	done(nil)
+}
+
+// fill takes from the desks what they have decided.
+func (r *report) fill() {
+	q := r.q
+	r.filled = true
+	left := reportItems
+	n := 0
+	for ; n < len(q.dirty) && left > 0; n++ {
+		d := q.dirty[n]
+		d.reporting = false
+		if d.closed {
+			continue
+		}
+		c := d.Take(left)
+		left -= c.Items()
+		r.changes = append(r.changes, c)
+		r.desks = append(r.desks, d)
+		q.report(d) // if it has more
+	}
+	q.dirty = append(q.dirty[:0], q.dirty[n:]...)
+	q.waiting = nil
+	q.flying = append(q.flying, r)
+	q.send()
+}
+
+// appendTo appends the command to an entry's body.
+func (r *report) appendTo(dst []byte) []byte {
+	if !r.filled {
+		r.fill()
+	}
+	start := len(dst)
+	dst = beginCommand(dst, kindLease)
+	dst = (&lease.Report{Changes: r.changes}).AppendTo(dst)
+	endCommand(dst, start)
+	return dst
+}
+
+// applied tells the desks that the oldest report in the log was applied. In its
+// own term nobody but the leader writes reports, so it is this one, also when it
+// had to be answered before.
+func (q *queues) applied(e *replica.Entry) {
+	if len(q.flying) == 0 || e.Term != record.Term(q.s.term.Load()) {
+		return
+	}
+	r := q.flying[0]
+	q.flying = q.flying[1:]
+	for i, d := range r.desks {
+		d.Applied(&r.changes[i])
+		if !d.closed {
+			q.touch(d)
+		}
+	}
+}
+
+// Done implements replica.Proposal.
+func (r *report) Done(err error) {
+	q := r.q
+	q.s.b.release(reportSize)
+	if err != nil {
+		err = q.s.b.explain(err)
+		if q.waiting == r {
+			q.waiting = nil
+		}
+		if !errors.Is(err, ErrUnknownFate) {
+			r.takeBack()
+		}
+	}
+	if !r.ended {
+		r.ended = true
+		for _, done := range r.dones {
+			done(err)
+		}
+	}
+	if errors.Is(err, ErrBusy) {
+		q.s.b.opts.Clock.AfterFunc(resendDelay, func() { q.s.group.Post(q.send) })
+	}
+}
+
+// takeBack returns what was not logged to the desks.
+func (r *report) takeBack() {
+	q := r.q
+	for i, f := range q.flying {
+		if f == r {
+			q.flying = append(q.flying[:i:i], q.flying[i+1:]...)
+			break
+		}
+	}
+	for i, d := range r.desks {
+		if !d.closed {
+			d.Refused(&r.changes[i])
+			q.report(d)
+		}
+	}
+	r.desks, r.changes = nil, nil
+}

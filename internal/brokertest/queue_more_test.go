@@ -1,0 +1,269 @@
+package brokertest
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/polylog-mq/polylog/internal/broker"
+)
+
+func credit(n int32) func(*broker.ConsumerSpec) {
+	return func(s *broker.ConsumerSpec) { s.Credit = n }
+}
+
+func TestQueueServesConsumersInTurn(t *testing.T) {
+	n := Start(t, Options{})
+	q := n.CreateQueue("q")
+	a, b := work(t, n, q, credit(3)), work(t, n, q, credit(2))
+	high := work(t, n, q, func(s *broker.ConsumerSpec) { s.Credit, s.Priority = 2, 5 })
+	if err := publish(t, n, broker.Facts{}, Batch(values(0, 9)...), q); err != nil {
+		t.Fatal(err)
+	}
+	want(t, "the highest first", high.take(), "m0 m1")
+	want(t, "in turn", a.take()+"|"+b.take(), "m2 m4 m6|m3 m5")
+	done := false
+	a.consumer.Cancel(func() { done = true })
+	b.consumer.Grant(1)
+	n.Settle()
+	if !done {
+		t.Error("a cancel was not answered")
+	}
+	want(t, "cancelled", a.take()+"|"+b.take(), "|m7")
+	want(t, "its leases stay", counts(q), "ready 1 unacked 8")
+	a.settle(broker.Accept, 0, 3)
+	want(t, "and can be settled", counts(q), "ready 1 unacked 5")
+}
+
+func TestQueueWithoutAcknowledgements(t *testing.T) {
+	n := Start(t, Options{})
+	q := n.CreateQueue("q")
+	w := work(t, n, q, func(s *broker.ConsumerSpec) { s.NoAck = true })
+	mustPublish(t, n, q, values(0, 3)...)
+	want(t, "delivered", w.take(), "m0 m1 m2")
+	want(t, "and settled", counts(q), "ready 0 unacked 0")
+}
+
+// get gets one record and describes the answer.
+func get(t *testing.T, n *Node, q *broker.Queue, s *broker.Session, noAck bool) string {
+	t.Helper()
+	out := "no answer"
+	q.Get(s, noAck, func(d *broker.Delivery, remaining int64, ok bool, err error) {
+		switch {
+		case err != nil:
+			out = err.Error()
+		case !ok:
+			out = "none"
+		default:
+			out = fmt.Sprintf("%s %v, %d left", d.Record.Value, d.Redelivered, remaining)
+		}
+	})
+	n.Settle()
+	return out
+}
+
+func TestQueueGet(t *testing.T) {
+	n := Start(t, Options{})
+	q := n.CreateQueue("q")
+	s := n.OpenSession()
+	want(t, "empty", get(t, n, q, s, false), "none")
+	mustPublish(t, n, q, values(0, 3)...)
+	want(t, "first", get(t, n, q, s, false), "m0 false, 2 left")
+	want(t, "second", get(t, n, q, s, true), "m1 false, 1 left")
+	want(t, "leased", counts(q), "ready 1 unacked 1")
+	s.Close(nil)
+	n.Settle()
+	s = n.OpenSession()
+	want(t, "again", get(t, n, q, s, true), "m0 true, 1 left")
+	want(t, "last", get(t, n, q, s, true), "m2 false, 0 left")
+	want(t, "empty again", get(t, n, q, s, true), "none")
+	want(t, "done", counts(q), "ready 0 unacked 0")
+}
+
+func TestQueueExclusiveConsumer(t *testing.T) {
+	n := Start(t, Options{})
+	q := n.CreateQueue("q")
+	exclusive := func(s *broker.ConsumerSpec) { s.Exclusive = true }
+	a := work(t, n, q, exclusive)
+	if b := work(t, n, q, nil); !errors.Is(b.err, broker.ErrExclusive) {
+		t.Errorf("beside an exclusive one: %v", b.err)
+	}
+	a.close()
+	b := work(t, n, q, nil)
+	if c := work(t, n, q, exclusive); b.err != nil || !errors.Is(c.err, broker.ErrExclusive) {
+		t.Errorf("an exclusive one beside another: %v, %v", b.err, c.err)
+	}
+	if err := n.Delete("q"); err != nil {
+		t.Fatal(err)
+	}
+	if !errors.Is(b.ended, broker.ErrUnknownQueue) {
+		t.Errorf("the consumer of a deleted queue was told %v", b.ended)
+	}
+	if err := publish(t, n, broker.Facts{}, Batch("x"), q); err != nil {
+		t.Errorf("publishing to a deleted queue: %v", err)
+	}
+	if c := work(t, n, q, nil); !errors.Is(c.err, broker.ErrUnknownQueue) {
+		t.Errorf("consuming from a deleted queue: %v", c.err)
+	}
+}
+
+func TestPublishToManyQueues(t *testing.T) {
+	n := Start(t, Options{})
+	var qs []*broker.Queue
+	shards := map[any]bool{}
+	for i := range 6 {
+		q := n.CreateQueue(fmt.Sprint("q", i))
+		qs = append(qs, q)
+		shards[q.Partition().Shard()] = true
+	}
+	if len(shards) < 2 {
+		t.Fatal("all queues are in one shard")
+	}
+	for i := range 3 {
+		if err := publish(t, n, broker.Facts{}, Batch(fmt.Sprint("all", i)), qs...); err != nil {
+			t.Fatal(err)
+		}
+		mustPublish(t, n, qs[2], fmt.Sprint("one", i))
+	}
+	for i, q := range qs {
+		w := work(t, n, q, nil)
+		expect := "all0 all1 all2"
+		if i == 2 {
+			expect = "all0 one0 all1 one1 all2 one2"
+		}
+		want(t, fmt.Sprint("queue ", i), w.take(), expect)
+	}
+}
+
+func TestQueuePurge(t *testing.T) {
+	n := Start(t, Options{})
+	q := n.CreateQueue("q")
+	mustPublish(t, n, q, values(0, 10)...)
+	w := work(t, n, q, credit(4))
+	w.settle(broker.Accept, 1, 2)
+	w.settle(broker.Release, 0, 1)
+	var purged int64
+	q.Purge(func(n int64, err error) {
+		if purged = n; err != nil {
+			t.Error(err)
+		}
+	})
+	n.Settle()
+	if purged != 7 {
+		t.Errorf("%d records were purged, want 7", purged)
+	}
+	want(t, "purged", counts(q), "ready 0 unacked 2")
+	w.consumer.Grant(10)
+	mustPublish(t, n, q, "new")
+	want(t, "afterwards", w.take(), "m0 m1 m2 m3 new")
+	w.close()
+	if got := work(t, n, q, nil).take(); got != "m2* m3* new*" {
+		t.Errorf("after the purge %s", got)
+	}
+}
+
+func TestQueueExpiry(t *testing.T) {
+	n := Start(t, Options{})
+	q := n.CreateQueue("q", func(s *broker.QueueSettings) { s.MessageTTL = 5000 })
+	mustPublish(t, n, q, "long")
+	for i, ttl := range []int64{1000, 60_000} {
+		if err := publish(t, n, broker.Facts{Expires: true, TTL: ttl}, Batch(fmt.Sprint("short", i)), q); err != nil {
+			t.Fatal(err)
+		}
+	}
+	n.Advance(2 * time.Second)
+	want(t, "expired behind the head", counts(q), "ready 3 unacked 0")
+	w := work(t, n, q, credit(2))
+	want(t, "not delivered", w.take(), "long short1")
+	w.close()
+	n.Advance(2 * time.Second)
+	want(t, "given back", counts(q), "ready 2 unacked 0")
+	n.Advance(2 * time.Second)
+	want(t, "all expired", counts(q), "ready 0 unacked 0")
+	if err := publish(t, n, broker.Facts{Expires: true, TTL: 0}, Batch("now or never"), q); err != nil {
+		t.Fatal(err)
+	}
+	want(t, "nobody was there", counts(q), "ready 0 unacked 0")
+	n = n.Restart()
+	q = n.Queue("", "q")
+	mustPublish(t, n, q, "late")
+	n = n.Restart()
+	n.Advance(6 * time.Second)
+	want(t, "expired after a restart", counts(n.Queue("", "q")), "ready 0 unacked 0")
+}
+
+func TestQueueOverflow(t *testing.T) {
+	n := Start(t, Options{})
+	drop := n.CreateQueue("drop", func(s *broker.QueueSettings) { s.MaxLength = 3 })
+	mustPublish(t, n, drop, values(0, 5)...)
+	want(t, "the head is dropped", counts(drop), "ready 3 unacked 0")
+	w := work(t, n, drop, credit(2))
+	mustPublish(t, n, drop, values(5, 8)...)
+	want(t, "leases do not count", counts(drop), "ready 3 unacked 2")
+	w.consumer.Grant(9)
+	n.Settle()
+	want(t, "what was left", w.take(), "m2 m3 m5 m6 m7")
+
+	small := n.CreateQueue("small", func(s *broker.QueueSettings) { s.MaxBytes = 10 })
+	mustPublish(t, n, small, "aaaaa", "bbbbb", "ccc")
+	want(t, "by bytes", work(t, n, small, nil).take(), "bbbbb ccc")
+
+	reject := n.CreateQueue("reject", func(s *broker.QueueSettings) { s.MaxLength, s.Overflow = 2, broker.RejectPublish })
+	other := n.CreateQueue("other")
+	var answers []string
+	for i := range 4 {
+		p := &broker.Publish{
+			Batch: Batch(fmt.Sprint("r", i)), Targets: []*broker.Queue{reject, other},
+			Done: func(p *broker.Publish) { answers = append(answers, fmt.Sprint(errors.Is(p.Err, broker.ErrRejected))) },
+		}
+		n.Publish(p)
+	}
+	n.Settle()
+	want(t, "refused", strings.Join(answers, " "), "false false true true")
+	want(t, "not here", counts(reject), "ready 2 unacked 0")
+	want(t, "but there", counts(other), "ready 4 unacked 0")
+}
+
+func TestQueuePriorities(t *testing.T) {
+	n := Start(t, Options{})
+	q := n.CreateQueue("q", func(s *broker.QueueSettings) { s.MaxPriority = 9 })
+	for i, level := range []uint8{0, 5, 9, 5, 200, 1} {
+		if err := publish(t, n, broker.Facts{Level: level}, Batch(fmt.Sprint("p", level, "-", i)), q); err != nil {
+			t.Fatal(err)
+		}
+	}
+	w := work(t, n, q, credit(3))
+	want(t, "the highest first", w.take(), "p9-2 p200-4 p5-1")
+	w.settle(broker.Release, 2, 3)
+	w.close()
+	n = n.Restart()
+	w = work(t, n, n.Queue("", "q"), nil)
+	want(t, "all again", w.take(), "p9-2* p200-4* p5-1* p5-3* p1-5 p0-0*")
+	w.settle(broker.Accept, 0, 6)
+	want(t, "done", counts(n.Queue("", "q")), "ready 0 unacked 0")
+}
+
+func TestQueueSingleActiveConsumer(t *testing.T) {
+	n := Start(t, Options{})
+	q := n.CreateQueue("q", func(s *broker.QueueSettings) { s.SingleActive = true })
+	a, b := work(t, n, q, nil), work(t, n, q, nil)
+	mustPublish(t, n, q, values(0, 3)...)
+	want(t, "the first has all", a.take()+"|"+b.take(), "m0 m1 m2|")
+	a.settle(broker.Accept, 0, 1)
+	a.close()
+	want(t, "then the second", b.take(), "m1* m2*")
+}
+
+func TestQueueDeliveryLimit(t *testing.T) {
+	n := Start(t, Options{})
+	q := n.CreateQueue("q", func(s *broker.QueueSettings) { s.DeliveryLimit = 2 })
+	mustPublish(t, n, q, "poison")
+	w := work(t, n, q, nil)
+	for i := range 3 {
+		w.settle(broker.ReleaseCounted, i, i+1)
+	}
+	want(t, "three attempts", w.take(), "poison poison* poison*")
+	want(t, "then it is gone", counts(q), "ready 0 unacked 0")
+}

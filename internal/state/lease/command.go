@@ -1,0 +1,199 @@
+package lease
+
+import (
+	"fmt"
+	"math"
+
+	"github.com/polylog-mq/polylog/internal/codec"
+	"github.com/polylog-mq/polylog/internal/record"
+)
+
+// Command is *Report or *Open.
+type Command interface {
+	// AppendTo appends the logged form, which Decode reads.
+	AppendTo(dst []byte) []byte
+}
+
+// Report is what the leader has to say of the shard's sets since the last one.
+type Report struct{ Changes []Change }
+
+// Change is a Report's part about one set.
+type Change struct {
+	Partition record.PartitionID
+	// Bytes is the size of the bodies of what Settled and Buried name.
+	Bytes int64
+	// Settled records are done with, or were never records for a consumer.
+	Settled []Range
+	// Returned were given back, counted: each has one more attempt, and is then
+	// given again, later, or dies, as the settings say.
+	Returned []record.Offset
+	// Died are to be dead-lettered, or settled if there is no target.
+	Died []Death
+	// Buried are the numbers of Dead whose copies have arrived.
+	Buried []uint64
+	// Marks raise how far deliveries may go.
+	Marks []Mark
+
+	records int64 // what the desk counts as pending for it
+}
+
+// Death lets records die. With the reason Expired they do so only if log time
+// has reached Deadline, and may expire at all at present; otherwise they are
+// given back.
+type Death struct {
+	Range
+	Reason   Reason
+	Deadline record.LogTime
+}
+
+// Open makes a lease set over all that a partition holds, if it has none. The
+// shard carries it out, with Define and Append.
+type Open struct {
+	Partition record.PartitionID
+	Settings  *Settings
+}
+
+// The first byte of a logged command. They never change their meaning.
+const (
+	kindReport = 1
+	kindOpen   = 2
+)
+
+// AppendTo implements Command.
+func (c *Open) AppendTo(dst []byte) []byte {
+	dst = codec.AppendUvarint(append(dst, kindOpen), c.Partition)
+	return codec.AppendBytes(dst, c.Settings.AppendTo(nil))
+}
+
+// AppendTo implements Command.
+func (c *Report) AppendTo(dst []byte) []byte {
+	dst = codec.AppendUvarint(append(dst, kindReport), uint(len(c.Changes)))
+	for i := range c.Changes {
+		dst = c.Changes[i].appendTo(dst)
+	}
+	return dst
+}
+
+// appendTo writes offsets as distances from the one before.
+func (c *Change) appendTo(dst []byte) []byte {
+	dst = codec.AppendUvarint(dst, c.Partition)
+	dst = codec.AppendVarint(dst, c.Bytes)
+	at := record.Offset(0)
+	dst = codec.AppendUvarint(dst, uint(len(c.Settled)))
+	for _, r := range c.Settled {
+		dst = appendRange(dst, r, &at)
+	}
+	dst = codec.AppendUvarint(dst, uint(len(c.Returned)))
+	for _, o := range c.Returned {
+		dst = codec.AppendVarint(dst, o-at)
+		at = o
+	}
+	dst = codec.AppendUvarint(dst, uint(len(c.Died)))
+	for _, d := range c.Died {
+		dst = appendRange(dst, d.Range, &at)
+		dst = codec.AppendVarint(append(dst, byte(d.Reason)), d.Deadline)
+	}
+	dst = codec.AppendUvarint(dst, uint(len(c.Buried)))
+	for _, n := range c.Buried {
+		dst = codec.AppendUvarint(dst, n)
+	}
+	dst = codec.AppendUvarint(dst, uint(len(c.Marks)))
+	for _, m := range c.Marks {
+		dst = codec.AppendVarint(append(dst, m.Level), m.Below)
+	}
+	return dst
+}
+
+func appendRange(dst []byte, r Range, at *record.Offset) []byte {
+	dst = codec.AppendVarint(dst, r.First-*at)
+	*at = r.Last
+	return codec.AppendVarint(dst, r.Last-r.First)
+}
+
+// Decode reads what AppendTo of a command wrote. It keeps nothing of b.
+func Decode(b []byte) (Command, error) {
+	r := reader{codec.NewReader(b)}
+	var cmd Command
+	switch kind := r.Byte(); kind {
+	case kindReport:
+		c := &Report{Changes: make([]Change, r.Count(maxChanges, 7))}
+		for i := range c.Changes {
+			r.change(&c.Changes[i])
+		}
+		cmd = c
+	case kindOpen:
+		cmd = &Open{Partition: r.partition(), Settings: r.settings()}
+	default:
+		r.Fail("command kind %d", kind)
+	}
+	if err := r.Close(); err != nil {
+		return nil, fmt.Errorf("decoding a command of lease sets: %w", err)
+	}
+	return cmd, nil
+}
+
+// reader reads commands and pages.
+type reader struct{ codec.Reader }
+
+func (r *reader) partition() record.PartitionID {
+	return record.PartitionID(r.Uvarint(math.MaxUint64))
+}
+
+func (r *reader) offset() record.Offset { return record.Offset(r.Varint(0, math.MaxInt64)) }
+
+func (r *reader) long() int64 { return r.Varint(math.MinInt64, math.MaxInt64) }
+
+func (r *reader) settings() *Settings {
+	b := r.Bytes(maxSettings)
+	if r.Err() != nil {
+		return nil
+	}
+	s, err := DecodeSettings(b)
+	if err != nil {
+		r.Fail("%v", err)
+	}
+	return s
+}
+
+// step reads an offset that is told as a distance.
+func (r *reader) step(at *record.Offset) record.Offset {
+	o := *at + record.Offset(r.Varint(-int64(*at), math.MaxInt64-int64(*at)))
+	*at = o
+	return o
+}
+
+func (r *reader) span(at *record.Offset) Range {
+	first := r.step(at)
+	last := first + record.Offset(r.Varint(0, math.MaxInt64-int64(first)))
+	*at = last
+	return Range{first, last}
+}
+
+func (r *reader) change(c *Change) {
+	c.Partition, c.Bytes = r.partition(), r.long()
+	at := record.Offset(0)
+	c.Settled = make([]Range, r.Count(maxItems, 2))
+	for i := range c.Settled {
+		c.Settled[i] = r.span(&at)
+	}
+	c.Returned = make([]record.Offset, r.Count(maxItems, 1))
+	for i := range c.Returned {
+		c.Returned[i] = r.step(&at)
+	}
+	c.Died = make([]Death, r.Count(maxItems, 4))
+	for i := range c.Died {
+		d := &c.Died[i]
+		d.Range, d.Reason, d.Deadline = r.span(&at), Reason(r.Byte()), record.LogTime(r.long())
+		if d.Reason >= reasons || d.Last-d.First >= maxDeaths {
+			r.Fail("a death of %d records for reason %d", d.Last-d.First+1, d.Reason)
+		}
+	}
+	c.Buried = make([]uint64, r.Count(maxItems, 1))
+	for i := range c.Buried {
+		c.Buried[i] = r.Uvarint(math.MaxUint64)
+	}
+	c.Marks = make([]Mark, r.Count(256, 2))
+	for i := range c.Marks {
+		c.Marks[i] = Mark{Level: r.Byte(), Below: r.offset()}
+	}
+}

@@ -1,0 +1,332 @@
+package lease
+
+import (
+	"math/bits"
+
+	"github.com/polylog-mq/polylog/internal/record"
+)
+
+// Desk is what the leader alone knows of a set. It never sees a byte: it says
+// which record it wants next, and is told what was found. What it decides is
+// gathered into a Change, which the caller takes (Take) and logs; until that is
+// applied (Applied) the records concerned are in nobody's hands.
+type Desk struct {
+	set  *Set
+	term record.Term
+
+	levels []level
+	// maybe has a bit for every level that may have something to give.
+	maybe [4]uint64
+
+	consumers consumers
+	leases    leases
+	// away are the levels, where not 0, of records that a change under way may
+	// give back.
+	away map[record.Offset]uint8
+
+	out     Change
+	pending int64 // records in out, or in changes that are not applied yet
+
+	// leasedBytes and pendingBytes are the bodies that leases and pending have.
+	leasedBytes, pendingBytes int64
+}
+
+// level is one priority.
+type level struct {
+	// cursor is the first offset that nobody has looked at, high the one after
+	// the last record.
+	cursor, high record.Offset
+	// back holds the records that were given back: all lie below the cursor.
+	back offsets
+	// old is below which offset an earlier leader may have delivered.
+	old   record.Offset
+	asked record.Offset // the mark last asked for
+}
+
+// NewDesk opens a desk over a set, at the beginning of a leader's term.
+func NewDesk(set *Set, term record.Term) *Desk {
+	d := &Desk{set: set, term: term, out: Change{Partition: set.id}, away: map[record.Offset]uint8{}}
+	d.Configure()
+	for i := range d.levels {
+		l := &d.levels[i]
+		l.cursor, l.high, l.old = set.floor, set.next, set.Marked(uint8(i))
+		d.look(uint8(i))
+	}
+	return d
+}
+
+// Configure follows a change of the set's settings.
+func (d *Desk) Configure() {
+	for len(d.levels) <= int(d.set.settings.MaxPriority) {
+		d.levels = append(d.levels, level{cursor: d.set.next, high: d.set.next})
+	}
+	d.consumers.single = d.set.settings.SingleActive
+}
+
+// Set returns what the desk gives away.
+func (d *Desk) Set() *Set { return d.set }
+
+// Levels returns the number of levels: those a record can have are below.
+func (d *Desk) Levels() int { return len(d.levels) }
+
+// Leased returns how many records are in somebody's hands.
+func (d *Desk) Leased() int64 { return d.leases.count }
+
+// Ready returns how many records could be given if there were consumers.
+func (d *Desk) Ready() int64 {
+	return d.set.Unsettled() - d.set.Held() - d.leases.count - d.pending
+}
+
+// ReadyBytes returns the size of the bodies of the records that could be given.
+func (d *Desk) ReadyBytes() int64 { return d.set.bytes - d.leasedBytes - d.pendingBytes }
+
+// Consumers returns who is there. The result is shared: read only.
+func (d *Desk) Consumers() []*Consumer { return d.consumers.all }
+
+// look makes a level be looked at again.
+func (d *Desk) look(n uint8) { d.maybe[n/64] |= 1 << (n % 64) }
+
+// Appended tells that records up to last came in at a level.
+func (d *Desk) Appended(n uint8, last record.Offset) {
+	n = min(n, uint8(len(d.levels)-1))
+	d.levels[n].high = max(d.levels[n].high, last+1)
+	d.look(n)
+}
+
+// Add lets a consumer take records: as many as credit says, negative for any
+// number. ErrExclusive.
+func (d *Desk) Add(c *Consumer, credit int64) error {
+	if err := d.consumers.add(c, credit); err != nil {
+		return err
+	}
+	d.ask(0, d.levels[0].cursor)
+	return nil
+}
+
+// Remove ends a consumer; its leases stay with the holder.
+func (d *Desk) Remove(c *Consumer) { d.consumers.remove(c) }
+
+// Grant adds to a consumer's credit.
+func (d *Desk) Grant(c *Consumer, n int64) { d.consumers.grant(c, n) }
+
+// Limit replaces a consumer's credit; negative is any number.
+func (d *Desk) Limit(c *Consumer, n int64) { d.consumers.limit(c, n) }
+
+// Want names the record that a desk would give next: that at From if Exact, else
+// the first of the level from there on, which is to be below Limit.
+type Want struct {
+	Level       uint8
+	Exact       bool
+	From, Limit record.Offset
+}
+
+// Wanting reports whether a consumer with credit waits.
+func (d *Desk) Wanting() bool { return d.consumers.pick() != nil }
+
+// Next returns what would be given next, highest level first, and false if there
+// is nothing. The caller answers with Give, Die or Pass.
+func (d *Desk) Next() (Want, bool) {
+	for w := len(d.maybe) - 1; w >= 0; w-- {
+		for d.maybe[w] != 0 {
+			n := uint8(w*64 + bits.Len64(d.maybe[w]) - 1)
+			if want, ok := d.head(n); ok {
+				return want, true
+			}
+			d.maybe[w] &^= 1 << (n % 64)
+		}
+	}
+	return Want{}, false
+}
+
+// Head is Next of one level.
+func (d *Desk) Head(n uint8) (Want, bool) {
+	if d.maybe[n/64]&(1<<(n%64)) == 0 {
+		return Want{}, false
+	}
+	return d.head(n)
+}
+
+func (d *Desk) head(n uint8) (Want, bool) {
+	l := &d.levels[n]
+	for len(l.back) > 0 {
+		if o := l.back[0]; d.set.NextReady(o) == o {
+			return Want{Level: n, Exact: true, From: o, Limit: o + 1}, true
+		}
+		l.back.drop()
+	}
+	l.cursor = d.set.NextReady(l.cursor)
+	return Want{Level: n, From: l.cursor, Limit: l.high}, l.cursor < l.high
+}
+
+// Pass tells that the level has no record in [w.From, to): the desk looks on from
+// there. With gap set no level has one, and the offsets count as settled.
+func (d *Desk) Pass(w Want, to record.Offset, gap bool) {
+	l := &d.levels[w.Level]
+	if w.Exact {
+		l.back.drop()
+		to = w.Limit
+	} else {
+		l.cursor = max(l.cursor, to)
+	}
+	if gap && to > w.From {
+		d.settleRange(Range{w.From, to - 1}, 0)
+	}
+}
+
+// Found is the record that a Want has led to.
+type Found struct {
+	Offset record.Offset
+	// Size is that of its body, in bytes.
+	Size int32
+}
+
+// Grant is a record in a consumer's hands.
+type Grant struct {
+	Consumer    *Consumer
+	Lease       ID
+	Redelivered bool
+	Attempts    int32
+}
+
+// Give gives the record to the consumer, or to the one whose turn it is if that
+// is nil: there must be one (Wanting). It reports false if deliveries may not go
+// that far yet: the desk has asked for leave, and is to be asked again when the
+// Change is applied.
+func (d *Desk) Give(w Want, f Found, c *Consumer) (Grant, bool) {
+	if !d.ask(w.Level, f.Offset) {
+		return Grant{}, false
+	}
+	g := Grant{
+		Consumer: c, Attempts: d.set.Attempts(f.Offset),
+		Redelivered: w.Exact || f.Offset < d.levels[w.Level].old,
+	}
+	if c == nil {
+		g.Consumer = d.consumers.pick()
+		d.consumers.served(g.Consumer)
+	}
+	d.take(w, f)
+	g.Lease = ID{Partition: d.set.id, Offset: f.Offset, Term: d.term}
+	if g.Consumer.NoAck {
+		d.settleRange(Range{f.Offset, f.Offset}, f.Size)
+		return g, true
+	}
+	d.leasedBytes += int64(f.Size)
+	g.Lease.Counter = d.leases.add(g.Consumer.Holder, f.Offset, w.Level, f.Size)
+	return g, true
+}
+
+// take moves past a record.
+func (d *Desk) take(w Want, f Found) {
+	l := &d.levels[w.Level]
+	if w.Exact {
+		l.back.drop()
+		return
+	}
+	l.cursor = f.Offset + 1
+}
+
+// ask reports whether a record of a level may be delivered, and asks for leave to
+// go further in good time.
+func (d *Desk) ask(n uint8, o record.Offset) bool {
+	l := &d.levels[n]
+	marked := d.set.Marked(n)
+	if o+markAhead/2 >= marked && o+markAhead/2 >= l.asked {
+		l.asked = o + markAhead
+		d.out.Marks = append(d.out.Marks, Mark{n, l.asked})
+	}
+	return o < marked
+}
+
+// Die lets the record die.
+func (d *Desk) Die(w Want, f Found, why Reason, deadline record.LogTime) {
+	d.take(w, f)
+	d.sendAway(w.Level, f.Offset)
+	d.die(f, why, deadline)
+}
+
+// sendAway remembers the level of a record that may come back.
+func (d *Desk) sendAway(n uint8, o record.Offset) {
+	if n > 0 {
+		d.away[o] = n
+	}
+}
+
+func (d *Desk) die(f Found, why Reason, deadline record.LogTime) {
+	d.bytesGone(f.Size)
+	d.pending++
+	if n := len(d.out.Died); n > 0 {
+		last := &d.out.Died[n-1]
+		if last.Reason == why && last.Last+1 == f.Offset && last.Last-last.First < maxDeaths-1 {
+			last.Last, last.Deadline = f.Offset, max(last.Deadline, deadline)
+			return
+		}
+	}
+	d.out.Died = append(d.out.Died, Death{Range{f.Offset, f.Offset}, why, deadline})
+}
+
+func (d *Desk) bytesGone(size int32) {
+	d.out.Bytes += int64(size)
+	d.pendingBytes += int64(size)
+}
+
+func (d *Desk) settleRange(r Range, size int32) {
+	d.bytesGone(size)
+	d.pending += r.Len()
+	if n := len(d.out.Settled); n > 0 && d.out.Settled[n-1].Last+1 == r.First {
+		d.out.Settled[n-1].Last = r.Last
+		return
+	}
+	d.out.Settled = append(d.out.Settled, r)
+}
+
+// Settle carries out a verdict of a holder, and reports whether the lease was
+// its. Leases end with the leadership that gave them.
+func (d *Desk) Settle(h *Holder, id ID, v Verdict) bool {
+	if id.Term != d.term {
+		return false
+	}
+	at := d.leases.find(h, id.Counter)
+	if at == 0 {
+		return false
+	}
+	d.judge(d.leases.remove(at), v)
+	return true
+}
+
+func (d *Desk) judge(l lease, v Verdict) {
+	d.leasedBytes -= int64(l.size)
+	f := Found{Offset: l.offset, Size: l.size}
+	switch {
+	case v == Accept:
+		d.settleRange(Range{f.Offset, f.Offset}, f.Size)
+	case v == Reject:
+		d.die(f, Rejected, 0)
+	case v == ReleaseCounted && d.counts():
+		d.sendAway(l.level, f.Offset)
+		d.out.Returned = append(d.out.Returned, f.Offset)
+		d.pending++
+	default:
+		d.back(l.level, f.Offset)
+	}
+}
+
+// counts reports whether it matters how often a record is given back.
+func (d *Desk) counts() bool {
+	s := d.set.settings
+	return s.DeliveryLimit >= 0 || s.Retry.First > 0 || s.Retry.Attempts > 0
+}
+
+func (d *Desk) back(n uint8, o record.Offset) {
+	d.levels[n].back.add(o)
+	d.look(n)
+}
+
+// End gives back all that a holder has, counted, and ends its consumers.
+func (d *Desk) End(h *Holder) {
+	for len(h.consumers) > 0 {
+		d.Remove(h.consumers[0])
+	}
+	for h.first != 0 {
+		d.judge(d.leases.remove(h.first), ReleaseCounted)
+	}
+}

@@ -1,0 +1,121 @@
+package lease
+
+import (
+	"container/heap"
+	"slices"
+
+	"github.com/polylog-mq/polylog/internal/record"
+)
+
+// lease is one record in somebody's hands. Leases lie in a table whose places
+// are used again; the number tells an old id from the present one.
+type lease struct {
+	offset     record.Offset
+	holder     *Holder // nil: the place is free
+	number     uint64
+	prev, next int32 // of the holder's leases, as index plus 1; next also links free places
+	size       int32
+	level      uint8
+}
+
+// placeBits is how many bits of a lease's number tell its place in the table.
+const placeBits = 24
+
+// leases is the table.
+type leases struct {
+	table []lease
+	free  int32 // the first free place plus 1
+	count int64
+	given uint64
+}
+
+// full reports whether no lease more can be given.
+func (t *leases) full() bool { return t.free == 0 && len(t.table) == 1<<placeBits-1 }
+
+func (t *leases) add(h *Holder, o record.Offset, level uint8, size int32) uint64 {
+	at := t.free
+	if at == 0 {
+		t.table = append(t.table, lease{})
+		at = int32(len(t.table))
+	} else {
+		t.free = t.table[at-1].next
+	}
+	t.given++
+	l := &t.table[at-1]
+	*l = lease{offset: o, holder: h, number: t.given<<placeBits | uint64(at), next: h.first, size: size, level: level}
+	if h.first != 0 {
+		t.table[h.first-1].prev = at
+	}
+	h.first = at
+	h.leases++
+	t.count++
+	return l.number
+}
+
+// find returns the place plus 1 of a lease with this number; 0 if it has ended or
+// is another's.
+func (t *leases) find(h *Holder, number uint64) int32 {
+	at := int32(number & (1<<placeBits - 1))
+	if at == 0 || int(at) > len(t.table) {
+		return 0
+	}
+	if l := &t.table[at-1]; l.holder != h || l.number != number {
+		return 0
+	}
+	return at
+}
+
+// remove ends a lease and returns what it was.
+func (t *leases) remove(at int32) lease {
+	l := &t.table[at-1]
+	was := *l
+	if l.prev != 0 {
+		t.table[l.prev-1].next = l.next
+	} else {
+		l.holder.first = l.next
+	}
+	if l.next != 0 {
+		t.table[l.next-1].prev = l.prev
+	}
+	l.holder.leases--
+	l.holder, l.prev, l.next = nil, 0, t.free
+	t.free = at
+	t.count--
+	if t.count == 0 && len(t.table) > shrinkLeases {
+		t.table, t.free = nil, 0
+	}
+	return was
+}
+
+// sorted returns the offsets that are leased, ascending.
+func (t *leases) sorted() []record.Offset {
+	list := make([]record.Offset, 0, t.count)
+	for i := range t.table {
+		if t.table[i].holder != nil {
+			list = append(list, t.table[i].offset)
+		}
+	}
+	slices.Sort(list)
+	return list
+}
+
+// offsets is a heap of records that were given back.
+type offsets []record.Offset
+
+func (h offsets) Len() int           { return len(h) }
+func (h offsets) Less(i, j int) bool { return h[i] < h[j] }
+func (h offsets) Swap(i, j int)      { h[i], h[j] = h[j], h[i] }
+
+// Push implements heap.Interface.
+func (h *offsets) Push(x any) { *h = append(*h, x.(record.Offset)) }
+
+// Pop implements heap.Interface.
+func (h *offsets) Pop() any {
+	old := *h
+	o := old[len(old)-1]
+	*h = old[:len(old)-1]
+	return o
+}
+
+func (h *offsets) add(o record.Offset) { heap.Push(h, o) }
+func (h *offsets) drop()               { heap.Pop(h) }

@@ -1,0 +1,323 @@
+package lease
+
+import (
+	"cmp"
+	"encoding/binary"
+	"fmt"
+	"maps"
+	"math"
+	"slices"
+
+	"github.com/polylog-mq/polylog/internal/codec"
+	"github.com/polylog-mq/polylog/internal/record"
+)
+
+// pageKey names a page: its key is the kind, the partition's id (8 bytes, big
+// endian), and for all but the root the number of the chunk (8 bytes).
+type pageKey struct {
+	kind  byte
+	id    record.PartitionID
+	chunk uint64
+}
+
+// The kinds of pages, which are part of the checkpoint's format.
+const (
+	pageRoot  = 's' // a set without what follows
+	pageChunk = 'c' // what is settled, held and given back of chunkSize offsets
+	pageTTLs  = 't' // up to ttlsPerPage changes of the time to live
+	pageDying = 'd' // up to deadPerPage records that wait for their dead-letter target
+)
+
+func (k pageKey) appendKey(dst []byte) []byte {
+	dst = binary.BigEndian.AppendUint64(append(dst, k.kind), uint64(k.id))
+	if k.kind != pageRoot {
+		dst = binary.BigEndian.AppendUint64(dst, k.chunk)
+	}
+	return dst
+}
+
+// touch must be called before every change of a set's root; like the others
+// below it costs a look-up only the first time after a cut.
+func (s *State) touch(set *Set) {
+	if set.cut != s.cut {
+		s.pages.Touch(pageKey{kind: pageRoot, id: set.id})
+		set.cut = s.cut
+	}
+}
+
+func (s *State) touchChunk(set *Set, k uint64, c *container) {
+	if c.cut != s.cut {
+		s.pages.Touch(pageKey{pageChunk, set.id, k})
+		c.cut = s.cut
+	}
+}
+
+// chunk returns a container to be changed, made if need be.
+func (s *State) chunk(set *Set, k uint64) *container {
+	c := set.chunks[k]
+	if c != nil {
+		s.touchChunk(set, k, c)
+		return c
+	}
+	s.pages.Touch(pageKey{pageChunk, set.id, k})
+	c = &container{cut: s.cut}
+	set.chunks[k] = c
+	return c
+}
+
+// dropEmpty drops a container that was made changeable and tells nothing.
+func (s *State) dropEmpty(set *Set, k uint64) {
+	if set.chunks[k].empty() {
+		delete(set.chunks, k)
+	}
+}
+
+func (s *State) touchTTL(set *Set, number uint64) {
+	s.pages.Touch(pageKey{pageTTLs, set.id, number / ttlsPerPage})
+}
+
+func (s *State) touchDying(set *Set, number uint64) {
+	s.pages.Touch(pageKey{pageDying, set.id, number / deadPerPage})
+}
+
+// Freeze makes the present state the cut of a checkpoint.
+func (s *State) Freeze() {
+	s.pages.Freeze()
+	s.cut++
+}
+
+// EncodePages emits pages of the cut (a nil value: the page no longer exists)
+// until more returns false or all are emitted, and reports whether all are.
+func (s *State) EncodePages(emit func(key, value []byte), more func() bool) bool {
+	for more() {
+		if !s.pages.Next(func(k pageKey, value []byte) { emit(k.appendKey(nil), value) }) {
+			return true
+		}
+	}
+	return false
+}
+
+func (s *State) encodePage(dst []byte, k pageKey) ([]byte, bool) {
+	dst = append(dst, pageVersion)
+	set := s.sets[k.id]
+	if set == nil {
+		return dst, false
+	}
+	switch k.kind {
+	case pageRoot:
+		return set.encode(dst), true
+	case pageChunk:
+		if c := set.chunks[k.chunk]; c != nil {
+			return c.encode(dst), true
+		}
+	case pageTTLs:
+		return set.ttls.encode(dst, k.chunk)
+	case pageDying:
+		return set.dying.encode(dst, k.chunk)
+	}
+	return dst, false
+}
+
+func (s *Set) encode(dst []byte) []byte {
+	dst = codec.AppendBytes(dst, s.settings.AppendTo(nil))
+	dst = codec.AppendVarint(dst, s.floor)
+	dst = codec.AppendVarint(dst, s.next)
+	dst = codec.AppendVarint(dst, s.bytes)
+	dst = codec.AppendUvarint(dst, s.dying.next)
+	dst = codec.AppendUvarint(dst, uint(len(s.marks)))
+	for _, m := range s.marks {
+		dst = codec.AppendVarint(append(dst, m.Level), m.Below)
+	}
+	dst = codec.AppendUvarint(dst, uint(len(s.moved)))
+	for _, id := range slices.Sorted(maps.Keys(s.moved)) {
+		dst = codec.AppendUvarint(codec.AppendUvarint(dst, id), s.moved[id])
+	}
+	return dst
+}
+
+func (c *container) encode(dst []byte) []byte {
+	for _, set := range [...]spans{c.settled, c.held} {
+		dst = codec.AppendUvarint(dst, uint(len(set)))
+		for _, x := range set {
+			dst = codec.AppendUvarint(codec.AppendUvarint(dst, x.lo), x.hi-x.lo)
+		}
+	}
+	dst = codec.AppendUvarint(dst, uint(len(c.touched)))
+	for _, t := range c.touched {
+		dst = codec.AppendUvarint(codec.AppendUvarint(dst, t.at), t.attempts)
+	}
+	return dst
+}
+
+// encode appends the number of the page's first change, then its changes.
+func (t *ttls) encode(dst []byte, chunk uint64) ([]byte, bool) {
+	from := max(chunk*ttlsPerPage, t.first)
+	to := min((chunk+1)*ttlsPerPage, t.first+uint64(len(t.changes)))
+	if from >= to {
+		return dst, false
+	}
+	dst = codec.AppendUvarint(dst, from)
+	for _, c := range t.changes[from-t.first : to-t.first] {
+		dst = codec.AppendVarint(codec.AppendVarint(dst, c.from), c.ttl)
+	}
+	return dst, true
+}
+
+func (d *dying) encode(dst []byte, chunk uint64) ([]byte, bool) {
+	from, _ := d.find(chunk * deadPerPage)
+	to, _ := d.find((chunk + 1) * deadPerPage)
+	for _, x := range d.list[from:to] {
+		dst = codec.AppendVarint(codec.AppendUvarint(dst, x.Number), x.Offset)
+		dst = codec.AppendVarint(append(dst, byte(x.Reason)), x.Attempts)
+	}
+	return dst, from < to
+}
+
+// restoring is what waits for the last page of a checkpoint.
+type restoring struct {
+	chunks map[pageKey]*container
+	ttls   map[pageKey][]ttlChange
+	first  map[pageKey]uint64
+	dying  map[record.PartitionID][]Dead
+}
+
+// RestorePage takes a page of a checkpoint, in any order, into a new State. It
+// keeps no reference to the slices. Its error wraps codec.ErrMalformed.
+func (s *State) RestorePage(key, value []byte) error {
+	if s.restoring.chunks == nil {
+		s.restoring = restoring{
+			map[pageKey]*container{}, map[pageKey][]ttlChange{}, map[pageKey]uint64{}, map[record.PartitionID][]Dead{},
+		}
+	}
+	r := &reader{codec.NewReader(value)}
+	k, ok := parseKey(key)
+	if v := r.Byte(); v != pageVersion || !ok {
+		r.Fail("version %d of a page, or its key", v)
+	}
+	switch k.kind {
+	case pageRoot:
+		s.restoreRoot(k.id, r)
+	case pageChunk:
+		s.restoring.chunks[k] = r.container()
+	case pageTTLs:
+		s.restoring.first[k] = r.Uvarint(math.MaxUint64)
+		for r.Len() > 0 && len(s.restoring.ttls[k]) < ttlsPerPage {
+			s.restoring.ttls[k] = append(s.restoring.ttls[k], ttlChange{r.offset(), r.Varint(-1, math.MaxInt64)})
+		}
+	case pageDying:
+		for n := 0; r.Len() > 0 && n < deadPerPage; n++ {
+			d := Dead{Number: r.Uvarint(math.MaxUint64), Offset: r.offset(), Reason: Reason(r.Byte())}
+			d.Attempts = int32(r.Varint(0, math.MaxInt32))
+			if d.Reason >= reasons {
+				r.Fail("reason %d", d.Reason)
+			}
+			s.restoring.dying[k.id] = append(s.restoring.dying[k.id], d)
+		}
+	}
+	if err := r.Close(); err != nil {
+		return fmt.Errorf("page %q of the lease sets: %w", key, err)
+	}
+	return nil
+}
+
+func parseKey(key []byte) (k pageKey, ok bool) {
+	if len(key) == 0 {
+		return k, false
+	}
+	k.kind = key[0]
+	switch {
+	case k.kind == pageRoot && len(key) == 9:
+	case (k.kind == pageChunk || k.kind == pageTTLs || k.kind == pageDying) && len(key) == 17:
+		k.chunk = binary.BigEndian.Uint64(key[9:])
+	default:
+		return k, false
+	}
+	k.id = record.PartitionID(binary.BigEndian.Uint64(key[1:]))
+	return k, true
+}
+
+func (s *State) restoreRoot(id record.PartitionID, r *reader) {
+	set := &Set{id: id, chunks: map[uint64]*container{}, moved: map[record.PartitionID]uint64{}}
+	set.settings = r.settings()
+	set.floor, set.next, set.bytes = r.offset(), r.offset(), r.Varint(0, math.MaxInt64)
+	set.dying.next = r.Uvarint(math.MaxUint64)
+	set.marks = make([]Mark, r.Count(256, 2))
+	for i := range set.marks {
+		set.marks[i] = Mark{Level: r.Byte(), Below: r.offset()}
+		if i > 0 && set.marks[i].Level <= set.marks[i-1].Level {
+			r.Fail("marks out of order")
+		}
+	}
+	for range r.Count(maxMoved, 2) {
+		from := r.partition()
+		set.moved[from] = r.Uvarint(math.MaxUint64)
+	}
+	if set.floor > set.next {
+		r.Fail("floor %d of %d", set.floor, set.next)
+	}
+	s.sets[id] = set
+}
+
+// container reads what encode wrote.
+func (r *reader) container() *container {
+	c := &container{}
+	for _, set := range [...]*spans{&c.settled, &c.held} {
+		*set = make(spans, r.Count(chunkSize, 2))
+		last := -2
+		for i := range *set {
+			lo := int(r.Uvarint(chunkMask))
+			hi := lo + int(r.Uvarint(uint64(chunkMask-lo)))
+			if lo <= last+1 {
+				r.Fail("spans out of order")
+			}
+			(*set)[i], last = span{uint16(lo), uint16(hi)}, hi
+		}
+	}
+	c.touched = make([]touch, r.Count(chunkSize, 2))
+	for i := range c.touched {
+		c.touched[i] = touch{uint16(r.Uvarint(chunkMask)), uint16(r.Uvarint(maxAttempts))}
+		if i > 0 && c.touched[i].at <= c.touched[i-1].at {
+			r.Fail("returns out of order")
+		}
+	}
+	return c
+}
+
+// Restored ends the loading: it checks that the pages fit together.
+func (s *State) Restored() error {
+	r := &s.restoring
+	for k, c := range r.chunks {
+		set := s.sets[k.id]
+		if set == nil || k.chunk < chunkOf(set.floor) || k.chunk > chunkOf(set.next) {
+			return fmt.Errorf("restoring the lease sets: %w: a chunk of partition %d", codec.ErrMalformed, k.id)
+		}
+		set.chunks[k.chunk] = c
+		set.settled += c.settled.size()
+		set.held += c.held.size()
+	}
+	for _, k := range sortedPages(r.ttls) {
+		set := s.sets[k.id]
+		if set == nil {
+			return fmt.Errorf("restoring the lease sets: %w: times of partition %d", codec.ErrMalformed, k.id)
+		}
+		if len(set.ttls.changes) == 0 {
+			set.ttls.first = r.first[k]
+		}
+		set.ttls.changes = append(set.ttls.changes, r.ttls[k]...)
+	}
+	for id, list := range r.dying {
+		set := s.sets[id]
+		if set == nil {
+			return fmt.Errorf("restoring the lease sets: %w: dead letters of partition %d", codec.ErrMalformed, id)
+		}
+		set.dying.restore(list)
+	}
+	s.restoring = restoring{}
+	return nil
+}
+
+func sortedPages[V any](m map[pageKey]V) []pageKey {
+	return slices.SortedFunc(maps.Keys(m), func(a, b pageKey) int {
+		return cmp.Or(cmp.Compare(a.id, b.id), cmp.Compare(a.chunk, b.chunk))
+	})
+}

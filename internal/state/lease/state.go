@@ -1,0 +1,198 @@
+package lease
+
+import (
+	"cmp"
+	"maps"
+	"slices"
+
+	"github.com/polylog-mq/polylog/internal/page"
+	"github.com/polylog-mq/polylog/internal/record"
+)
+
+// State is the lease sets of a data shard.
+type State struct {
+	sets  map[record.PartitionID]*Set
+	pages *page.Set[pageKey]
+	// cut counts the cuts, so that what was touched since the last one is known
+	// without a look-up.
+	cut uint32
+
+	restoring restoring
+}
+
+// New returns the state of a shard without lease sets.
+func New() *State {
+	s := &State{sets: map[record.PartitionID]*Set{}, cut: 1}
+	s.pages = page.New(s.encodePage)
+	return s
+}
+
+// Lookup returns the lease set of a partition, nil if it has none.
+func (s *State) Lookup(id record.PartitionID) *Set { return s.sets[id] }
+
+// All returns the lease sets in ascending order of their ids.
+func (s *State) All() []*Set {
+	return slices.SortedFunc(maps.Values(s.sets), func(a, b *Set) int { return cmp.Compare(a.id, b.id) })
+}
+
+// Effects collects what commands have done to records, for whoever leads. The
+// caller reuses it.
+type Effects struct {
+	// Back are records to be given again, with the attempts they have.
+	Back []Returned
+	// Changed are the sets whose floor or number of records changed, each once.
+	Changed []*Set
+	// Dying are the sets that got records to dead-letter, each once.
+	Dying []*Set
+}
+
+// Returned is a record that is to be given again.
+type Returned struct {
+	Set      *Set
+	Offset   record.Offset
+	Attempts int32
+}
+
+// Reset empties e and keeps its memory.
+func (e *Effects) Reset() {
+	clear(e.Back)
+	clear(e.Changed)
+	clear(e.Dying)
+	e.Back, e.Changed, e.Dying = e.Back[:0], e.Changed[:0], e.Dying[:0]
+}
+
+func note(list []*Set, set *Set) []*Set {
+	if slices.Contains(list, set) {
+		return list
+	}
+	return append(list, set)
+}
+
+// Define makes a lease set that begins at offset from, or changes the settings of
+// the one there is; records keep what held when they were appended. The settings
+// are kept.
+func (s *State) Define(id record.PartitionID, from record.Offset, settings *Settings) *Set {
+	set := s.sets[id]
+	if set == nil {
+		s.pages.Touch(pageKey{kind: pageRoot, id: id})
+		set = &Set{
+			cut: s.cut, id: id, floor: from, next: from, chunks: map[uint64]*container{},
+			moved: map[record.PartitionID]uint64{},
+		}
+		s.sets[id] = set
+	}
+	s.touch(set)
+	set.settings = settings
+	return set
+}
+
+// Drop forgets a lease set.
+func (s *State) Drop(id record.PartitionID) {
+	set := s.sets[id]
+	if set == nil {
+		return
+	}
+	s.touch(set)
+	for _, k := range slices.Sorted(maps.Keys(set.chunks)) {
+		s.touchChunk(set, k, set.chunks[k])
+	}
+	for i := range set.ttls.changes {
+		s.touchTTL(set, set.ttls.first+uint64(i))
+	}
+	for i := range set.dying.list {
+		s.touchDying(set, set.dying.list[i].Number)
+	}
+	delete(s.sets, id)
+}
+
+// Batch is what a set must know of records that were appended.
+type Batch struct {
+	Range
+	// TTL is how long they may wait, in ms, -1 for as long as the settings allow.
+	TTL int64
+	// Bytes is the size of their bodies, as told.
+	Bytes int64
+}
+
+// Append takes records into a set. It allocates nothing in the steady state.
+func (s *State) Append(set *Set, b Batch) {
+	s.touch(set)
+	ttl := set.settings.MessageTTL
+	if b.TTL >= 0 && (ttl < 0 || b.TTL < ttl) {
+		ttl = b.TTL
+	}
+	s.noteTTL(set, b.First, ttl)
+	set.next = b.Last + 1
+	set.bytes += b.Bytes
+}
+
+// Moved notes that a dead letter of another set arrives in this one, and reports
+// whether it is the first time.
+func (s *State) Moved(set *Set, from record.PartitionID, number uint64) bool {
+	if number <= set.moved[from] {
+		return false
+	}
+	s.touch(set)
+	set.moved[from] = number
+	return true
+}
+
+// Apply carries out a report. hold forbids expiry. What concerns a set that is
+// gone, or records that are settled, does nothing.
+func (s *State) Apply(now record.LogTime, hold bool, r *Report, fx *Effects) {
+	for i := range r.Changes {
+		if set := s.sets[r.Changes[i].Partition]; set != nil {
+			s.change(now, hold, set, &r.Changes[i], fx)
+		}
+	}
+}
+
+func (s *State) change(now record.LogTime, hold bool, set *Set, c *Change, fx *Effects) {
+	s.touch(set)
+	fx.Changed = note(fx.Changed, set)
+	for _, m := range c.Marks {
+		set.mark(m)
+	}
+	for _, n := range c.Buried {
+		s.bury(set, n)
+	}
+	for _, o := range c.Returned {
+		s.giveBack(set, o, fx)
+	}
+	for _, d := range c.Died {
+		for o := d.First; o <= min(d.Last, set.next-1); o++ {
+			switch {
+			case set.Settled(o):
+			case d.Reason == Expired && (hold || now < d.Deadline):
+				fx.Back = append(fx.Back, Returned{set, o, set.Attempts(o)})
+			case s.kill(set, o, d.Reason):
+				fx.Dying = note(fx.Dying, set)
+			}
+		}
+	}
+	for _, r := range c.Settled { // last: a purge names whole ranges
+		s.settle(set, r.First, r.Last)
+	}
+	if set.bytes -= c.Bytes; set.bytes < 0 || set.Unsettled() == 0 {
+		set.bytes = 0
+	}
+}
+
+// giveBack counts a return.
+func (s *State) giveBack(set *Set, o record.Offset, fx *Effects) {
+	if o >= set.next || set.Settled(o) {
+		return
+	}
+	n := int32(s.chunk(set, chunkOf(o)).count(low(o)))
+	limit := set.settings.DeliveryLimit
+	if most := set.settings.Retry.Attempts; most > 0 && (limit < 0 || most-1 < limit) {
+		limit = most - 1
+	}
+	if limit >= 0 && n > limit {
+		if s.kill(set, o, DeliveryLimit) {
+			fx.Dying = note(fx.Dying, set)
+		}
+		return
+	}
+	fx.Back = append(fx.Back, Returned{set, o, n})
+}
