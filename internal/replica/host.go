@@ -65,8 +65,10 @@ type Host struct {
 	cuts     cutter
 	pages    pageSessions
 
-	warned   atomic.Int64 // monotonic time of the latest warning of a step, +1
-	groupsMu struct {
+	// installed counts snapshots of groups.
+	installed atomic.Uint64
+	warned    atomic.Int64 // monotonic time of the latest warning of a step, +1
+	groupsMu  struct {
 		sync.RWMutex
 		byID map[record.ShardID]*Group
 	}
@@ -122,6 +124,10 @@ func (h *Host) Group(id record.ShardID) *Group {
 	defer h.groupsMu.RUnlock()
 	return h.groupsMu.byID[id]
 }
+
+// Installed returns how many snapshots of groups were received and installed
+// since New. Any goroutine may call it.
+func (h *Host) Installed() uint64 { return h.installed.Load() }
 
 // Loops returns the number of loops, for Step.
 func (h *Host) Loops() int { return len(h.loops) }

@@ -405,5 +405,6 @@ func (g *Group) install() {
 		g.loop.stop()
 		return
 	}
+	g.host.installed.Add(1)
 	g.stepRaft(f.offer)
 }

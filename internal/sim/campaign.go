@@ -34,6 +34,8 @@ type Summary struct {
 	Coverage map[int]*Coverage // by size of cluster
 	// Failures are the first one of each size of cluster.
 	Failures []*Failure
+
+	runs map[int]int // by size of cluster
 }
 
 // Speed is virtual time per time of one core.
@@ -41,7 +43,7 @@ func (s *Summary) Speed() float64 { return float64(s.Virtual) / float64(max(s.CP
 
 // Run carries the campaign out, until a failure.
 func (c Campaign) Run() Summary {
-	s := Summary{Coverage: map[int]*Coverage{}}
+	s := Summary{Coverage: map[int]*Coverage{}, runs: map[int]int{}}
 	sizes := []int{1, 3}
 	if c.Nodes != 0 {
 		sizes = []int{c.Nodes}
@@ -79,6 +81,7 @@ func (r *Result) compare(o Options, again Result) {
 
 func (s *Summary) add(o Options, r Result, out io.Writer) (failed bool) {
 	s.Runs++
+	s.runs[o.Nodes]++
 	s.Virtual += r.Virtual
 	if s.Coverage[o.Nodes] == nil {
 		s.Coverage[o.Nodes] = &Coverage{}
@@ -109,19 +112,33 @@ func cpuTime() time.Duration {
 func (s *Summary) String() string {
 	text := fmt.Sprintf("%d runs, %d of them counted; %.1f simulated hours in %v of one core: %.0f times real time\n",
 		s.Runs, s.Counted, s.Virtual.Hours(), s.CPU.Round(time.Millisecond), s.Speed())
-	for _, nodes := range []int{1, 3} {
-		if c := s.Coverage[nodes]; c != nil {
-			text += fmt.Sprintf("%d nodes: %v\n", nodes, c)
-		}
+	one, three := s.Coverage[1], s.Coverage[3]
+	if one == nil {
+		one = &Coverage{}
+	}
+	if three == nil {
+		three = &Coverage{}
+	}
+	text += fmt.Sprintf("%-24s%12s%12s\n", "coverage", "1 node", "3 nodes")
+	theirs := three.counters()
+	for i, c := range one.counters() {
+		text += fmt.Sprintf("%-24s%12d%12d\n", c.name, *c.n, *theirs[i].n)
 	}
 	return text
 }
 
-// Thin says what the campaign has never met; "" if it counts, or is too short to
-// be asked.
+// minRuns is how many runs a campaign has that is asked what it has met.
+const minRuns = 40
+
+// Thin says what the campaign has met too little of; "" if it counts, or is too
+// short to be asked.
 func (s *Summary) Thin() string {
-	for nodes, c := range s.Coverage {
-		if thin := c.Thin(nodes); thin != "" && s.Runs >= 40 {
+	for _, nodes := range []int{1, 3} {
+		c := s.Coverage[nodes]
+		if c == nil || s.Runs < minRuns {
+			continue
+		}
+		if thin := c.Thin(nodes, s.runs[nodes]); thin != "" {
 			return fmt.Sprintf("%s with %d nodes", thin, nodes)
 		}
 	}

@@ -5,7 +5,6 @@ import (
 	"strings"
 
 	"github.com/polylog-mq/polylog/internal/record"
-	"github.com/polylog-mq/polylog/internal/store"
 )
 
 // Coverage counts what a run has met: a clean run that met nothing shows
@@ -21,7 +20,7 @@ type Coverage struct {
 	Nonsense                      int // commands of careless clients
 	Faults, Crashes               int
 	Elections                     int // terms that were led or tried
-	Snapshots                     int // whose pages were sent to the last
+	Snapshots, Installs           int // whose pages were sent to the last; that were installed
 	Checkpoints, Rewrites, Freed  int
 	Aged                          int // records removed for their age
 	Replacements                  int // of members
@@ -40,36 +39,42 @@ func (c *Coverage) sawTerm(g record.ShardID, t record.Term) {
 	}
 }
 
-// collect takes the counters of a store whose process ends.
-func (c *Coverage) collect(s *store.Stats) {
+// collect takes the counters of a process that ends.
+func (c *Coverage) collect(p *process) {
+	s := p.store.Stats()
 	c.Checkpoints += int(s.Checkpoints.Load())
 	c.Rewrites += int(s.Rewrites.Load())
 	c.Freed += int(s.FilesFreed.Load())
+	c.Installs += int(p.host.Installed())
 }
 
-// fields lists the counters by name.
-func (c *Coverage) fields() []struct {
-	name string
-	n    *int
-} {
-	return []struct {
-		name string
-		n    *int
-	}{
-		{"acked", &c.Acked}, {"unknown", &c.Unknown}, {"refused", &c.Refused}, {"read", &c.Read}, {"resent", &c.Resent},
-		{"commits", &c.Commits}, {"rebalances", &c.Rebalances}, {"topic changes", &c.Changes},
-		{"transactions committed", &c.TxnsCommitted}, {"aborted", &c.TxnsAborted}, {"zombies", &c.Zombies}, {"fenced", &c.Fenced},
-		{"records left out", &c.LeftOut}, {"nonsense", &c.Nonsense},
-		{"faults", &c.Faults}, {"crashes", &c.Crashes}, {"elections", &c.Elections}, {"snapshots", &c.Snapshots},
-		{"checkpoints", &c.Checkpoints}, {"rewrites", &c.Rewrites}, {"files freed", &c.Freed},
-		{"aged out", &c.Aged}, {"replacements", &c.Replacements}, {"messages", &c.Messages}, {"messages lost", &c.Lost},
+// counter is one of the numbers, and how many a campaign has to have met in a run,
+// on average: in one of 1 and in one of 3 nodes.
+type counter struct {
+	name       string
+	n          *int
+	one, three float64
+}
+
+// counters lists the numbers by name.
+func (c *Coverage) counters() []counter {
+	return []counter{
+		{"acked", &c.Acked, 500, 500}, {"unknown", &c.Unknown, 2, 2}, {"refused", &c.Refused, 1, 1}, {"read", &c.Read, 1000, 1000},
+		{"resent", &c.Resent, 10, 10}, {"commits", &c.Commits, 50, 50}, {"rebalances", &c.Rebalances, 2, 2},
+		{"topic changes", &c.Changes, 2, 2}, {"transactions committed", &c.TxnsCommitted, 10, 10},
+		{"aborted", &c.TxnsAborted, 5, 5}, {"zombies", &c.Zombies, 1, 1}, {"fenced", &c.Fenced, 1, 1},
+		{"records left out", &c.LeftOut, 50, 50}, {"nonsense", &c.Nonsense, 10, 10}, {"faults", &c.Faults, 4, 6},
+		{"crashes", &c.Crashes, 2, 6}, {"elections", &c.Elections, 4, 8}, {"snapshots", &c.Snapshots, 0, 1},
+		{"installs", &c.Installs, 0, 1}, {"checkpoints", &c.Checkpoints, 4, 10}, {"rewrites", &c.Rewrites, 1, 2},
+		{"files freed", &c.Freed, 1, 2}, {"aged out", &c.Aged, 20, 20}, {"replacements", &c.Replacements, 0, 0.2},
+		{"messages", &c.Messages, 0, 5000}, {"messages lost", &c.Lost, 0, 100},
 	}
 }
 
 // Add adds another run's counts.
 func (c *Coverage) Add(o Coverage) {
-	theirs := o.fields()
-	for i, f := range c.fields() {
+	theirs := o.counters()
+	for i, f := range c.counters() {
 		*f.n += *theirs[i].n
 	}
 }
@@ -77,7 +82,7 @@ func (c *Coverage) Add(o Coverage) {
 // String lists the counters.
 func (c Coverage) String() string {
 	var b strings.Builder
-	for _, f := range c.fields() {
+	for _, f := range c.counters() {
 		if b.Len() > 0 {
 			b.WriteString(", ")
 		}
@@ -86,11 +91,8 @@ func (c Coverage) String() string {
 	return b.String()
 }
 
-// Floors of a run of full length and of a campaign, below which they do not
-// count.
-const (
-	minAckedPerMinute = 20
-)
+// minAckedPerMinute is the floor of a run: one that did less does not count.
+const minAckedPerMinute = 20
 
 // Short says what a run has met too little of, "" if it counts. Runs without
 // faults are exempt from meeting any.
@@ -106,11 +108,15 @@ func (c Coverage) Short(o Options) string {
 	return ""
 }
 
-// Thin says what a campaign of at least 20 runs has never met, "" if it counts.
-func (c Coverage) Thin(nodes int) string {
-	for _, f := range c.fields() {
-		if *f.n == 0 && (nodes > 1 || f.n != &c.Snapshots && f.n != &c.Replacements && f.n != &c.Messages && f.n != &c.Lost) {
-			return "no " + f.name
+// Thin says what so many runs have met too little of, "" if they count.
+func (c Coverage) Thin(nodes, runs int) string {
+	for _, f := range c.counters() {
+		least := f.one
+		if nodes > 1 {
+			least = f.three
+		}
+		if float64(*f.n) < least*float64(runs) {
+			return fmt.Sprintf("%d %s in %d runs", *f.n, f.name, runs)
 		}
 	}
 	return ""

@@ -45,7 +45,9 @@ const (
 	acceptOp
 )
 
-func (k opKind) String() string { return [...]string{"commit", "fetch", "create", "delete", "join", "accept"}[k] }
+func (k opKind) String() string {
+	return [...]string{"commit", "fetch", "create", "delete", "join", "accept"}[k]
+}
 
 func (l *linear) begin(object string, kind opKind) *operation {
 	op := &operation{object: object, kind: kind, from: l.w.clock.Mono(), attributed: len(l.ops)}

@@ -257,7 +257,7 @@ func (n *node) close() {
 	}
 	n.down, n.dead = true, true
 	n.disk.before = nil
-	n.w.cover.collect(n.store.Stats())
+	n.w.cover.collect(n.process)
 	_ = n.end() // what a crash leaves is looked at by the next start
 	n.disk.wipe()
 }
