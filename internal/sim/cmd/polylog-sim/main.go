@@ -16,6 +16,7 @@ import (
 
 type flags struct {
 	seed, seeds  uint64
+	from         uint64
 	nodes        int
 	limit        time.Duration
 	safety       time.Duration
@@ -32,7 +33,8 @@ type flags struct {
 func main() {
 	var f flags
 	flag.Uint64Var(&f.seed, "seed", 0, "run this seed alone")
-	flag.Uint64Var(&f.seeds, "seeds", 0, "run this many seeds, from 1 on")
+	flag.Uint64Var(&f.seeds, "seeds", 0, "run this many seeds")
+	flag.Uint64Var(&f.from, "from", 1, "the first seed of many")
 	flag.DurationVar(&f.limit, "for", time.Minute, "run seeds for so long, unless -seeds says how many")
 	flag.IntVar(&f.nodes, "nodes", 0, "size of the cluster, 1 or 3; 0: both")
 	flag.DurationVar(&f.safety, "safety", 0, "virtual time of the phase with faults; 0: the usual")
@@ -104,7 +106,7 @@ func (f *flags) one() error {
 }
 
 func (f *flags) campaign() error {
-	c := sim.Campaign{First: 1, Seeds: f.seeds, For: f.limit, Nodes: f.nodes, Safety: f.safety, Twice: f.twice, Out: os.Stdout}
+	c := sim.Campaign{First: f.from, Seeds: f.seeds, For: f.limit, Nodes: f.nodes, Safety: f.safety, Twice: f.twice, Out: os.Stdout}
 	s := c.Run()
 	fmt.Print(s.String())
 	for _, failure := range s.Failures {
