@@ -77,116 +77,142 @@ func (m *model) drop(exchange string) {
 	maps.DeleteFunc(m.bindings, func(b bound, _ bool) bool { return b.source == exchange || b.to && b.dest == exchange })
 }
 
+// modelTest is a state and the model that it is held against.
+type modelTest struct {
+	*world
+	m    *model
+	rt   *rapid.T
+	olds []oldAnswer
+}
+
+// oldAnswer is what a snapshot answered once.
+type oldAnswer struct {
+	s             *Snapshot
+	exchange, key string
+	dests         []Dest
+	refused       bool
+}
+
+var (
+	someExchanges = []string{"x1", "x2", "x3", "x4"}
+	someQueues    = []string{"q1", "q2", "q3"}
+	someKeys      = []string{"", "a", "b", "a.b", "a.b.a", "b.b", "a.", "."}
+	somePatterns  = append([]string{"#", "*", "a.#", "*.b", "#.b.#", "a.*.#", "#.#", "*.#.a"}, someKeys...)
+)
+
+func (w *modelTest) pick(from []string, what string) string {
+	return rapid.SampledFrom(from).Draw(w.rt, what)
+}
+
+func (w *modelTest) draw() bound {
+	b := bound{source: w.pick(someExchanges, "source"), key: w.pick(somePatterns, "key"), to: rapid.Bool().Draw(w.rt, "to")}
+	if rapid.IntRange(0, 5).Draw(w.rt, "args") == 0 {
+		b.args = string(AppendInteger(nil, "n", 1))
+	}
+	if b.dest = w.pick(someQueues, "queue"); b.to {
+		b.dest = w.pick(someExchanges, "exchange")
+	}
+	return b
+}
+
+func (b *bound) ends() Ends {
+	return Ends{Source: b.source, Destination: b.dest, ToExchange: b.to, Key: b.key, Arguments: Table(b.args)}
+}
+
+func (w *modelTest) declare(*rapid.T) {
+	name, alt := w.pick(someExchanges, "name"), w.pick(append([]string{"none"}, someExchanges...), "alternate")
+	if w.m.kinds[name] != "" {
+		return
+	}
+	w.m.kinds[name], w.m.alternate[name] = w.pick([]string{"direct", "fanout", "topic"}, "type"), alt
+	cmd := &DeclareExchange{Name: name, Type: w.m.kinds[name], Durable: true, Arguments: AppendText(nil, "alternate-exchange", alt)}
+	if out := w.apply(cmd); out != "created" {
+		w.rt.Fatal(out)
+	}
+}
+
+func (w *modelTest) delete(*rapid.T) {
+	name := w.pick(someExchanges, "name")
+	w.apply(&DeleteExchange{Name: name})
+	w.m.drop(name)
+}
+
+func (w *modelTest) bind(*rapid.T) {
+	b := w.draw()
+	out, want := w.apply(&Bind{b.ends()}), "created"
+	if w.m.kinds[b.source] == "" || b.to && w.m.kinds[b.dest] == "" {
+		want = "refused"
+	} else if w.m.bindings[b] {
+		want = "ok"
+	}
+	if !strings.HasPrefix(out, want) {
+		w.rt.Fatalf("bind %+v: %s, want %s", b, out, want)
+	}
+	if want == "created" {
+		w.m.bindings[b] = true
+	}
+}
+
+func (w *modelTest) unbind(*rapid.T) {
+	b := w.draw()
+	if len(w.m.bindings) > 0 && rapid.Bool().Draw(w.rt, "existing") {
+		list := slices.SortedFunc(maps.Keys(w.m.bindings), func(a, b bound) int { return strings.Compare(fmt.Sprint(a), fmt.Sprint(b)) })
+		b = rapid.SampledFrom(list).Draw(w.rt, "binding")
+	}
+	w.apply(&Unbind{b.ends()})
+	delete(w.m.bindings, b)
+}
+
+func (w *modelTest) recreate(*rapid.T) {
+	q := w.pick(someQueues, "queue")
+	w.s.TopicGone(w.topics["/"+q])
+	w.last++
+	w.topics["/"+q] = w.last
+	maps.DeleteFunc(w.m.bindings, func(b bound, _ bool) bool { return !b.to && b.dest == q })
+}
+
+func (w *modelTest) check(*rapid.T) {
+	exchange, key := w.pick(someExchanges, "at"), w.pick(someKeys, "with")
+	var f Found
+	err := w.s.Snapshot().Lookup(&f, "", []byte(exchange), []byte(key), nil)
+	if (err == nil) != (w.m.kinds[exchange] != "") {
+		w.rt.Fatalf("%s: %v", exchange, err)
+	}
+	if len(f.tables) > len(w.m.kinds) {
+		w.rt.Fatalf("%d of %d exchanges are passed", len(f.tables), len(w.m.kinds))
+	}
+	if err == nil {
+		found := map[string]bool{}
+		w.m.route(exchange, key, map[string]bool{}, found)
+		want := strings.Join(slices.Sorted(maps.Keys(found)), " ")
+		if got := w.targets("", exchange, key, nil); got != want {
+			w.rt.Fatalf("%s/%q leads to %q, want %q", exchange, key, got, want)
+		}
+	}
+	w.olds = append(w.olds, oldAnswer{w.s.Snapshot(), exchange, key, slices.Clone(f.Dests), err != nil})
+	for _, o := range w.olds {
+		var again Found
+		err := o.s.Lookup(&again, "", []byte(o.exchange), []byte(o.key), nil)
+		if (err != nil) != o.refused || !slices.Equal(again.Dests, o.dests) {
+			w.rt.Fatalf("an old snapshot has changed: %v, was %v", again.Dests, o.dests)
+		}
+	}
+}
+
 // TestAgainstModel changes a state at random, restarts it, and asks it and the
 // model where messages go. Old snapshots must go on answering as they did.
 func TestAgainstModel(t *testing.T) {
-	exchanges, queues := []string{"x1", "x2", "x3", "x4"}, []string{"q1", "q2", "q3"}
-	keys := []string{"", "a", "b", "a.b", "a.b.a", "b.b", "a.", "."}
-	patterns := append([]string{"#", "*", "a.#", "*.b", "#.b.#", "a.*.#", "#.#", "*.#.a"}, keys...)
 	rapid.Check(t, func(rt *rapid.T) {
-		w := newWorld(t)
-		for _, q := range queues {
+		w := &modelTest{world: newWorld(t), rt: rt}
+		for _, q := range someQueues {
 			w.last++
 			w.topics["/"+q] = w.last
 		}
-		m := &model{kinds: map[string]string{}, alternate: map[string]string{}, bindings: map[bound]bool{}}
-		type old struct {
-			s             *Snapshot
-			exchange, key string
-			dests         []Dest
-			refused       bool
-		}
-		var olds []old
-		pick := func(from []string, what string) string { return rapid.SampledFrom(from).Draw(rt, what) }
-		draw := func() bound {
-			b := bound{source: pick(exchanges, "source"), key: pick(patterns, "key"), to: rapid.Bool().Draw(rt, "to")}
-			if rapid.IntRange(0, 5).Draw(rt, "args") == 0 {
-				b.args = string(AppendInteger(nil, "n", 1))
-			}
-			if b.dest = pick(queues, "queue"); b.to {
-				b.dest = pick(exchanges, "exchange")
-			}
-			return b
-		}
-		steps := map[string]func(*rapid.T){
-			"declare": func(*rapid.T) {
-				name, alt := pick(exchanges, "name"), pick(append([]string{"none"}, exchanges...), "alternate")
-				if m.kinds[name] != "" {
-					return
-				}
-				m.kinds[name], m.alternate[name] = pick([]string{"direct", "fanout", "topic"}, "type"), alt
-				if out := w.apply(&DeclareExchange{Name: name, Type: m.kinds[name], Durable: true, Arguments: AppendText(nil, "alternate-exchange", alt)}); out != "created" {
-					rt.Fatal(out)
-				}
-			},
-			"delete": func(*rapid.T) {
-				name := pick(exchanges, "name")
-				w.apply(&DeleteExchange{Name: name})
-				m.drop(name)
-			},
-			"bind": func(*rapid.T) {
-				b := draw()
-				out := w.apply(&Bind{Ends{Source: b.source, Destination: b.dest, ToExchange: b.to, Key: b.key, Arguments: Table(b.args)}})
-				want := "created"
-				if m.kinds[b.source] == "" || b.to && m.kinds[b.dest] == "" {
-					want = "refused"
-				} else if m.bindings[b] {
-					want = "ok"
-				}
-				if !strings.HasPrefix(out, want) {
-					rt.Fatalf("bind %+v: %s, want %s", b, out, want)
-				}
-				if want == "created" {
-					m.bindings[b] = true
-				}
-			},
-			"unbind": func(*rapid.T) {
-				b := draw()
-				if len(m.bindings) > 0 && rapid.Bool().Draw(rt, "existing") {
-					list := slices.SortedFunc(maps.Keys(m.bindings), func(a, b bound) int { return strings.Compare(fmt.Sprint(a), fmt.Sprint(b)) })
-					b = rapid.SampledFrom(list).Draw(rt, "binding")
-				}
-				w.apply(&Unbind{Ends{Source: b.source, Destination: b.dest, ToExchange: b.to, Key: b.key, Arguments: Table(b.args)}})
-				delete(m.bindings, b)
-			},
-			"recreate queue": func(*rapid.T) {
-				q := pick(queues, "queue")
-				w.s.TopicGone(w.topics["/"+q])
-				w.last++
-				w.topics["/"+q] = w.last
-				maps.DeleteFunc(m.bindings, func(b bound, _ bool) bool { return !b.to && b.dest == q })
-			},
-			"restart": func(*rapid.T) { w.restart() },
-			"cut":     func(*rapid.T) { w.cutNow() },
-			"": func(*rapid.T) {
-				exchange, key := pick(exchanges, "at"), pick(keys, "with")
-				var f Found
-				err := w.s.Snapshot().Lookup(&f, "", []byte(exchange), []byte(key), nil)
-				if (err == nil) != (m.kinds[exchange] != "") {
-					rt.Fatalf("%s: %v", exchange, err)
-				}
-				if len(f.tables) > len(m.kinds) {
-					rt.Fatalf("%d of %d exchanges are passed", len(f.tables), len(m.kinds))
-				}
-				if err == nil {
-					found := map[string]bool{}
-					m.route(exchange, key, map[string]bool{}, found)
-					want := strings.Join(slices.Sorted(maps.Keys(found)), " ")
-					if got := w.targets("", exchange, key, nil); got != want {
-						rt.Fatalf("%s/%q leads to %q, want %q", exchange, key, got, want)
-					}
-				}
-				olds = append(olds, old{s: w.s.Snapshot(), exchange: exchange, key: key, dests: slices.Clone(f.Dests), refused: err != nil})
-				for _, o := range olds {
-					var again Found
-					err := o.s.Lookup(&again, "", []byte(o.exchange), []byte(o.key), nil)
-					if (err != nil) != o.refused || !slices.Equal(again.Dests, o.dests) {
-						rt.Fatalf("an old snapshot has changed: %v, was %v", again.Dests, o.dests)
-					}
-				}
-			},
-		}
-		rt.Repeat(steps)
+		w.m = &model{kinds: map[string]string{}, alternate: map[string]string{}, bindings: map[bound]bool{}}
+		rt.Repeat(map[string]func(*rapid.T){
+			"declare": w.declare, "delete": w.delete, "bind": w.bind, "unbind": w.unbind, "recreate queue": w.recreate,
+			"restart": func(*rapid.T) { w.restart() }, "cut": func(*rapid.T) { w.cutNow() }, "": w.check,
+		})
 	})
 }
 
