@@ -154,6 +154,7 @@ func (c *counting) feed(client *franz.Client, killApp, killServer int) error {
 		}
 		select {
 		case err := <-c.ended:
+			c.app = nil
 			return fmt.Errorf("the word count ended by itself: %w", err)
 		case <-time.After(portionPause):
 		}

@@ -171,7 +171,7 @@ func TestDescribeTopicPartitionsInPages(t *testing.T) {
 	req.Topics = []kmsg.DescribeTopicPartitionsRequestTopic{{Topic: "b"}, {Topic: "nope"}}
 	resp := r.ask(req).(*kmsg.DescribeTopicPartitionsResponse)
 	if b := resp.Topics[0]; b.ErrorCode != errNone || b.TopicID != id || b.Partitions[0].LeaderID != 1 || b.AuthorizedOperations&(1<<3) == 0 ||
-		!slices.Equal(b.Partitions[0].ISR, []int32{1}) || b.Partitions[0].EligibleLeaderReplicas != nil {
+		!slices.Equal(b.Partitions[0].ISR, []int32{1}) || b.Partitions[0].EligibleLeaderReplicas == nil || b.Partitions[0].LastKnownELR == nil {
 		t.Errorf("%+v", b)
 	}
 	if n := resp.Topics[1]; n.ErrorCode != errUnknownTopicOrPartition || *n.Topic != "nope" {

@@ -14,8 +14,8 @@ import (
 //
 // Tells the partitions of topics, all or those named, in the order of their
 // names and a bounded number at a time: a cursor says where the next request is
-// to go on. Eligible leader replicas are unknown, as to a Kafka broker that does
-// not keep them.
+// to go on. Nobody keeps eligible leader replicas: their lists are empty, and
+// not null, which no client of Kafka expects.
 
 func describeTopicPartitions(c *call, req *kmsg.DescribeTopicPartitionsRequest) {
 	d := &topicPages{
@@ -118,6 +118,7 @@ func (d *topicPages) describe(t *broker.Topic, parts []*broker.Partition) kmsg.D
 			one.ErrorCode = errLeaderNotAvailable
 		}
 		one.Replicas, one.ISR = replicas(p), replicas(p)
+		one.EligibleLeaderReplicas, one.LastKnownELR = []int32{}, []int32{}
 		answer.Partitions = append(answer.Partitions, one)
 	}
 	return answer
