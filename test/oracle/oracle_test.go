@@ -1,0 +1,193 @@
+package oracle
+
+import (
+	"flag"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/polylog-mq/polylog/test/harness"
+)
+
+var (
+	record = flag.Bool("record", false, "ask RabbitMQ, and write down what it answers")
+	only   = flag.String("only", "", "only dialogues whose name contains this")
+)
+
+// atOnce is how many dialogues are held at once.
+const atOnce = 8
+
+// files returns the dialogues, by file.
+func files(t *testing.T) map[string][]*dialogue {
+	t.Helper()
+	names, err := filepath.Glob("testdata/[0-9]*.txt")
+	if err != nil || len(names) == 0 {
+		t.Fatalf("no dialogues: %v", err)
+	}
+	all := map[string][]*dialogue{}
+	for _, name := range names {
+		text, err := os.ReadFile(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if all[name], err = parse(string(text)); err != nil {
+			t.Fatalf("%s: %v", name, err)
+		}
+		if back := write(all[name]); !*record && back != string(text) {
+			t.Errorf("%s is not in the form that -record writes", name)
+		}
+	}
+	return all
+}
+
+// each calls fn for every dialogue, several at once, with a number of its own.
+func each(all map[string][]*dialogue, fn func(file string, d *dialogue, n int)) {
+	var wg sync.WaitGroup
+	places := make(chan struct{}, atOnce)
+	n := 0
+	for file, ds := range all {
+		for _, d := range ds {
+			n++
+			if !strings.Contains(d.name, *only) {
+				continue
+			}
+			places <- struct{}{}
+			wg.Go(func() {
+				fn(file, d, n)
+				<-places
+			})
+		}
+	}
+	wg.Wait()
+}
+
+// TestRecord asks RabbitMQ anew; without -record it is skipped.
+func TestRecord(t *testing.T) {
+	if !*record {
+		t.Skip("-record asks RabbitMQ")
+	}
+	address, stop, err := startRabbit(t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer stop()
+	all := files(t)
+	each(all, func(_ string, d *dialogue, n int) {
+		r := &run{address: address, prefix: fmt.Sprintf("o%d-", n), patience: 400 * time.Millisecond, quiet: 400 * time.Millisecond}
+		for i := range d.steps {
+			d.steps[i].answers = nil
+		}
+		answers, err := r.hold(d, false)
+		if err != nil {
+			t.Errorf("%s: %v", d.name, err)
+			return
+		}
+		for i := range answers {
+			d.steps[i].answers = answers[i]
+		}
+	})
+	for file, ds := range all {
+		if err := os.WriteFile(file, []byte(write(ds)), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// differences reads the dialogues in which Polylog is meant to differ: a name,
+// a colon and the reason.
+func differences(t *testing.T) map[string]string {
+	t.Helper()
+	text, err := os.ReadFile("testdata/differences.txt")
+	if err != nil {
+		t.Fatal(err)
+	}
+	meant := map[string]string{}
+	for line := range strings.Lines(string(text)) {
+		line = strings.TrimSpace(line)
+		if line == "" || strings.HasPrefix(line, "#") {
+			continue
+		}
+		name, reason, ok := strings.Cut(line, " -- ")
+		if !ok {
+			t.Fatalf("differences.txt: %q is not NAME -- REASON", line)
+		}
+		meant[name] = reason
+	}
+	return meant
+}
+
+// TestDialogues has Polylog take RabbitMQ's part.
+func TestDialogues(t *testing.T) {
+	if *record {
+		t.Skip("recording")
+	}
+	s := harness.Start(t)
+	if s.Address("amqp") == "" {
+		t.Skip("this server does not listen for AMQP")
+	}
+	all, meant := files(t), differences(t)
+	var mu sync.Mutex
+	seen, same := map[string]bool{}, 0
+	each(all, func(file string, d *dialogue, n int) {
+		differs, err := hold(s.Address("amqp"), d, n)
+		mu.Lock()
+		defer mu.Unlock()
+		if seen[d.name] {
+			t.Errorf("two dialogues are called %q", d.name)
+		}
+		seen[d.name] = true
+		if err != nil {
+			t.Errorf("%s: %s: %v", file, d.name, err)
+			return
+		}
+		switch reason := meant[d.name]; {
+		case differs == "" && reason == "":
+			same++
+		case differs == "":
+			t.Errorf("%s: %s: no difference any more; it is listed: %s", file, d.name, reason)
+		case reason == "":
+			t.Errorf("%s: %s\n%s", file, d.name, differs)
+		}
+	})
+	for name := range meant {
+		if !seen[name] && *only == "" {
+			t.Errorf("differences.txt names %q, which is no dialogue", name)
+		}
+	}
+	t.Logf("%d dialogues, %d the same frame by frame, %d listed as different", len(seen), same, len(meant))
+}
+
+// hold holds a dialogue and shows where it differs, nothing if it does not. What
+// has no answer on one channel may be overtaken by what comes on another, as it
+// may with RabbitMQ: a difference counts if it stays when there is more time
+// between the steps.
+func hold(address string, d *dialogue, n int) (differs string, err error) {
+	for try, quiet := range []time.Duration{10 * time.Millisecond, 100 * time.Millisecond, 500 * time.Millisecond} {
+		r := &run{address: address, prefix: fmt.Sprintf("o%d-%d-", n, try), patience: 3 * time.Second, quiet: quiet}
+		answers, err := r.hold(d, true)
+		if err != nil {
+			return "", err
+		}
+		if differs = compare(d, answers); differs == "" {
+			return "", nil
+		}
+	}
+	return differs, nil
+}
+
+// compare shows the first step after which the answers are not the recorded
+// ones, nothing if all are.
+func compare(d *dialogue, answers [][]string) string {
+	for i, s := range d.steps {
+		if !slices.Equal(s.answers, answers[i]) {
+			return fmt.Sprintf("  %s\n    RabbitMQ: %s\n    here:     %s", s.say,
+				strings.Join(s.answers, "\n              "), strings.Join(answers[i], "\n              "))
+		}
+	}
+	return ""
+}
