@@ -69,6 +69,8 @@ type Frame struct {
 	Index     record.Index
 	Term      record.Term
 	Body      []byte
+
+	sum uint32 // the checksum of Body alone, if that has sumAhead bytes
 }
 
 // FrameSize returns the bytes that a body of n bytes takes in a file.

@@ -129,6 +129,11 @@ type Batch struct {
 // frames, always the first ones, may survive without the rest. The caller
 // bounds what it has queued.
 func (l *Lane) Append(b *Batch) {
+	for i := range b.Frames {
+		if f := &b.Frames[i]; len(f.Body) >= sumAhead {
+			f.sum = checksum(0, f.Body)
+		}
+	}
 	l.mu.Lock()
 	l.queue = append(l.queue, b)
 	l.mu.Unlock()

@@ -18,7 +18,10 @@ const (
 	// takes zeros along up to the next multiple of aheadBytes.
 	aheadBelow = 64 << 10
 	aheadBytes = 256 << 10
-	fillChunk  = 1 << 20 // what one call of Fill, or of erasing a torn tail, writes
+	// sumAhead is from how many bytes on the checksum of a body is taken by
+	// Append. (To combine two checksums takes as long as one over 5 KB.)
+	sumAhead  = 8 << 10
+	fillChunk = 1 << 20 // what one call of Fill, or of erasing a torn tail, writes
 	// Fill leaves one such part of what it takes free on the disk: of a whole
 	// file, what the store needs to write a checkpoint.
 	fillHeadroom = 8

@@ -48,7 +48,11 @@ func (w *writer) start(h *fileHeader) error {
 
 // frame appends a frame and returns where its body begins.
 func (w *writer) frame(f *Frame, sequence, durable uint64) (int64, error) {
-	w.chain = checksum(w.chain, f.Body)
+	if n := len(f.Body); n >= sumAhead {
+		w.chain = combine(w.chain, f.sum, n)
+	} else {
+		w.chain = checksum(w.chain, f.Body)
+	}
 	h := header{
 		lane: w.lane, kind: f.Kind, entryKind: f.EntryKind, length: uint32(len(f.Body)), file: w.num,
 		sequence: sequence, durable: durable, index: f.Index, term: f.Term, group: f.Group, chain: w.chain,
