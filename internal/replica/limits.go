@@ -28,6 +28,10 @@ const (
 	// maxReads bounds the ReadIndex requests of a group that wait.
 	maxReads = 4096
 
+	// worthKeeping is the mean size of proposals, in bytes, from which on an
+	// entry is encoded into memory of its own.
+	worthKeeping = 2 << 10
+
 	// tickInterval is Raft's unit of time. A follower that hears nothing for
 	// electionTicks to twice that campaigns; a read that hears nothing for
 	// readTicks is given up.

@@ -101,6 +101,7 @@ func (g *Group) storeAppend(m *raftpb.Message) (now []*raftpb.Message, err error
 		g.saved, g.commit, g.unsaved = h, record.Index(m.GetCommit()), true
 	}
 	ents := m.GetEntries()
+	g.fill(ents)
 	if !vital && len(ents) == 0 {
 		if g.writing == 0 {
 			return m.GetResponses(), nil
