@@ -69,12 +69,14 @@ type conn struct {
 
 	// The reader's.
 	in     *bufio.Reader
+	last   int         // bytes of the last frame, up to trustedRead
 	idle   time.Time   // the read deadline while nothing comes
 	resume func()      // given to the broker when it asks for a pause
 	paused atomic.Bool // until then
 
 	// The writer's.
 	out  wire.Output
+	slow time.Time   // the write deadline
 	done []*call     // answered in out, to be freed once that is written
 	part net.Buffers // of out that is being written; here so as not to be allocated
 }
@@ -191,7 +193,8 @@ func (c *conn) readFrame() (*wire.Frame, error) {
 	if n > c.in.Buffered() {
 		c.idle = time.Time{}
 	}
-	f := wire.NewFrame(min(n, firstRead))
+	f := wire.NewFrame(min(n, max(firstRead, c.last)))
+	c.last = min(n, trustedRead)
 	for have := 0; ; {
 		if c.idle.IsZero() {
 			if err := c.nc.SetReadDeadline(time.Now().Add(c.session.server.times.read)); err != nil {
@@ -272,7 +275,7 @@ func (c *conn) flush() error {
 	var err error
 	for rest := c.out.Buffers(); len(rest) > 0 && err == nil; {
 		c.part = cut(&rest, maxWrite)
-		if err = c.nc.SetWriteDeadline(time.Now().Add(c.session.server.times.write)); err == nil {
+		if err = c.mayWrite(); err == nil {
 			_, err = c.part.WriteTo(c.nc)
 		}
 	}
@@ -283,6 +286,18 @@ func (c *conn) flush() error {
 	c.done = c.done[:0]
 	c.out.Reset()
 	return err
+}
+
+// mayWrite sees to it that there is at least the whole of the write timeout for
+// the next bytes, and at most twice that: to set a deadline costs more than to
+// look at the clock.
+func (c *conn) mayWrite() error {
+	now, limit := time.Now(), c.session.server.times.write
+	if c.slow.Sub(now) >= limit {
+		return nil
+	}
+	c.slow = now.Add(2 * limit)
+	return c.nc.SetWriteDeadline(c.slow)
 }
 
 // cut takes the first n bytes, or all there are, off the front of b.

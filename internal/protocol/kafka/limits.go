@@ -21,10 +21,14 @@ const (
 	maxListFrame    = 8 << 20
 	maxProduceFrame = 100 << 20 // Kafka's socket.request.max.bytes
 	// firstRead is for how much of a frame room is made, in bytes, before the
-	// first of them has come. Each time it is filled the room grows to
-	// readGrowth times as much, so that who announces much must also send it.
+	// first of them has come, if the one before it was no larger. Each time it
+	// is filled the room grows to readGrowth times as much, so that who announces
+	// much must also send it.
 	firstRead  = 16 << 10
 	readGrowth = 4
+	// trustedRead is the most that room is made for because the frame before
+	// was as large.
+	trustedRead = 1 << 20
 
 	// idleTimeout ends a connection that has nothing under way and sends
 	// nothing (Kafka's connections.max.idle.ms).
@@ -32,7 +36,8 @@ const (
 	// readTimeout is how long a client may take to fill the room made for its frame.
 	readTimeout = 30 * time.Second
 	// writeTimeout is how long a client may take to accept the next maxWrite
-	// bytes of its answers. One that does not read is disconnected.
+	// bytes of its answers, or up to twice as long. One that does not read is
+	// disconnected.
 	writeTimeout = 30 * time.Second
 	// maxWrite is how many bytes are written under one deadline.
 	maxWrite = 1 << 20
