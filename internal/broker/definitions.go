@@ -155,11 +155,13 @@ func (m *metadata) answerDeclaration(d *declaration, created bool, t *topic.Topi
 		return
 	}
 	view := m.b.view.byUUID.get(t.UUID)
-	if view == nil || view.Queue == nil {
+	if view == nil {
 		d.done(nil, false, fmt.Errorf("%w: it has been deleted since", ErrUnknownQueue))
 		return
 	}
-	d.done(view.Queue, created, nil)
+	q := view.taker(nil)
+	q.use()
+	d.done(q, created, nil)
 }
 
 // declare creates a queue, or compares the declaration with what there is.
@@ -183,7 +185,7 @@ func (m *metadata) declare(d *declaration) {
 
 // equivalent holds a declaration against the queue that has the name.
 func (d *declaration) equivalent(t *topic.Topic, tenant *route.Tenant) error {
-	if t.Lease == nil {
+	if t.Lease == nil && len(t.Partitions) > 1 {
 		return fmt.Errorf("%w: '%s' in vhost '%s'", ErrNotQueue, d.name, route.TenantName(d.tenant))
 	}
 	current := definitionOf(t)

@@ -59,6 +59,7 @@ func (b *Broker) show(t *topic.Topic) {
 		view.definition = definitionOf(t)
 		view.hidden = view.hidden || view.definition.Exclusive || topic.ValidateName(t.Name) != nil
 		view.Queue.view.Store(view)
+		b.watch(view.Queue, t)
 	}
 	b.view.show(view)
 	b.routing.version.Add(1)

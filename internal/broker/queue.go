@@ -47,6 +47,7 @@ type Queue struct {
 	settings atomic.Pointer[QueueSettings]
 
 	stats queueStats
+	idle  idleness
 }
 
 // asQueue returns the partition's queue, made on first use.

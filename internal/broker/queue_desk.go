@@ -154,7 +154,10 @@ func (d *desk) show() {
 	s.scheduled.Store(set.Held() - set.Dying())
 	s.dying.Store(set.Dying())
 	s.bytes.Store(set.Bytes())
-	s.consumers.Store(int64(len(d.Consumers())))
+	now := int64(len(d.Consumers()))
+	if was := s.consumers.Swap(now); was > 0 && now == 0 {
+		d.queue.deserted()
+	}
 }
 
 // pump delivers while there is something to deliver and somebody to take it, a

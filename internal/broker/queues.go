@@ -27,9 +27,10 @@ type QueueSpec struct {
 type QueueDefinition = route.Queue
 
 // DeclareQueue creates a queue unless it exists; then it must be equivalent (a
-// *NotEquivalentError otherwise, which wraps ErrNotEquivalent). It answers when
-// the queue can be used. ErrUnknownTenant, ErrLocked, ErrNotQueue for the name
-// of a topic, ErrInvalidTopic, ErrInvalidArgument, ErrPolicy.
+// *NotEquivalentError otherwise, which wraps ErrNotEquivalent). A topic of one
+// partition counts as a durable queue without arguments. It answers when the queue
+// can be used. ErrUnknownTenant, ErrLocked, ErrNotQueue for a topic of more
+// partitions, ErrInvalidTopic, ErrInvalidArgument, ErrPolicy.
 func (b *Broker) DeclareQueue(s *QueueSpec, done func(q *Queue, created bool, err error)) {
 	d := &declaration{tenant: tenantKey(s.Tenant), name: s.Name, settings: s.Settings, done: done}
 	d.queue = route.Queue{
@@ -92,13 +93,29 @@ func (b *Broker) EndExclusive(s *Session, done func()) {
 	b.metadata.define(&route.EndSession{Session: b.owner(s)}, func(routed, error) { done() })
 }
 
-// Queue returns the queue of this name in a tenant, nil if there is none. It
-// takes no lock.
+// Queue returns the queue, or the topic of one partition, of this name in a
+// tenant, nil if there is none. It takes no lock.
 func (b *Broker) Queue(tenant, name string) *Queue {
-	if t := b.view.byName.get(fullName{tenantKey(tenant), name}); t != nil {
-		return t.Queue
+	t := b.view.byName.get(fullName{tenantKey(tenant), name})
+	if t == nil || len(t.Partitions) > 1 {
+		return nil
 	}
-	return nil
+	return t.taker(nil)
+}
+
+// QueuesOf returns what a name of a tenant stands for when it is consumed: a
+// queue, or each partition of a topic as one; none if there is neither. It takes
+// no lock.
+func (b *Broker) QueuesOf(tenant, name string) []*Queue {
+	t := b.view.byName.get(fullName{tenantKey(tenant), name})
+	if t == nil {
+		return nil
+	}
+	list := make([]*Queue, len(t.Partitions))
+	for i, p := range t.Partitions {
+		list[i] = t.takerOf(p)
+	}
+	return list
 }
 
 // Queues iterates over a tenant's queues (not over topics that were not declared

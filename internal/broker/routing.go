@@ -139,6 +139,11 @@ func (t *Topic) taker(key []byte) *Queue {
 	if n := len(t.Partitions); n > 1 {
 		p = t.Partitions[int(topic.SlotOf("", string(key)))%n]
 	}
+	return t.takerOf(p)
+}
+
+// takerOf returns a partition as a queue.
+func (t *Topic) takerOf(p *Partition) *Queue {
 	q := p.asQueue()
 	if q.view.Load() != t {
 		q.view.Store(t)

@@ -142,6 +142,7 @@ func (q *queues) enter(queue *Queue, session *Session, refuse func(error), do fu
 		refuse(ErrClosed)
 		return
 	}
+	queue.use()
 	q.s.group.Post(func() {
 		p := queue.part
 		switch {

@@ -5,6 +5,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/polylog-mq/polylog/internal/broker"
 	"github.com/polylog-mq/polylog/internal/state/route"
@@ -134,9 +135,13 @@ func TestRedeclare(t *testing.T) {
 			t.Errorf("%+v: %v, want %s", c.spec, err, c.want)
 		}
 	}
-	n.Create("topic", 1)
-	if _, _, err := n.Declare(broker.QueueSpec{Name: "topic", Durable: true}); !errors.Is(err, broker.ErrNotQueue) {
-		t.Errorf("the name of a topic: %v", err)
+	n.Create("topic", 2)
+	if _, _, err := n.Declare(broker.QueueSpec{Name: "topic", Durable: true}); !errors.Is(err, broker.ErrNotQueue) || len(n.QueuesOf("/", "topic")) != 2 {
+		t.Errorf("the name of a topic: %v, %v", err, n.QueuesOf("/", "topic"))
+	}
+	single := n.Create("single", 1)
+	if q, created, err := n.Declare(broker.QueueSpec{Name: "single", Durable: true}); err != nil || created || q != n.Queue("/", "single") || q.Topic() != single {
+		t.Errorf("the name of a topic of one partition: %v %v", created, err)
 	}
 	if _, err := n.TryCreate("q", 1); !errors.Is(err, broker.ErrTopicExists) {
 		t.Errorf("a topic of a queue's name: %v", err)
@@ -322,5 +327,97 @@ func TestRouterAllocatesNothing(t *testing.T) {
 		}
 	}); allocs != 0 {
 		t.Errorf("%v allocations", allocs)
+	}
+}
+
+// consume begins to consume a queue, for a session, and takes nothing.
+func consume(t *testing.T, n *Node, q *broker.Queue, s *broker.Session) *broker.Consumer {
+	t.Helper()
+	var c *broker.Consumer
+	q.Consume(&broker.ConsumerSpec{Session: s, Deliver: func([]broker.Delivery) {}}, func(got *broker.Consumer, err error) {
+		if err != nil {
+			t.Fatal(err)
+		}
+		c = got
+	})
+	n.Settle()
+	return c
+}
+
+func TestAutoDeleteQueue(t *testing.T) {
+	n := Start(t, Options{})
+	declare := func() *broker.Queue {
+		q, _, err := n.Declare(broker.QueueSpec{Name: "auto", Durable: true, AutoDelete: true})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return q
+	}
+	q := declare()
+	n = n.Restart()
+	if q = n.Queue("/", "auto"); q == nil {
+		t.Fatal("it is gone, and never had a consumer")
+	}
+	first, second := consume(t, n, q, n.OpenSession()), n.OpenSession()
+	consume(t, n, q, second)
+	first.Cancel(nil)
+	n.Settle()
+	if n.Queue("/", "auto") != q {
+		t.Fatal("it is gone, and has a consumer")
+	}
+	second.Close(nil)
+	n.Settle()
+	if n.Queue("/", "auto") != nil || !q.Deleted() {
+		t.Fatal("it outlives its last consumer")
+	}
+	stays := n.MustDeclare("stays")
+	consume(t, n, stays, n.OpenSession()).Cancel(nil)
+	n.Settle()
+	if n.Queue("/", "stays") == nil {
+		t.Fatal("another queue is gone with its last consumer")
+	}
+}
+
+func TestQueueExpires(t *testing.T) {
+	n := Start(t, Options{})
+	settings := broker.DefaultQueueSettings()
+	settings.Expires = 10_000
+	spec := broker.QueueSpec{Name: "q", Durable: true, Settings: settings}
+	q, _, err := n.Declare(spec)
+	if err != nil {
+		t.Fatal(err)
+	}
+	n.Advance(9 * time.Second)
+	if again, _, err := n.Declare(spec); err != nil || again != q {
+		t.Fatal("declaring it again", err)
+	}
+	n.Advance(9 * time.Second)
+	c := consume(t, n, q, n.OpenSession())
+	n.Advance(time.Minute)
+	if n.Queue("/", "q") != q {
+		t.Fatal("it has expired while it was used")
+	}
+	c.Cancel(nil)
+	n.Advance(9 * time.Second)
+	q.Get(n.OpenSession(), true, func(*broker.Delivery, int64, bool, error) {})
+	n.Advance(9 * time.Second)
+	if n.Queue("/", "q") != q {
+		t.Fatal("it has expired soon after a get")
+	}
+	n.Advance(2 * time.Second)
+	if n.Queue("/", "q") != nil || !q.Deleted() {
+		t.Fatal("it does not expire")
+	}
+	if _, _, err := n.Declare(spec); err != nil {
+		t.Fatal(err)
+	}
+	n = n.Restart()
+	n.Advance(9 * time.Second)
+	if n.Queue("/", "q") == nil {
+		t.Fatal("it has expired soon after a restart")
+	}
+	n.Advance(2 * time.Second)
+	if n.Queue("/", "q") != nil {
+		t.Fatal("it does not expire after a restart")
 	}
 }
