@@ -12,7 +12,6 @@ import (
 type Builder struct {
 	header  Header
 	records []byte
-	scratch []byte
 	started bool
 }
 
@@ -78,16 +77,7 @@ func (b *Builder) add(r Record, delta int32) {
 	h.Count++
 	h.LastOffsetDelta = delta
 
-	s := append(b.scratch[:0], 0) // attributes
-	s = binary.AppendVarint(s, r.Timestamp-h.BaseTimestamp)
-	s = binary.AppendVarint(s, int64(delta))
-	s = appendBytes(s, r.Key)
-	s = appendBytes(s, r.Value)
-	s = binary.AppendVarint(s, int64(r.Headers.n))
-	s = append(s, r.Headers.raw...)
-	b.scratch = s
-	b.records = binary.AppendVarint(b.records, int64(len(s)))
-	b.records = append(b.records, s...)
+	b.records = appendRecord(b.records, &r, r.Timestamp-h.BaseTimestamp, int64(delta))
 }
 
 // Count returns how many records the batch has.
