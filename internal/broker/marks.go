@@ -172,6 +172,6 @@ func (s *shard) endTransaction(e *replica.Entry, m *mark, h *record.Header, p *P
 		a.flush()
 		p.decided = true
 	}
-	s.topics.End(p.state, m.producer, m.commit, marker)
+	s.topics.End(e.Now, p.state, m.producer, m.commit, marker)
 	return nil
 }

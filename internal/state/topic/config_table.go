@@ -43,9 +43,9 @@ var configDefs = []ConfigDef{
 		Doc: "The compression level if compression.type is zstd: -131072 to 22.",
 	},
 	{
-		Name: "delete.retention.ms", Type: TypeLong, Default: dayMs, Synonym: "log.cleaner.delete.retention.ms",
+		Name: "delete.retention.ms", Type: TypeLong, Default: dayMs, Synonym: "log.cleaner.delete.retention.ms", Honoured: true,
 		min: 0, max: math.MaxInt64,
-		Doc: "How long a compacted topic keeps tombstones, in ms: a reader that starts at the beginning must finish within it to see every deletion.",
+		Doc: "How long a compacted topic keeps tombstones after they were first compacted, in ms: a reader that starts at the beginning must finish within it to see every deletion.",
 	},
 	{
 		Name: "file.delete.delay.ms", Type: TypeLong, Default: "60000", Synonym: "log.segment.delete.delay.ms",
@@ -86,7 +86,7 @@ var configDefs = []ConfigDef{
 		Doc: "How long records stay on local disk once they are in tiered storage, in ms; -2 means retention.ms. There is no tiered storage here.",
 	},
 	{
-		Name: "max.compaction.lag.ms", Type: TypeLong, Default: maxLong, Synonym: "log.cleaner.max.compaction.lag.ms",
+		Name: "max.compaction.lag.ms", Type: TypeLong, Default: maxLong, Synonym: "log.cleaner.max.compaction.lag.ms", Honoured: true,
 		min: 1, max: math.MaxInt64,
 		Doc: "The longest time that a record of a compacted topic may stay uncompacted, in ms.",
 	},
@@ -111,11 +111,11 @@ var configDefs = []ConfigDef{
 		Doc:   "Whether a record's timestamp is the producer's (CreateTime) or the time it was appended (LogAppendTime).",
 	},
 	{
-		Name: "min.cleanable.dirty.ratio", Type: TypeDouble, Default: "0.5", Synonym: "log.cleaner.min.cleanable.ratio",
-		Doc: "The share of uncompacted bytes from which on a compacted topic is compacted, 0 to 1.",
+		Name: "min.cleanable.dirty.ratio", Type: TypeDouble, Default: "0.5", Synonym: "log.cleaner.min.cleanable.ratio", Honoured: true,
+		Doc: "The share of uncompacted bytes above which a compacted topic is compacted, 0 to 1.",
 	},
 	{
-		Name: "min.compaction.lag.ms", Type: TypeLong, Default: "0", Synonym: "log.cleaner.min.compaction.lag.ms",
+		Name: "min.compaction.lag.ms", Type: TypeLong, Default: "0", Synonym: "log.cleaner.min.compaction.lag.ms", Honoured: true,
 		min: 0, max: math.MaxInt64,
 		Doc: "The shortest time that a record of a compacted topic stays uncompacted, in ms.",
 	},

@@ -24,7 +24,9 @@ type Partition struct {
 	sealed      []segment // oldest first
 	firstSealed uint64    // number of sealed[0]; segments are numbered as they are sealed
 
-	due     record.LogTime // when retention looks next, if heapAt >= 0
+	compaction Compaction
+
+	due     record.LogTime // when retention or compaction looks next, if heapAt >= 0
 	heapAt  int            // position in Partitions.due, -1: in no hurry
 	touched uint32         // the cut since which it is marked as changed
 
@@ -72,7 +74,8 @@ func (s *Partitions) Append(now record.LogTime, term record.Term, p *Partition, 
 		ts = int64(now)
 	}
 	set := p.topic.settings
-	if p.active.bytes > 0 && p.full(set, ts, b) {
+	sealed := p.active.bytes > 0 && p.full(set, ts, b)
+	if sealed {
 		s.roll(p)
 	}
 	if p.active.bytes == 0 {
@@ -86,7 +89,7 @@ func (s *Partitions) Append(now record.LogTime, term record.Term, p *Partition, 
 	p.next += record.Offset(b.Offsets)
 	p.lastID = record.EntryID{Time: v.FirstID.Time, Seq: v.FirstID.Seq + uint64(b.Offsets) - 1}
 	p.epochs = p.epochs.begin(v.Epoch, v.Base)
-	if first := p.bytes == int64(b.Size); first || p.heapAt < 0 || p.oversize(set) {
+	if first := p.bytes == int64(b.Size); first || p.heapAt < 0 || sealed && set.Compact || p.oversize(set) {
 		s.schedule(now, p)
 	}
 	return v

@@ -64,12 +64,15 @@ type Effects struct {
 	Defined []*Partition         // new, or under new settings
 	Dropped []record.PartitionID // gone with their data
 	Floors  []Floor              // raised log starts
+	// Compactions are the partitions that may be compacted further.
+	Compactions []*Partition
 }
 
 // Reset empties e and keeps its memory.
 func (e *Effects) Reset() {
 	clear(e.Defined)
-	e.Defined, e.Dropped, e.Floors = e.Defined[:0], e.Dropped[:0], e.Floors[:0]
+	clear(e.Compactions)
+	e.Defined, e.Dropped, e.Floors, e.Compactions = e.Defined[:0], e.Dropped[:0], e.Floors[:0], e.Compactions[:0]
 }
 
 // Revision returns up to which revision of the catalog this shard is defined:

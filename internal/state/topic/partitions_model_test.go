@@ -3,6 +3,7 @@ package topic
 import (
 	"fmt"
 	"maps"
+	"math"
 	"testing"
 
 	"pgregory.net/rapid"
@@ -19,6 +20,8 @@ type modelPartition struct {
 	next     record.Offset
 	lastID   record.EntryID
 	set      Settings
+
+	below, overdue record.Offset
 }
 
 type modelBatch struct {
@@ -56,7 +59,7 @@ func (m *modelPartition) append(now record.LogTime, epoch record.Epoch, b Batch)
 	}
 	if n := len(m.segments); n > 0 {
 		active := m.segments[n-1]
-		if total(active)+int64(b.Size) > int64(m.set.SegmentBytes) || ts-active[0].ts > m.set.SegmentMs {
+		if total(active)+int64(b.Size) > int64(m.set.SegmentBytes) || ts-active[0].ts > m.set.rollMs() {
 			m.segments = append(m.segments, nil)
 		}
 	} else {
@@ -87,6 +90,34 @@ func (m *modelPartition) remove() {
 		at = m.segments[0][0].base
 	}
 	m.start = max(m.start, at)
+}
+
+// compact moves the dirty point over whole closed segments that are old enough,
+// and the point below which compaction is due over those that are too old.
+func (m *modelPartition) compact(now record.LogTime) {
+	if !m.set.Compact {
+		return
+	}
+	for i := range max(len(m.segments)-1, 0) {
+		end := m.segments[i+1][0].base
+		if end <= m.below {
+			continue
+		}
+		if largest(m.segments[i]) > int64(now)-m.set.MinCompactionLagMs {
+			break
+		}
+		m.below = end
+	}
+	for i := range max(len(m.segments)-1, 0) {
+		end := m.segments[i+1][0].base
+		if end <= m.overdue {
+			continue
+		}
+		if end > m.below || int64(now)-m.segments[i][0].ts <= m.set.MaxCompactionLagMs {
+			break
+		}
+		m.overdue = end
+	}
 }
 
 func (m *modelPartition) trim(o record.Offset) {
@@ -130,6 +161,9 @@ func (w *twin) define(t *rapid.T) {
 	set.RetentionMs = int64(rapid.SampledFrom([]int{-1, 0, 20_000, 90_000}).Draw(t, "retention.ms"))
 	set.RetentionBytes = int64(rapid.SampledFrom([]int{-1, 0, 250, 3000}).Draw(t, "retention.bytes"))
 	set.Delete = rapid.IntRange(0, 9).Draw(t, "delete") > 0
+	set.Compact = rapid.Bool().Draw(t, "compact")
+	set.MinCompactionLagMs = int64(rapid.SampledFrom([]int{0, 0, 600, 40_000}).Draw(t, "min.compaction.lag.ms"))
+	set.MaxCompactionLagMs = rapid.SampledFrom([]int64{1000, 60_000, math.MaxInt64}).Draw(t, "max.compaction.lag.ms")
 	d := Definition{Topic: topic, Revision: rev, Settings: &set, Dropped: rapid.IntRange(0, 9).Draw(t, "dropped") == 0}
 	if d.Dropped {
 		d.Settings = nil
@@ -200,10 +234,19 @@ func (w *twin) tickNow(t *rapid.T, hold bool) {
 	if at, ok := w.a.NextDeadline(); ok && at <= w.now {
 		t.Fatalf("at %d the next deadline is %d", w.now, at)
 	}
+	if hold && len(fxA.Compactions) > 0 {
+		t.Fatal("compaction goes on while deletion is held")
+	}
 	for _, f := range fxA.Floors {
 		m := w.model[f.Partition]
 		if m.retain(w.now); m.start != f.Offset {
 			t.Fatalf("partition %d begins at %d, the model's at %d", f.Partition, f.Offset, m.start)
+		}
+	}
+	for _, p := range fxA.Compactions {
+		m, c := w.model[p.ID()], p.Compaction()
+		if m.compact(w.now); c.Below != m.below || c.Overdue != m.overdue || c.At != w.now {
+			t.Fatalf("partition %d may be compacted below %d, must be below %d; the model's below %d and %d", p.ID(), c.Below, c.Overdue, m.below, m.overdue)
 		}
 	}
 }
@@ -220,12 +263,20 @@ func (w *twin) settle(t *rapid.T) {
 				t.Fatalf("partition %d keeps %d to %d, which were due at %d", id, start, m.start, before)
 			}
 		}
+		if below, overdue := m.below, m.overdue; m.set.Compact {
+			if m.compact(before); m.below != below || m.overdue != overdue {
+				t.Fatalf("partition %d: compaction below %d (due below %d) was to be allowed at %d; %d and %d are", id, m.below, m.overdue, before, below, overdue)
+			}
+		}
 	}
 }
 
 func (w *twin) trim(t *rapid.T) {
 	id := w.pick(t)
 	m := w.model[id]
+	if m.set.Compact && !m.set.Delete {
+		t.Skip("deletion is refused")
+	}
 	o := m.start + record.Offset(rapid.IntRange(0, int(m.next-m.start)).Draw(t, "before"))
 	_, err := w.apply(t, &DeleteRecords{Partition: id, Before: o})
 	if err != nil {

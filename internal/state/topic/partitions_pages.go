@@ -102,6 +102,11 @@ func (p *Partition) encode(dst []byte) []byte {
 		dst = codec.AppendVarint(dst, r.Epoch)
 		dst = codec.AppendVarint(dst, r.Start)
 	}
+	if c := p.compaction; c != (Compaction{}) {
+		dst = codec.AppendVarint(dst, c.Below)
+		dst = codec.AppendVarint(dst, c.Overdue)
+		dst = codec.AppendVarint(dst, c.At)
+	}
 	return dst
 }
 
@@ -208,6 +213,9 @@ func (s *Partitions) restorePartition(p *Partition, r *codec.Reader) {
 	for i := range p.epochs {
 		p.epochs[i] = EpochStart{record.Epoch(r.Varint(0, math.MaxInt32)), readOffset(r)}
 	}
+	if r.Len() > 0 { // a partition that was never compacted ends here
+		p.compaction = Compaction{readOffset(r), readOffset(r), record.LogTime(r.Varint(0, math.MaxInt64))}
+	}
 }
 
 func (s *Partitions) restoreSegments(k shardPage, r *codec.Reader) {
@@ -298,6 +306,9 @@ func (p *Partition) adopt(list restoredSegments) error {
 
 // restored checks what was read and counts what is derived.
 func (p *Partition) restored() error {
+	if c := p.compaction; c.Below > p.next || c.Overdue > c.Below {
+		return fmt.Errorf("%w: compacted below %d and %d of %d", codec.ErrMalformed, c.Below, c.Overdue, p.next)
+	}
 	if p.topic.settings == nil || len(p.sealed) != p.wantSealed || p.start > p.next || len(p.txns.aborted) != p.txns.wantAborted {
 		return fmt.Errorf("%w: offsets [%d, %d), %d of %d segments", codec.ErrMalformed, p.start, p.next, len(p.sealed), p.wantSealed)
 	}

@@ -25,8 +25,8 @@ func (s *Partitions) NextDeadline() (record.LogTime, bool) {
 	return s.due[0].due, true
 }
 
-// Tick carries out what is due: retention by time and size, a bounded number
-// of partitions at a time (NextDeadline stays in the past while there are
+// Tick carries out what is due: retention by time and size, and how far
+// compaction may go, for a bounded number of partitions at a time (NextDeadline stays in the past while there are
 // more). With hold nothing is deleted, only put off.
 func (s *Partitions) Tick(now record.LogTime, hold bool, fx *Effects) {
 	for range retentionPerTick {
@@ -37,6 +37,7 @@ func (s *Partitions) Tick(now record.LogTime, hold bool, fx *Effects) {
 		s.touch(p)
 		if !hold {
 			s.retain(now, p, fx)
+			s.compact(now, p, fx)
 		}
 		s.reschedule(p, p.nextLook(now))
 	}
@@ -77,18 +78,20 @@ func (p *Partition) oversize(set *Settings) bool {
 // never is later than any log time.
 const never = record.LogTime(math.MaxInt64)
 
-// nextLook returns when retention should look at p next: after now, and
-// rounded up so that many partitions share a tick.
+// nextLook returns when a tick should look at p next: after now, and rounded
+// up so that many partitions share a tick.
 func (p *Partition) nextLook(now record.LogTime) record.LogTime {
 	set := p.topic.settings
-	at := never
+	c, at := p.compactable(now)
+	if c != p.compaction {
+		at = now
+	}
 	switch {
 	case p.bytes == 0 || !set.Delete:
-		return never
 	case p.oversize(set):
 		at = now
-	case set.RetentionMs >= 0 && set.RetentionMs < math.MaxInt64-p.oldest().stamp:
-		at = record.LogTime(p.oldest().stamp + set.RetentionMs)
+	case set.RetentionMs >= 0:
+		at = min(at, later(p.oldest().stamp, set.RetentionMs))
 	}
 	at = max(at, now)
 	if at > never-2*retentionInterval {
@@ -97,7 +100,7 @@ func (p *Partition) nextLook(now record.LogTime) record.LogTime {
 	return (at/retentionInterval + 1) * retentionInterval
 }
 
-// schedule makes sure that retention looks at p in time. It never puts a look
+// schedule makes sure that a tick looks at p in time. It never puts a look
 // off: that is for ticks, or a busy partition would never see one.
 func (s *Partitions) schedule(now record.LogTime, p *Partition) {
 	if at := p.nextLook(now); at != never && (p.heapAt < 0 || at < p.due) {
@@ -106,7 +109,7 @@ func (s *Partitions) schedule(now record.LogTime, p *Partition) {
 	}
 }
 
-// reschedule sets when retention looks at p next.
+// reschedule sets when a tick looks at p next.
 func (s *Partitions) reschedule(p *Partition, at record.LogTime) {
 	switch {
 	case at == never:

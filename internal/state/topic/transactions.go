@@ -120,7 +120,7 @@ func (p *Partition) Ends(producer int64, epoch int16, number uint64) (enlisted, 
 
 // End closes a transaction that Ends has found. The marker was appended at offset
 // marker, unless nothing was written.
-func (s *Partitions) End(p *Partition, producer int64, commit bool, marker record.Offset) {
+func (s *Partitions) End(now record.LogTime, p *Partition, producer int64, commit bool, marker record.Offset) {
 	s.touchOpen(p)
 	t := p.txns.enlisted[producer]
 	delete(p.txns.enlisted, producer)
@@ -129,6 +129,9 @@ func (s *Partitions) End(p *Partition, producer int64, commit bool, marker recor
 	}
 	i := slices.Index(p.txns.open, t)
 	p.txns.open = slices.Delete(p.txns.open, i, i+1)
+	if p.topic.settings.Compact {
+		s.schedule(now, p) // what was open may be compacted now
+	}
 	if commit || marker < p.start {
 		return
 	}

@@ -51,7 +51,7 @@ func (w *world) end(c *script.Command) string {
 	if wrote {
 		marker = s.Append(w.now, w.term, p, Batch{Offsets: 1, Size: 78, MaxTimestamp: int64(w.now)}).Base
 	}
-	s.End(p, producer, c.Str("commit", "") == "true", marker)
+	s.End(w.now, p, producer, c.Str("commit", "") == "true", marker)
 	return fmt.Sprintf("marker %d stable %d", marker, p.LastStable())
 }
 
@@ -104,7 +104,7 @@ func TestTransactionsAtRandom(t *testing.T) {
 				marker = s.Append(1, 1, p, Batch{Offsets: 1, Size: 80, MaxTimestamp: 1}).Base
 			}
 			commit := rng.IntN(3) == 0
-			s.End(p, producer, commit, marker)
+			s.End(1, p, producer, commit, marker)
 			delete(open, producer)
 			if !commit && first >= 0 {
 				aborted = append(aborted, Aborted{Producer: producer, First: first, Last: marker})

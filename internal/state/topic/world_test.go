@@ -291,6 +291,10 @@ func effects(fx *Effects) string {
 	for _, f := range fx.Floors {
 		fmt.Fprintf(&b, "floor %d at %d\n", f.Partition, f.Offset)
 	}
+	for _, p := range fx.Compactions {
+		c := p.Compaction()
+		fmt.Fprintf(&b, "compact %d below %d overdue %d\n", p.ID(), c.Below, c.Overdue)
+	}
 	return b.String()
 }
 
