@@ -117,6 +117,10 @@ func (s *shard) Restore(source replica.PageSource) error {
 			delete(gone, id)
 		}
 		s.define(st)
+		if st.HighWatermark() > st.LogStart() {
+			s.b.store.SetEnd(id, st.HighWatermark())
+		}
+		s.compact(0, st)
 	}
 	for _, id := range slices.Sorted(maps.Keys(gone)) {
 		s.b.forget(id)

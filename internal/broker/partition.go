@@ -50,6 +50,8 @@ type Partition struct {
 	// leader knows of it, nil elsewhere.
 	lease *lease.Set
 	desk  *desk
+	// compacted says that the store was told how to compact it.
+	compacted bool
 	// newestEpoch is the last one of the published ladder.
 	newestEpoch record.Epoch
 	// chain links the appends of an entry under construction.

@@ -171,6 +171,10 @@ func (s *shard) settle(e *replica.Entry) {
 	}
 	for _, st := range s.fx.Defined {
 		s.define(st)
+		s.compact(e.Index, st)
+	}
+	for _, st := range s.fx.Compactions {
+		s.compact(e.Index, st)
 	}
 	for _, p := range s.touched {
 		p.touched = false

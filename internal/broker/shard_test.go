@@ -20,6 +20,13 @@ type notes struct {
 	floors map[record.PartitionID]record.Offset
 	drops  []record.PartitionID
 	health store.Health
+
+	compactions map[record.PartitionID]compactionNote
+}
+
+type compactionNote struct {
+	at  record.Index
+	how *store.Compaction
 }
 
 func (n *notes) AddRuns(_ record.ShardID, _ record.Index, runs []store.Run) {
@@ -29,6 +36,15 @@ func (n *notes) AddRuns(_ record.ShardID, _ record.Index, runs []store.Run) {
 func (n *notes) SetFloor(_ record.ShardID, _ record.Index, p record.PartitionID, _ uint8, o record.Offset) {
 	n.floors[p] = o
 }
+
+func (n *notes) SetCompaction(_ record.ShardID, i record.Index, p record.PartitionID, c *store.Compaction) {
+	if n.compactions == nil {
+		n.compactions = map[record.PartitionID]compactionNote{}
+	}
+	n.compactions[p] = compactionNote{i, c}
+}
+
+func (n *notes) SetEnd(record.PartitionID, record.Offset) {}
 
 func (n *notes) DropPartition(_ record.ShardID, _ record.Index, p record.PartitionID) {
 	n.drops = append(n.drops, p)

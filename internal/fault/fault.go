@@ -62,6 +62,12 @@ const (
 	// ForgetAborted restores partitions without what was aborted in them
 	// (state/topic).
 	ForgetAborted
+	// CompactDropsLatest lets compaction keep the first record of a key that it
+	// meets, not the last (store).
+	CompactDropsLatest
+	// CompactIgnoresDirtyPoint compacts up to the end of the log, open
+	// transactions and what is not durable included (store).
+	CompactIgnoresDirtyPoint
 	end
 )
 
@@ -70,6 +76,7 @@ var names = [...]string{
 	"below-floor", "skip-dedup", "forget-dedup", "reorder-batches", "low-watermark", "high-watermark", "lose-offset",
 	"zombie-commit", "stale-read", "greedy-retention", "forget-vote", "poison-command", "lose-decision",
 	"stable-ahead", "forget-aborted",
+	"compact-drops-latest", "compact-ignores-dirty-point",
 }
 
 // String returns the bug's name.

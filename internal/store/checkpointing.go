@@ -17,9 +17,10 @@ import (
 
 // NeedsCheckpoint reports whether the log has grown enough since the last
 // checkpoint, or enough can be freed by one: anything at all once the disk is
-// full.
+// full. Compaction asks for one too, since it goes only so far as a checkpoint
+// does.
 func (s *Store) NeedsCheckpoint() bool {
-	if s.since.bytes.Load() >= s.o.CheckpointBytes || s.since.entries.Load() >= checkpointEntries {
+	if s.since.bytes.Load() >= s.o.CheckpointBytes || s.since.entries.Load() >= checkpointEntries || s.since.compact.Load() {
 		return true
 	}
 	dead := s.since.dead.Load()
@@ -38,6 +39,7 @@ func (s *Store) Checkpoint(cuts []GroupCut) error {
 		return err
 	}
 	bytes, entries, dead := s.since.bytes.Load(), s.since.entries.Load(), s.since.dead.Load()
+	waited := s.since.compact.Swap(false)
 	c, err := s.newCut(cuts, nil)
 	if vfs.IsNoSpaceError(err) && s.dropBallast() {
 		c, err = s.newCut(cuts, nil)
@@ -46,6 +48,7 @@ func (s *Store) Checkpoint(cuts []GroupCut) error {
 		err = s.commit(c)
 	}
 	if err != nil {
+		s.since.compact.Store(waited)
 		return err
 	}
 	s.since.bytes.Add(-bytes)
@@ -267,11 +270,14 @@ func (p *partition) indexed(f *file, s *segment.Span) {
 func (s *Store) settlePartitions(c *cut) {
 	for _, p := range s.partitions.takeUnsaved() {
 		rec, more := p.settle(func(g record.ShardID) record.Index { return c.groups[g].Applied })
-		if rec.Dropped || len(rec.Floors) > 0 {
+		if rec.Dropped || len(rec.Floors) > 0 || rec.Cleaned > 0 {
 			s.pending.partitions[p.id] = rec
 		}
 		if more {
 			s.partitions.toSave(p)
+			if p.compactionWaits() {
+				s.since.compact.Store(true)
+			}
 		}
 	}
 }

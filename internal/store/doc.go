@@ -14,6 +14,26 @@
 // caller's goroutine, so that a simulator can own every step; Run drives the
 // parts that need no one's decision.
 //
+// # Compaction
+//
+// SetCompaction says, from apply, how far a partition may be compacted. What a
+// checker may assume of a compacted partition, on every member and at any
+// moment, a crash included:
+//
+//   - A record is as it was written, at its offset, or it is not there. Batches
+//     keep the offsets that they span.
+//   - A record is missing only if it lies below Below as some applied entry has
+//     set it, and a later record of its key lies below it too; or if its
+//     transaction was aborted; or if it is a tombstone, or the marker of a
+//     commit with no other record left, that was allowed to be compacted at least
+//     DeleteRetention before; or if it has no key.
+//   - That holds for the state of the durable checkpoint alone: what replaces a
+//     missing record is covered by it.
+//   - Bounds, and everything that state keeps (floors, watermarks, epochs,
+//     aborted transactions), do not change by it. Members differ in what they have
+//     compacted; to compare them, compare the last record of each key below the
+//     smallest Below, leaving out tombstones, and everything above the largest.
+//
 // # Order
 //
 // A file is wanted while it holds an entry above its group's durable

@@ -43,6 +43,14 @@ const (
 	windowRuns   = 64 << 10
 	rewriteChunk = 1 << 20
 	maxMoved     = 1 << 20
+
+	// DefaultCompactionBytes is the memory for the keys of the partition that is
+	// being compacted, unless chosen otherwise: some 4.4 million keys. More keys
+	// than fit are compacted in several rounds.
+	DefaultCompactionBytes = 128 << 20
+	// freeSlots: one in so many of a keyMap stays free.
+	freeSlots = 5
+
 	// startDelay is how long background work waits after a start. diskInterval is how often a full disk is looked at, retryInterval how long
 	// a rewrite that failed waits.
 	startDelay    = 3 * time.Second

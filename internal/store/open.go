@@ -3,6 +3,7 @@ package store
 import (
 	"errors"
 	"fmt"
+	"math"
 	"slices"
 
 	"github.com/polylog-mq/polylog/internal/fault"
@@ -81,6 +82,7 @@ func (s *Store) restore(st *checkpoint.State) {
 		if rec.Dropped {
 			p.drop = drop{dropped: true, durable: true}
 		}
+		p.compaction.cleaned = rec.Cleaned
 		for _, f := range rec.Floors {
 			at := &p.floor
 			if f.Level != AllLevels {
@@ -186,24 +188,16 @@ func (s *Store) loadSpan(f *file, in *segment.Span) error {
 	if p.drop.dropped {
 		return nil
 	}
+	from := f.info.MovedBelow(in.Partition, in.Level, in.First)
+	if in.Last < from {
+		return nil
+	}
 	out := newSpan(f, in)
 	if f.info.Final {
 		f.spans.Add(1)
 	} else {
-		out.mem = new(runList)
-		cur, err := s.reader.Seek(f.index, in, in.First)
-		if err != nil {
-			return s.explain(err)
-		}
-		for {
-			r, err := cur.Next()
-			if err != nil {
-				return s.explain(err)
-			}
-			if r == nil {
-				break
-			}
-			out.mem.add(&memRun{Run: *r})
+		if err := s.loadRuns(&out, in, from); err != nil {
+			return err
 		}
 		f.attach(chainKey{p, in.Level})
 	}
@@ -211,6 +205,29 @@ func (s *Store) loadSpan(f *file, in *segment.Span) error {
 	c := p.makeChain(in.Level)
 	c.spans = append(c.spans, out)
 	return nil
+}
+
+// loadRuns loads the runs of a span from an offset on.
+func (s *Store) loadRuns(out *span, in *segment.Span, from record.Offset) error {
+	out.mem, out.bytes, out.maxTime = new(runList), 0, math.MinInt64
+	cur, err := s.reader.Seek(out.file.index, in, from)
+	if err != nil {
+		return s.explain(err)
+	}
+	for {
+		r, err := cur.Next()
+		if err != nil {
+			return s.explain(err)
+		}
+		if r == nil {
+			return nil
+		}
+		if len(out.mem.pieces) == 0 {
+			out.first = r.Base
+		}
+		out.bytes, out.maxTime = out.bytes+r.Len, max(out.maxTime, r.MaxTimestamp)
+		out.mem.add(&memRun{Run: *r})
+	}
 }
 
 func newSpan(f *file, in *segment.Span) span {

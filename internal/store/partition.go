@@ -31,6 +31,8 @@ type partition struct {
 	// passed has counted them.
 	dead int64
 
+	compaction compaction
+
 	resumes resumes
 }
 
@@ -218,11 +220,12 @@ func (p *partition) settle(applied func(record.ShardID) record.Index) (rec check
 	for _, c := range p.chains {
 		done = c.floor.cut(i) && done
 	}
+	done = p.compaction.cut(i) && done
 	if p.drop.dropped && p.drop.at <= i {
 		p.drop.durable = true
 	}
 	p.prune(p.drop.durable)
-	rec = checkpoint.Partition{ID: p.id, Dropped: p.drop.durable}
+	rec = checkpoint.Partition{ID: p.id, Dropped: p.drop.durable, Cleaned: p.compaction.cleaned}
 	if p.floor.durable > 0 {
 		rec.Floors = append(rec.Floors, checkpoint.Floor{Level: AllLevels, Offset: p.floor.durable})
 	}
@@ -239,8 +242,11 @@ func (p *partition) settle(applied func(record.ShardID) record.Index) (rec check
 type partitionTable struct {
 	mu   sync.RWMutex
 	byID map[record.PartitionID]*partition
-	// unsaved are those with a floor or a drop that no checkpoint has yet.
+	// unsaved are those with a floor, a drop or a compaction that no checkpoint
+	// has yet.
 	unsaved []*partition
+	// compacted are those that compaction looks after.
+	compacted map[record.PartitionID]*partition
 }
 
 func (t *partitionTable) get(id record.PartitionID) *partition {

@@ -18,6 +18,9 @@ type Rewriting struct {
 	// OwnFile is the bytes from which a partition's part of a rewrite gets a
 	// file of its own. Default 8 MiB.
 	OwnFile int64
+	// CompactChunk is the bytes of records that compaction replaces at a time,
+	// and so, about, what it needs on the disk. Default 256 MiB.
+	CompactChunk int64
 }
 
 func (r *Rewriting) defaults() {
@@ -29,6 +32,7 @@ func (r *Rewriting) defaults() {
 	set(&r.ShortRun, 32<<10)
 	set(&r.MaxDebt, 1<<30)
 	set(&r.OwnFile, 8<<20)
+	set(&r.CompactChunk, 256<<20)
 	if r.MinFiles == 0 {
 		r.MinFiles = 4
 	}

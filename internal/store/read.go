@@ -275,10 +275,13 @@ type resumes struct {
 }
 
 // resumePoint says that the batch with offset base begins skip bytes into the
-// run that begins with offset run.
+// run whose body lies at pos of a file. Compaction may give the same offsets
+// another body, but never in the same place.
 type resumePoint struct {
-	run, base record.Offset
-	skip      uint32
+	f    *file
+	base record.Offset
+	pos  uint32
+	skip uint32
 }
 
 // resume returns where in the run to begin, and the offset of the batch there.
@@ -288,7 +291,7 @@ func (w *walker) resume(r *located) (record.Offset, int) {
 		rs.mu.Lock()
 		defer rs.mu.Unlock()
 		for i := range rs.at {
-			if p := &rs.at[i]; p.run == r.Base && p.base == w.from && p.skip > 0 && p.skip < r.Len {
+			if p := &rs.at[i]; p.f == r.f && p.pos == r.Pos && p.base == w.from && p.skip > 0 && p.skip < r.Len {
 				return p.base, int(p.skip)
 			}
 		}
@@ -303,6 +306,6 @@ func (w *walker) remember(r *located, base record.Offset, skip int) {
 	rs := &w.p.resumes
 	rs.mu.Lock()
 	defer rs.mu.Unlock()
-	rs.at[rs.next] = resumePoint{r.Base, base, uint32(skip)}
+	rs.at[rs.next] = resumePoint{r.f, base, r.Pos, uint32(skip)}
 	rs.next = (rs.next + 1) % len(rs.at)
 }

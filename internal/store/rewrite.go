@@ -28,6 +28,14 @@ type job struct {
 	low   record.Offset // nothing below is wanted
 	own   bool          // its records go to a file of their own
 
+	// What belongs to a job of compaction: the runs of one partition from lo to
+	// below hi, and no run that begins at stop or above.
+	clean        *cleaning
+	dry          bool
+	lo, stop, hi record.Offset
+	mem          [][]memRun // those still to come of the span, if its index is not final
+	bytes, taken int64      // of the spans, and of the runs taken from them
+
 	shared, single *output
 	done           []*finished
 	// moved says where bodies with several targets went, as long as shared is
@@ -53,13 +61,8 @@ func (s *Store) Rewrite(budget int) (bool, error) {
 		return false, err
 	}
 	if s.job == nil {
-		var err error
-		s.job, err = s.newJob()
-		if errors.Is(err, errGone) {
-			return true, nil // a checkpoint was faster; the next plan knows
-		}
-		if s.job == nil || err != nil {
-			return false, err
+		if did, err := s.beginJob(budget); s.job == nil {
+			return did, err
 		}
 	}
 	j := s.job
@@ -70,15 +73,41 @@ func (s *Store) Rewrite(budget int) (bool, error) {
 	if err != nil {
 		j.abort()
 		s.job = nil
+		if j.clean != nil {
+			return s.giveUp(j.clean, err)
+		}
 		if errors.Is(err, errGone) {
 			return true, nil // a file was dropped under it; the next plan knows
 		}
 		return false, fmt.Errorf("rewriting segments: %w", err)
 	}
 	if !more {
-		s.job = nil
+		s.job, s.cleanFirst = nil, j.clean == nil && s.Health().Debt < 0.5
 	}
 	return true, nil
+}
+
+// beginJob begins a job, of rewriting and of compaction in turn, or does a step
+// of the latter's that needs none.
+func (s *Store) beginJob(budget int) (bool, error) {
+	if s.cleanFirst {
+		if did, err := s.clean(budget); did || err != nil {
+			return did, err
+		}
+		s.cleanFirst = false
+	}
+	var err error
+	if s.job, err = s.newJob(); s.job != nil || err != nil {
+		return errors.Is(err, errGone), unlessGone(err) // a checkpoint was faster; the next plan knows
+	}
+	return s.clean(budget)
+}
+
+func unlessGone(err error) error {
+	if errors.Is(err, errGone) {
+		return nil
+	}
+	return err
 }
 
 // candidates describes the files whose index is final.
@@ -187,28 +216,61 @@ func (j *job) begin() {
 // the level is done.
 func (j *job) next() (r *Run, cut bool, err error) {
 	for {
-		if j.cur == nil {
+		if j.cur == nil && len(j.mem) == 0 {
 			if len(j.spans) == 0 {
 				return nil, false, nil
 			}
 			j.in, cut = j.spans[0], j.cuts[0]
 			j.spans, j.cuts = j.spans[1:], j.cuts[1:]
-			k := j.keys[0]
-			s := segment.Span{Partition: k.p.id, Level: k.level, First: j.in.first, Last: j.in.last, Block: j.in.block}
-			if j.cur, err = j.s.reader.Scan(j.in.file.final.Load(), &s); err != nil {
+			if err := j.open(); err != nil {
 				return nil, false, j.blame(j.in.file, j.s.explain(err))
 			}
 		}
-		r, err = j.cur.Next()
-		switch {
-		case err != nil:
+		if r, err = j.fromSpan(); err != nil {
 			return nil, false, j.blame(j.in.file, j.s.explain(err))
-		case r == nil:
-			j.cur = nil
-		case r.Last >= j.low:
+		}
+		if r == nil {
+			continue
+		}
+		if j.clean != nil {
+			if r.Base >= j.stop && j.in.mem != nil {
+				j.spans, j.mem = nil, nil
+				return nil, false, nil
+			}
+			j.hi = max(j.hi, r.Last+1)
+			j.taken += int64(r.Len)
+		}
+		if r.Last >= j.low {
 			return r, cut, nil
 		}
 	}
+}
+
+// open begins to read the runs of the span in.
+func (j *job) open() (err error) {
+	if j.in.mem != nil {
+		j.mem = j.in.mem.pieces
+		return nil
+	}
+	k := j.keys[0]
+	s := segment.Span{Partition: k.p.id, Level: k.level, First: j.in.first, Last: j.in.last, Block: j.in.block}
+	j.cur, err = j.s.reader.Scan(j.in.file.final.Load(), &s)
+	return err
+}
+
+// fromSpan returns the next run of the span in, nil behind the last.
+func (j *job) fromSpan() (r *Run, err error) {
+	if len(j.mem) > 0 {
+		r = &j.mem[0][0].Run
+		if j.mem[0] = j.mem[0][1:]; len(j.mem[0]) == 0 {
+			j.mem = j.mem[1:]
+		}
+		return r, nil
+	}
+	if r, err = j.cur.Next(); r == nil {
+		j.cur = nil
+	}
+	return r, err
 }
 
 // step moves about budget bytes and reports whether there is more to do. What
@@ -250,6 +312,9 @@ func (j *job) step(budget int) (more bool, err error) {
 
 // write puts a window's runs into the output that they belong to.
 func (j *job) write(w *window) error {
+	if j.clean != nil {
+		return j.thin(w)
+	}
 	out := &j.shared
 	if w.own {
 		out = &j.single
@@ -305,6 +370,10 @@ func (j *job) end(out **output) error {
 // finish puts the new files in the place of the old ones.
 func (j *job) finish() error {
 	s := j.s
+	if j.dry {
+		j.clean.passed(j)
+		return nil // it stays as it is
+	}
 	if err := errors.Join(j.end(&j.shared), j.end(&j.single)); err != nil {
 		return err
 	}
@@ -313,11 +382,19 @@ func (j *job) finish() error {
 	}
 	s.cutting.Lock()
 	defer s.cutting.Unlock()
+	if j.clean != nil && j.clean.p.leaves(j.hi) {
+		return errGone // a checkpoint has made the index final meanwhile
+	}
 	for _, d := range j.done {
 		s.pending.files[d.file.id()] = d.file.info
 	}
-	s.install(j.done, j.all, j.old)
-	s.stats.Rewrites.Add(1)
+	if j.clean != nil {
+		j.install()
+		j.clean.passed(j)
+	} else {
+		s.install(j.done, j.all, j.old)
+		s.stats.Rewrites.Add(1)
+	}
 	s.weigh()
 	return nil
 }

@@ -84,6 +84,7 @@ func (s *Store) DropPartition(g record.ShardID, i record.Index, p record.Partiti
 		s.since.dead.Add(part.passed())
 	}
 	part.mu.Unlock()
+	s.partitions.compact(part, false)
 	if save {
 		s.partitions.toSave(part)
 	}

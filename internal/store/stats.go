@@ -16,6 +16,13 @@ type Stats struct {
 	IndexWritten, RewriteRead, RewriteWritten, CheckpointWritten atomic.Uint64
 	// Checkpoints and Rewrites were finished; FilesFreed were given back.
 	Checkpoints, Rewrites, FilesFreed atomic.Uint64
+	// Compactions of a partition were finished, and have removed Compacted bytes
+	// of records.
+	Compactions, Compacted atomic.Uint64
+	// LastCompaction is when the last one was finished, in ms since the Unix
+	// epoch; 0: none yet. DirtyPermille is the largest share of uncompacted bytes
+	// that any compacted partition had, in thousandths, as of the last look.
+	LastCompaction, DirtyPermille atomic.Int64
 }
 
 // Usage is what the store holds at this moment.

@@ -31,6 +31,9 @@ type Options struct {
 	// NeedsCheckpoint says so, and so bounds recovery; default
 	// DefaultCheckpointBytes.
 	CheckpointBytes int64
+	// CompactionBytes is the memory for the keys of a partition that is being
+	// compacted; default DefaultCompactionBytes.
+	CompactionBytes int64
 	// WarnBelow and FullBelow are the free bytes of the file system below which
 	// the store reports DiskWarn and DiskFull; 0 for a share of its size, see
 	// limits.go.
@@ -59,6 +62,7 @@ func (o *Options) defaults() error {
 	set(&o.WALFileSize, wal.DefaultFileSize)
 	set(&o.TailBytes, DefaultTailBytes)
 	set(&o.CheckpointBytes, DefaultCheckpointBytes)
+	set(&o.CompactionBytes, DefaultCompactionBytes)
 	o.Rewriting.defaults()
 	if o.Clock == nil {
 		o.Clock = clock.System()
@@ -96,8 +100,12 @@ type Store struct {
 	groups   map[record.ShardID]*Log
 
 	// since counts what has happened since the last checkpoint: bytes and
-	// entries in the WAL, bytes of records that floors have passed.
-	since struct{ bytes, entries, dead atomic.Int64 }
+	// entries in the WAL, bytes of records that floors have passed. compact says
+	// that compaction waits for one.
+	since struct {
+		bytes, entries, dead atomic.Int64
+		compact              atomic.Bool
+	}
 
 	// cutting is held by whoever makes a checkpoint.
 	cutting sync.Mutex
@@ -112,6 +120,8 @@ type Store struct {
 	rewriting   sync.Mutex
 	nextSegment atomic.Uint64
 	job         *job
+	cleaning    *cleaning
+	cleanFirst  bool // it is compaction's turn
 	wake        chan struct{}
 }
 
@@ -131,7 +141,7 @@ func Open(o Options) (*Store, error) {
 		lock:       lock,
 		reader:     segment.NewReader(o.FS, maxHandles, cacheBytes),
 		tail:       tail{max: o.TailBytes},
-		partitions: partitionTable{byID: map[record.PartitionID]*partition{}},
+		partitions: partitionTable{byID: map[record.PartitionID]*partition{}, compacted: map[record.PartitionID]*partition{}},
 		files:      fileTable{byID: map[checkpoint.FileID]*file{}},
 		groups:     map[record.ShardID]*Log{},
 		durable:    map[record.ShardID]checkpoint.Group{},
@@ -248,6 +258,7 @@ func (s *Store) close() (err error) {
 		s.job.abort()
 		s.job = nil
 	}
+	s.cleaning = nil
 	s.rewriting.Unlock()
 	if s.ballast.f != nil {
 		err = s.ballast.f.Close()

@@ -54,6 +54,28 @@ type File struct {
 	Digest uint32
 	// Final says that the index holds all runs the file will ever have.
 	Final bool
+	// Moved are the runs of the index that compaction has moved elsewhere, or
+	// removed: they do not count any more.
+	Moved []Moved
+}
+
+// Moved says that a file's runs of a partition's level from one offset to below
+// another do not count.
+type Moved struct {
+	Partition   record.PartitionID
+	Level       uint8
+	From, Below record.Offset
+}
+
+// MovedBelow returns the offset from which on the runs of a partition's level
+// count, of those that begin at an offset.
+func (f *File) MovedBelow(p record.PartitionID, level uint8, first record.Offset) record.Offset {
+	for i := range f.Moved {
+		if m := &f.Moved[i]; m.Partition == p && m.Level == level && first >= m.From && first < m.Below {
+			return m.Below
+		}
+	}
+	return first
 }
 
 // Floor is where the wanted records of a partition's level begin.
@@ -62,12 +84,13 @@ type Floor struct {
 	Offset record.Offset
 }
 
-// Partition is what a checkpoint says of a partition: its floors, and whether
-// it was dropped.
+// Partition is what a checkpoint says of a partition: its floors, below which
+// offset it was compacted here, and whether it was dropped.
 type Partition struct {
 	ID      record.PartitionID
 	Dropped bool
 	Floors  []Floor
+	Cleaned record.Offset
 }
 
 // State is all that a checkpoint says but the pages.

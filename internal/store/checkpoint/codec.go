@@ -80,7 +80,13 @@ func appendFile(f *File) []byte {
 	b := binary.AppendUvarint([]byte{valueVersion, final}, uint64(f.DataLen))
 	b = binary.AppendUvarint(b, uint64(f.Gen))
 	b = binary.LittleEndian.AppendUint32(b, f.DataCRC)
-	return binary.LittleEndian.AppendUint32(b, f.Digest)
+	b = binary.LittleEndian.AppendUint32(b, f.Digest)
+	for _, m := range f.Moved {
+		b = append(binary.AppendUvarint(b, uint64(m.Partition)), m.Level)
+		b = binary.AppendUvarint(b, uint64(m.From))
+		b = binary.AppendUvarint(b, uint64(m.Below))
+	}
+	return b
 }
 
 func appendPartition(p *Partition) []byte {
@@ -91,6 +97,9 @@ func appendPartition(p *Partition) []byte {
 	b := binary.AppendUvarint([]byte{valueVersion, dropped}, uint64(len(p.Floors)))
 	for _, f := range p.Floors {
 		b = binary.AppendUvarint(append(b, f.Level), uint64(f.Offset))
+	}
+	if p.Cleaned > 0 {
+		b = binary.AppendUvarint(b, uint64(p.Cleaned))
 	}
 	return b
 }
@@ -172,6 +181,9 @@ func parseFile(key, b []byte) (File, error) {
 	f := File{FileID: FileID{key[1], binary.BigEndian.Uint64(key[2:])}, Final: v.byte() == 1}
 	f.DataLen, f.Gen = int64(v.uvarint()), uint32(v.uvarint())
 	f.DataCRC, f.Digest = v.uint32(), v.uint32()
+	for len(v.b) > 0 {
+		f.Moved = append(f.Moved, Moved{record.PartitionID(v.uvarint()), v.byte(), record.Offset(v.uvarint()), record.Offset(v.uvarint())})
+	}
 	return f, v.err("a file")
 }
 
@@ -183,6 +195,9 @@ func parsePartition(key, b []byte) (Partition, error) {
 	p := Partition{ID: record.PartitionID(binary.BigEndian.Uint64(key[1:])), Dropped: v.byte() == 1}
 	for n := v.uvarint(); n > 0 && !v.bad; n-- {
 		p.Floors = append(p.Floors, Floor{Level: v.byte(), Offset: record.Offset(v.uvarint())})
+	}
+	if len(v.b) > 0 { // one that was never compacted ends here
+		p.Cleaned = record.Offset(v.uvarint())
 	}
 	return p, v.err("a partition")
 }

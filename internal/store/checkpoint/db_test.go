@@ -58,10 +58,10 @@ func sampleState() *State {
 		},
 		Files: []File{
 			{FileID: FileID{0, 12}, Gen: 3, Digest: 0xdeadbeef},
-			{FileID: FileID{1, 2}, DataLen: 99, DataCRC: 5, Gen: 1, Digest: 1, Final: true},
+			{FileID: FileID{1, 2}, DataLen: 99, DataCRC: 5, Gen: 1, Digest: 1, Final: true, Moved: []Moved{{1 << 40, 0, 3, 5}, {2, 3, 0, 1 << 50}}},
 		},
 		Partitions: []Partition{
-			{ID: 1, Floors: []Floor{{Level: 0, Offset: 7}, {Level: 255, Offset: 9}}},
+			{ID: 1, Floors: []Floor{{Level: 0, Offset: 7}, {Level: 255, Offset: 9}}, Cleaned: 1 << 41},
 			{ID: 1 << 33, Dropped: true},
 		},
 		WALFrom: 12, NextSegment: 3,

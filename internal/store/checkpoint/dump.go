@@ -54,9 +54,12 @@ func (s *State) print(w io.Writer) {
 		f := &s.Files[i]
 		fmt.Fprintf(w, "level %d file %d: %d bytes, checksum %08x, index version %d digest %08x final %t\n",
 			f.Level, f.Num, f.DataLen, f.DataCRC, f.Gen, f.Digest, f.Final)
+		for _, m := range f.Moved {
+			fmt.Fprintf(w, "  partition %d level %d moved from %d to below %d\n", m.Partition, m.Level, m.From, m.Below)
+		}
 	}
 	for i := range s.Partitions {
 		p := &s.Partitions[i]
-		fmt.Fprintf(w, "partition %d dropped %t floors %v\n", p.ID, p.Dropped, p.Floors)
+		fmt.Fprintf(w, "partition %d dropped %t floors %v compacted below %d\n", p.ID, p.Dropped, p.Floors, p.Cleaned)
 	}
 }
