@@ -125,14 +125,18 @@ type content struct {
 	body []byte
 }
 
-// read turns frames into events until the connection ends.
+// read turns frames into events until the connection ends. Who closes the socket
+// after a connection.close-ok is open: that end is no event.
 func (c *client) read() {
 	r := bufio.NewReader(c.nc)
 	open := map[uint16]*content{}
+	over := false
 	for {
 		var head [7]byte
 		if _, err := io.ReadFull(r, head[:]); err != nil {
-			c.events <- event{c.name, 0, "closed"}
+			if !over {
+				c.events <- event{c.name, 0, "closed"}
+			}
 			return
 		}
 		if string(head[:4]) == "AMQP" {
@@ -148,6 +152,7 @@ func (c *client) read() {
 		}
 		if text := c.frame(open, head[0], channel, payload[:len(payload)-1]); text != "" {
 			c.events <- event{c.name, channel, text}
+			over = text == "connection.close-ok"
 		}
 	}
 }

@@ -114,15 +114,21 @@ type run struct {
 	patience, quiet time.Duration
 }
 
-// hold runs a dialogue and returns what the server says after each step. With
-// expect it waits no longer than until as much has come as is recorded.
-func (r *run) hold(d *dialogue, expect bool) ([][]string, error) {
+// begin readies the run; stop hangs up.
+func (r *run) begin() (stop func()) {
 	r.events, r.clients, r.made = make(chan event, 1024), map[string]*client{}, map[string]string{}
-	defer func() {
+	return func() {
 		for _, c := range r.clients {
 			go c.close()
 		}
-	}()
+	}
+}
+
+// hold runs a dialogue and returns what the server says after each step. With
+// expect it waits no longer than until as much has come as is recorded.
+func (r *run) hold(d *dialogue, expect bool) ([][]string, error) {
+	stop := r.begin()
+	defer stop()
 	var all [][]string
 	for i, s := range d.steps {
 		if s.say == "" {

@@ -16,6 +16,8 @@ import (
 
 var (
 	record = flag.Bool("record", false, "ask RabbitMQ, and write down what it answers")
+	count  = flag.Int("random", 0, "hold so many random dialogues with RabbitMQ and with Polylog")
+	seed   = flag.Uint64("seed", 1, "the first random dialogue's seed")
 	only   = flag.String("only", "", "only dialogues whose name contains this")
 )
 
@@ -98,8 +100,46 @@ func TestRecord(t *testing.T) {
 	}
 }
 
-// differences reads the dialogues in which Polylog is meant to differ: a name,
-// a colon and the reason.
+// TestRandom makes dialogues up with RabbitMQ and holds them with Polylog;
+// without -random it is skipped. A failure names the seed that repeats it.
+func TestRandom(t *testing.T) {
+	if *count == 0 {
+		t.Skip("-random N asks RabbitMQ")
+	}
+	address, stop, err := startRabbit(t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer stop()
+	s := harness.Start(t)
+	var ds []*dialogue
+	for i := range *count {
+		ds = append(ds, &dialogue{name: fmt.Sprintf("go test ./oracle -run TestRandom -random 1 -seed %d", *seed+uint64(i))})
+	}
+	differ := 0
+	var mu sync.Mutex
+	each(map[string][]*dialogue{"": ds}, func(_ string, d *dialogue, n int) {
+		r := &run{address: address, prefix: fmt.Sprintf("r%d-", n), quiet: 150 * time.Millisecond}
+		said, err := newRandom(*seed+uint64(n-1)).dialogue(r, d.name)
+		if err != nil {
+			t.Errorf("%s: RabbitMQ: %v", d.name, err)
+			return
+		}
+		differs, err := hold(s.Address("amqp"), said, n)
+		mu.Lock()
+		defer mu.Unlock()
+		if err != nil {
+			t.Errorf("%s: %v", d.name, err)
+		} else if differs != "" {
+			differ++
+			t.Errorf("%s\n%s\nin\n%s", d.name, differs, write([]*dialogue{said}))
+		}
+	})
+	t.Logf("%d random dialogues, %d differ", *count, differ)
+}
+
+// differences reads the dialogues in which Polylog is meant to differ: file and
+// name, and the reason.
 func differences(t *testing.T) map[string]string {
 	t.Helper()
 	text, err := os.ReadFile("testdata/differences.txt")
@@ -114,7 +154,7 @@ func differences(t *testing.T) map[string]string {
 		}
 		name, reason, ok := strings.Cut(line, " -- ")
 		if !ok {
-			t.Fatalf("differences.txt: %q is not NAME -- REASON", line)
+			t.Fatalf("differences.txt: %q is not FILE: NAME -- REASON", line)
 		}
 		meant[name] = reason
 	}
@@ -137,21 +177,22 @@ func TestDialogues(t *testing.T) {
 		differs, err := hold(s.Address("amqp"), d, n)
 		mu.Lock()
 		defer mu.Unlock()
-		if seen[d.name] {
-			t.Errorf("two dialogues are called %q", d.name)
+		name := strings.TrimSuffix(filepath.Base(file), ".txt") + ": " + d.name
+		if seen[name] {
+			t.Errorf("%s: there are two of them", name)
 		}
-		seen[d.name] = true
+		seen[name] = true
 		if err != nil {
-			t.Errorf("%s: %s: %v", file, d.name, err)
+			t.Errorf("%s: %v", name, err)
 			return
 		}
-		switch reason := meant[d.name]; {
+		switch reason := meant[name]; {
 		case differs == "" && reason == "":
 			same++
 		case differs == "":
-			t.Errorf("%s: %s: no difference any more; it is listed: %s", file, d.name, reason)
+			t.Errorf("%s: no difference any more; it is listed: %s", name, reason)
 		case reason == "":
-			t.Errorf("%s: %s\n%s", file, d.name, differs)
+			t.Errorf("%s\n%s", name, differs)
 		}
 	})
 	for name := range meant {
