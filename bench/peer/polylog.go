@@ -31,7 +31,7 @@ func StartPolylog(bin, dir string) (*Server, error) {
 		return nil, fmt.Errorf("ask polylog for its version: %w", err)
 	}
 	s, err := start("polylog", dir, addr, exec.Command(bin, "serve",
-		"--data-dir", filepath.Join(dir, "data"), "--kafka-listen", addr, "--http-listen", ""))
+		"--data-dir", filepath.Join(dir, "data"), "--kafka-listen", addr, "--amqp-listen", "", "--http-listen", ""))
 	if err != nil {
 		return nil, err
 	}

@@ -70,6 +70,7 @@ type node struct {
 
 type listeners struct {
 	Kafka string `json:"kafka,omitempty"`
+	AMQP  string `json:"amqp,omitempty"`
 	HTTP  string `json:"http,omitempty"`
 }
 
@@ -87,7 +88,7 @@ type failure struct {
 func describe(s *server.Server) node {
 	n := node{
 		Version: s.Version(), State: s.State().String(), Started: s.Started().UTC(),
-		Listeners: listeners{s.KafkaAddress(), s.HTTPAddress()},
+		Listeners: listeners{s.KafkaAddress(), s.AMQPAddress(), s.HTTPAddress()},
 	}
 	b := s.Broker()
 	if b == nil {

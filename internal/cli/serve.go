@@ -75,9 +75,12 @@ func (a *App) logger(c *config.Config) *slog.Logger {
 // 127.0.0.1:9092"; programs read these too), and what a person can try next.
 func (a *App) welcome(s *server.Server, c *config.Config) error {
 	text := fmt.Sprintf("Polylog %s, data in %s\n\n", s.Version(), c.Data.Dir)
-	kafka, http := s.KafkaAddress(), s.HTTPAddress()
+	kafka, amqp, http := s.KafkaAddress(), s.AMQPAddress(), s.HTTPAddress()
 	if kafka != "" {
 		text += fmt.Sprintf("  kafka  %s\n", kafka)
+	}
+	if amqp != "" {
+		text += fmt.Sprintf("  amqp   %s   guest, guest\n", amqp)
 	}
 	if http != "" {
 		text += fmt.Sprintf("  http   %s   /livez /readyz /metrics\n", http)

@@ -24,7 +24,7 @@ type served struct {
 func serve(t *testing.T) *served {
 	t.Helper()
 	c := config.Default()
-	c.Data.Dir, c.Data.Shards, c.Kafka.Listen, c.HTTP.Listen = "data", 2, "127.0.0.1:0", ""
+	c.Data.Dir, c.Data.Shards, c.Kafka.Listen, c.AMQP.Listen, c.HTTP.Listen = "data", 2, "127.0.0.1:0", "", ""
 	s, err := server.Start(t.Context(), server.Options{Config: c, FS: vfs.NewMem()})
 	if err != nil {
 		t.Fatal(err)

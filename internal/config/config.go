@@ -25,6 +25,11 @@ type Config struct {
 		GroupInitialRebalanceDelay time.Duration
 		OffsetsRetention           time.Duration
 	}
+	AMQP struct {
+		Listen         string
+		Product        string
+		ProductVersion string
+	}
 	HTTP struct {
 		Listen string
 	}
@@ -48,6 +53,9 @@ func Default() Config {
 	c.Kafka.AutoCreateTopics = true
 	c.Kafka.DefaultPartitions = 1
 	c.Kafka.OffsetsRetention = 7 * 24 * time.Hour
+	c.AMQP.Listen = "127.0.0.1:5672"
+	c.AMQP.Product = "RabbitMQ"
+	c.AMQP.ProductVersion = "3.13.7"
 	c.HTTP.Listen = "127.0.0.1:15672"
 	c.Log.Level = "info"
 	c.Log.Format = "text"

@@ -78,7 +78,7 @@ func TestOneMechanicalName(t *testing.T) {
 		"string": "x", "bool": "true", "int": "7", "size": "3MiB", "duration": "9s",
 	}
 	special := map[string]string{
-		"kafka.listen": "127.0.0.1:7", "http.listen": "[::1]:7", "kafka.advertise": "host:7",
+		"kafka.listen": "127.0.0.1:7", "amqp.listen": "localhost:7", "http.listen": "[::1]:7", "kafka.advertise": "host:7",
 		"log.level": "error", "log.format": "json", "kafka.auto-create-topics": "false", "disk.warn-free": "3GiB",
 	}
 	seen := map[string]string{}
@@ -145,7 +145,7 @@ func TestRefusals(t *testing.T) {
 		{"unknown key in a dotted file", "kafka.listne: x\n", nil, nil, "did you mean kafka.listen?"},
 		{"forgotten section", "auto-create-topics: false\n", nil, nil, "did you mean kafka.auto-create-topics?"},
 		{"nothing near", "zookeeper.connect: x\n", nil, nil, "there is no setting zookeeper.connect"},
-		{"reserved for later", "amqp.listen: \"\"\n", nil, nil, "there is no setting amqp.listen"},
+		{"reserved for later", "redis.listen: \"\"\n", nil, nil, "there is no setting redis.listen"},
 		{"no value", "kafka.listen:\n", nil, nil, `kafka.listen has no value; write "" for an empty one`},
 		{"not YAML", "kafka: [\n", nil, nil, "polylog.yaml"},
 		{"number", "data.shards: many\n", nil, nil, `data.shards: "many" is not a whole number`},

@@ -150,7 +150,7 @@ func (l *Loaded) set(key string, value any, origin string) error {
 func (l *Loaded) check() error {
 	var errs []error
 	for _, s := range []struct{ key, address string }{
-		{"kafka.listen", l.Kafka.Listen}, {"http.listen", l.HTTP.Listen},
+		{"kafka.listen", l.Kafka.Listen}, {"amqp.listen", l.AMQP.Listen}, {"http.listen", l.HTTP.Listen},
 	} {
 		if s.address != "" && !loopback(s.address) && !l.Insecure {
 			errs = append(errs, fmt.Errorf(

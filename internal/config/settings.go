@@ -54,6 +54,19 @@ var settings = []setting{
 	},
 
 	{
+		"amqp.listen", "address of the AMQP 0-9-1 protocol; empty switches it off, port 0 takes a free one",
+		func(c *Config) any { return &c.AMQP.Listen }, listenAddress,
+	},
+	{
+		"amqp.product", "what AMQP clients are told the server is; several choose their behaviour by it",
+		func(c *Config) any { return &c.AMQP.Product }, notEmpty,
+	},
+	{
+		"amqp.product-version", "and of which version: digits and dots",
+		func(c *Config) any { return &c.AMQP.ProductVersion }, notEmpty,
+	},
+
+	{
 		"http.listen", "address of health, metrics and the HTTP API; empty switches it off, port 0 takes a free one",
 		func(c *Config) any { return &c.HTTP.Listen }, listenAddress,
 	},

@@ -22,6 +22,7 @@ import (
 	"github.com/polylog-mq/polylog/internal/clock"
 	"github.com/polylog-mq/polylog/internal/config"
 	"github.com/polylog-mq/polylog/internal/osfs"
+	"github.com/polylog-mq/polylog/internal/protocol/amqp"
 	"github.com/polylog-mq/polylog/internal/protocol/kafka"
 	"github.com/polylog-mq/polylog/internal/record"
 	"github.com/polylog-mq/polylog/internal/replica"
@@ -67,12 +68,13 @@ type Server struct {
 	state   atomic.Int32
 	failure chan error // the first fatal error
 
-	kafkaListener, httpListener net.Listener
+	kafkaListener, amqpListener, httpListener net.Listener
 
 	store  *store.Store
 	host   *replica.Host
 	broker atomic.Pointer[broker.Broker] // nil while the folder is opened
 	kafka  *kafka.Server
+	amqp   *amqp.Server
 	http   *http.Server
 
 	halt    context.CancelFunc // ends what runs in the background
@@ -116,6 +118,7 @@ func (s *Server) start(ctx context.Context) error {
 		return ctx.Err()
 	}
 	s.serveKafka()
+	s.serveAMQP()
 	return nil
 }
 
@@ -124,6 +127,9 @@ func (s *Server) start(ctx context.Context) error {
 func (s *Server) listen(ctx context.Context) (err error) {
 	c := &s.opts.Config
 	if s.kafkaListener, err = bind(ctx, "kafka.listen", "--kafka-listen", c.Kafka.Listen); err != nil {
+		return err
+	}
+	if s.amqpListener, err = bind(ctx, "amqp.listen", "--amqp-listen", c.AMQP.Listen); err != nil {
 		return err
 	}
 	s.httpListener, err = bind(ctx, "http.listen", "--http-listen", c.HTTP.Listen)
@@ -220,6 +226,22 @@ func (s *Server) serveKafka() {
 	})
 }
 
+func (s *Server) serveAMQP() {
+	if s.amqpListener == nil {
+		return
+	}
+	c := &s.opts.Config.AMQP
+	s.amqp = amqp.New(amqp.Options{
+		Broker: s.Broker(), Access: s.Broker(), Logger: s.log,
+		Product: c.Product, Version: c.ProductVersion, Software: "Polylog " + s.opts.Version,
+	})
+	s.running.Go(func() {
+		if err := s.amqp.Serve(s.amqpListener); err != nil {
+			s.fail(err)
+		}
+	})
+}
+
 func (s *Server) serveHTTP() {
 	if s.httpListener == nil || s.opts.HTTP == nil {
 		return
@@ -271,9 +293,10 @@ func (s *Server) close() {
 	if s.kafkaListener != nil {
 		s.closing("the Kafka listener", s.kafkaListener.Close())
 	}
-	if s.kafka != nil {
-		s.kafka.Shutdown(drain)
+	if s.amqpListener != nil {
+		s.closing("the AMQP listener", s.amqpListener.Close())
 	}
+	s.shutdown(drain)
 	if b := s.Broker(); b != nil {
 		s.closing("the broker", b.Close(drain))
 	}
@@ -294,6 +317,18 @@ func (s *Server) close() {
 	if s.store != nil {
 		s.closing("the store", s.store.Close())
 	}
+}
+
+// shutdown lets the protocols answer what is under way.
+func (s *Server) shutdown(drain context.Context) {
+	var all sync.WaitGroup
+	if s.kafka != nil {
+		all.Go(func() { s.kafka.Shutdown(drain) })
+	}
+	if s.amqp != nil {
+		all.Go(func() { s.amqp.Shutdown(drain) })
+	}
+	all.Wait()
 }
 
 // closing notes what could not be closed in good order.
@@ -324,9 +359,12 @@ func (s *Server) Version() string { return s.opts.Version }
 // Started returns when the server was started.
 func (s *Server) Started() time.Time { return s.started }
 
-// KafkaAddress and HTTPAddress return the addresses that are bound, "" for a
-// protocol that is switched off.
+// KafkaAddress, AMQPAddress and HTTPAddress return the addresses that are bound,
+// "" for a protocol that is switched off.
 func (s *Server) KafkaAddress() string { return addressOf(s.kafkaListener) }
+
+// AMQPAddress is like KafkaAddress.
+func (s *Server) AMQPAddress() string { return addressOf(s.amqpListener) }
 
 // HTTPAddress is like KafkaAddress.
 func (s *Server) HTTPAddress() string { return addressOf(s.httpListener) }

@@ -19,7 +19,7 @@ import (
 func settings() config.Config {
 	c := config.Default()
 	c.Data.Dir, c.Data.Shards = "data", 2
-	c.Kafka.Listen, c.HTTP.Listen = "127.0.0.1:0", "127.0.0.1:0"
+	c.Kafka.Listen, c.AMQP.Listen, c.HTTP.Listen = "127.0.0.1:0", "127.0.0.1:0", "127.0.0.1:0"
 	return c
 }
 
@@ -49,6 +49,10 @@ func TestLife(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
+		amqp, err := net.Dial("tcp", s.AMQPAddress())
+		if err != nil {
+			t.Fatal(err)
+		}
 		resp, err := http.Get("http://" + s.HTTPAddress())
 		if err != nil {
 			t.Fatal(err)
@@ -71,6 +75,7 @@ func TestLife(t *testing.T) {
 			t.Errorf("a stopped server sends %d bytes", n)
 		}
 		nc.Close()
+		amqp.Close()
 		if _, err := net.Dial("tcp", s.KafkaAddress()); err == nil {
 			t.Error("a stopped server accepts connections")
 		}
@@ -80,10 +85,10 @@ func TestLife(t *testing.T) {
 
 func TestProtocolsCanBeSwitchedOff(t *testing.T) {
 	c := settings()
-	c.Kafka.Listen, c.HTTP.Listen = "", ""
+	c.Kafka.Listen, c.AMQP.Listen, c.HTTP.Listen = "", "", ""
 	s := start(t, vfs.NewMem(), c)
-	if s.KafkaAddress() != "" || s.HTTPAddress() != "" {
-		t.Errorf("bound: %q, %q", s.KafkaAddress(), s.HTTPAddress())
+	if s.KafkaAddress() != "" || s.AMQPAddress() != "" || s.HTTPAddress() != "" {
+		t.Errorf("bound: %q, %q, %q", s.KafkaAddress(), s.AMQPAddress(), s.HTTPAddress())
 	}
 }
 

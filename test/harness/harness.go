@@ -122,7 +122,7 @@ func (s *Server) TryRestart() error {
 	}
 	args := append([]string{
 		"serve", "--data-dir", filepath.Join(s.dir, "data"),
-		"--kafka-listen", address("kafka"), "--http-listen", address("http"),
+		"--kafka-listen", address("kafka"), "--amqp-listen", address("amqp"), "--http-listen", address("http"),
 	}, s.args...)
 	s.cmd = exec.Command(Binary(s.t), args...)
 	var said tail
@@ -160,7 +160,7 @@ func (s *Server) watch(out io.Reader, ready chan struct{}) {
 	for lines.Scan() {
 		fields := strings.Fields(lines.Text())
 		switch {
-		case len(fields) >= 2 && (fields[0] == "kafka" || fields[0] == "http"):
+		case len(fields) >= 2 && (fields[0] == "kafka" || fields[0] == "amqp" || fields[0] == "http"):
 			s.bound[fields[0]] = fields[1]
 		case lines.Text() == "Ready.":
 			close(ready)
@@ -170,11 +170,14 @@ func (s *Server) watch(out io.Reader, ready chan struct{}) {
 	}
 }
 
-// Address returns the address of a protocol: "kafka" or "http".
+// Address returns the address of a protocol: "kafka", "amqp" or "http".
 func (s *Server) Address(protocol string) string { return s.bound[protocol] }
 
 // Kafka returns the address of the Kafka listener.
 func (s *Server) Kafka() string { return s.Address("kafka") }
+
+// AMQP returns the URL of the AMQP listener, with the credentials of the one user.
+func (s *Server) AMQP() string { return "amqp://guest:guest@" + s.Address("amqp") + "/" }
 
 // HTTP returns the URL of the HTTP listener.
 func (s *Server) HTTP() string { return "http://" + s.Address("http") }

@@ -86,7 +86,7 @@ func TestRefusals(t *testing.T) {
 	if err := os.WriteFile(file, nil, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	free := []string{"--kafka-listen", "127.0.0.1:0", "--http-listen", "127.0.0.1:0"}
+	free := []string{"--kafka-listen", "127.0.0.1:0", "--amqp-listen", "127.0.0.1:0", "--http-listen", "127.0.0.1:0"}
 	for _, c := range []struct {
 		name string
 		args []string
@@ -109,7 +109,7 @@ func expectRefusal(t *testing.T, folder string, want ...string) {
 	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
 	defer cancel()
 	var errs bytes.Buffer
-	cmd := exec.CommandContext(ctx, harness.Binary(t), "serve", "--data-dir", folder, "--kafka-listen", "127.0.0.1:0", "--http-listen", "")
+	cmd := exec.CommandContext(ctx, harness.Binary(t), "serve", "--data-dir", folder, "--kafka-listen", "127.0.0.1:0", "--amqp-listen", "", "--http-listen", "")
 	cmd.Stderr = &errs
 	_ = cmd.Run()
 	expectMentions(t, folder, errs.String(), cmd.ProcessState.ExitCode(), want...)

@@ -22,6 +22,7 @@ const (
 type server struct {
 	cmd   *exec.Cmd
 	kafka string
+	amqp  string
 	ended chan error
 }
 
@@ -29,7 +30,7 @@ type server struct {
 // until it is ready. Its log goes to the suite's.
 func (e *env) start(flags ...string) (*server, error) {
 	args := append([]string{"serve", "--data-dir", filepath.Join(e.dir, "data"), "--http-listen", "127.0.0.1:0",
-		"--kafka-listen", "127.0.0.1:0"}, flags...)
+		"--kafka-listen", "127.0.0.1:0", "--amqp-listen", "127.0.0.1:0"}, flags...)
 	s := &server{cmd: exec.Command(e.binary, args...), ended: make(chan error, 1)}
 	s.cmd.Stderr = e.log
 	out, err := s.cmd.StdoutPipe()
@@ -39,15 +40,15 @@ func (e *env) start(flags ...string) (*server, error) {
 	if err := s.cmd.Start(); err != nil {
 		return nil, fmt.Errorf("start the server: %w", err)
 	}
-	ready := make(chan string, 1)
+	ready := make(chan map[string]string, 1)
 	go func() {
-		kafka := ""
+		bound := map[string]string{}
 		for lines := bufio.NewScanner(out); lines.Scan(); {
-			if f := strings.Fields(lines.Text()); len(f) >= 2 && f[0] == "kafka" {
-				kafka = f[1]
+			if f := strings.Fields(lines.Text()); len(f) >= 2 {
+				bound[f[0]] = f[1]
 			}
 			if lines.Text() == "Ready." {
-				ready <- kafka
+				ready <- bound
 				break
 			}
 		}
@@ -55,7 +56,8 @@ func (e *env) start(flags ...string) (*server, error) {
 		s.ended <- s.cmd.Wait()
 	}()
 	select {
-	case s.kafka = <-ready:
+	case bound := <-ready:
+		s.kafka, s.amqp = bound["kafka"], bound["amqp"]
 		return s, nil
 	case err := <-s.ended:
 		return nil, fmt.Errorf("the server ended before it was ready (%v); its log is in %s", err, e.log.Name())

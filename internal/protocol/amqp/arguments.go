@@ -1,0 +1,251 @@
+package amqp
+
+import (
+	"fmt"
+	"math"
+
+	"github.com/polylog-mq/polylog/internal/broker"
+	"github.com/polylog-mq/polylog/internal/protocol/amqp/wire"
+	"github.com/polylog-mq/polylog/internal/state/lease"
+)
+
+// argument is a row of the table of arguments of queue.declare.
+type argument struct {
+	name string
+	// values says what may be given, means what comes of it, both for the
+	// documentation that is generated from the table.
+	values, means string
+	// apply judges the value and puts it into the settings.
+	apply func(d *declaration, v wire.Value) error
+}
+
+// declaration is what the arguments of a declaration add up to.
+type declaration struct {
+	broker.QueueSettings
+	quorum bool
+	keySet bool
+}
+
+// arguments is the table. An argument that is not in it is kept, compared with
+// nothing and means nothing, as in RabbitMQ.
+var arguments = []argument{
+	{
+		"x-message-ttl", "integer, 0 to 10 years in ms", "messages expire when they reach the head that old",
+		integer(0, lease.MaxTime, func(d *declaration, n int64) { d.MessageTTL = n }),
+	},
+	{
+		"x-expires", "integer, 1 to 10 years in ms", "the queue goes when it is idle for that long",
+		integer(1, lease.MaxTime, func(d *declaration, n int64) { d.Expires = n }),
+	},
+	{
+		"x-max-length", "integer, not negative", "limit of ready messages",
+		integer(0, math.MaxInt64, func(d *declaration, n int64) { d.MaxLength = n }),
+	},
+	{
+		"x-max-length-bytes", "integer, not negative", "limit of the bodies of ready messages together",
+		integer(0, math.MaxInt64, func(d *declaration, n int64) { d.MaxBytes = n }),
+	},
+	{
+		"x-overflow", "`drop-head`, `reject-publish`, `reject-publish-dlx`", "what happens beyond a limit",
+		oneOf(map[string]func(*declaration){
+			"drop-head":          func(d *declaration) { d.Overflow = broker.DropHead },
+			"reject-publish":     func(d *declaration) { d.Overflow = broker.RejectPublish },
+			"reject-publish-dlx": func(d *declaration) { d.Overflow = broker.RejectPublishDeadLetter },
+		}),
+	},
+	{
+		"x-dead-letter-exchange", "string", "where messages go that die",
+		text(func(d *declaration, s string) { d.DeadLetter, d.DeadLetterExchange = true, s }),
+	},
+	{
+		"x-dead-letter-routing-key", "string, with an exchange", "the key that they go with, else their own",
+		text(func(d *declaration, s string) { d.keySet, d.DeadLetterKey = true, s }),
+	},
+	{
+		"x-dead-letter-strategy", "`at-most-once`, `at-least-once`", "dead letters are never lost, whatever is said",
+		oneOf(map[string]func(*declaration){"at-most-once": nil, "at-least-once": nil}),
+	},
+	{
+		"x-max-priority", "integer, 0 to 255", "number of priority levels above 0",
+		integer(0, math.MaxUint8, func(d *declaration, n int64) { d.MaxPriority = uint8(n) }),
+	},
+	{
+		"x-single-active-consumer", "boolean", "one consumer at a time is served",
+		boolean(func(d *declaration, on bool) { d.SingleActive = on }),
+	},
+	{
+		"x-delivery-limit", "integer", "after that many returns a message dies; negative: never",
+		integer(math.MinInt64, math.MaxInt32, func(d *declaration, n int64) { d.DeliveryLimit = int32(max(n, -1)) }),
+	},
+	{
+		"x-consumer-timeout", "integer, 0 to 10 years in ms", "how long a delivery may stay unacknowledged",
+		integer(0, lease.MaxTime, func(d *declaration, n int64) { d.ConsumerTimeout = n }),
+	},
+	{
+		"x-queue-type", "`classic`, `quorum`", "`quorum`: the delivery limit is 20 unless given. All queues are replicated logs. `stream` is refused",
+		oneOf(map[string]func(*declaration){"classic": nil, "quorum": func(d *declaration) { d.quorum = true }}),
+	},
+	{
+		"x-queue-mode", "`default`, `lazy`", "nothing: messages are on the disk in any case",
+		oneOf(map[string]func(*declaration){"default": nil, "lazy": nil}),
+	},
+	{
+		"x-queue-version", "1 or 2", "nothing: there is one way of storing",
+		integer(1, 2, nil),
+	},
+	{
+		"x-queue-master-locator", "string", "nothing: placement is the cluster's business",
+		text(nil),
+	},
+	{
+		"x-queue-leader-locator", "string", "nothing, as above",
+		text(nil),
+	},
+	{
+		"x-quorum-initial-group-size", "integer, at least 1", "nothing: the number of replicas is the cluster's",
+		integer(1, math.MaxInt32, nil),
+	},
+}
+
+// quorumDeliveryLimit is that of a quorum queue that does not say (RabbitMQ 4).
+const quorumDeliveryLimit = 20
+
+// settingsOf returns what a queue's arguments ask of the engine. The error names
+// the argument and what is wrong with it.
+func settingsOf(args wire.Table) (*broker.QueueSettings, error) {
+	d := declaration{QueueSettings: broker.DefaultQueueSettings()}
+	limit := false
+	for name, v := range args.All() {
+		for i := range arguments {
+			a := &arguments[i]
+			if a.name != string(name) {
+				continue
+			}
+			if err := a.apply(&d, v); err != nil {
+				return nil, fmt.Errorf("'%s': %w", name, err)
+			}
+			limit = limit || a.name == "x-delivery-limit"
+		}
+	}
+	switch {
+	case d.keySet && !d.DeadLetter:
+		return nil, errorText("'x-dead-letter-routing-key': routing_key_but_no_dlx_defined")
+	case d.quorum && d.MaxPriority > 0:
+		return nil, errorText("'x-max-priority': not supported by queues of type quorum")
+	case d.quorum && !limit:
+		d.DeliveryLimit = quorumDeliveryLimit
+	}
+	d.KeepKeys = d.DeadLetter && !d.keySet
+	return &d.QueueSettings, nil
+}
+
+type errorText string
+
+func (e errorText) Error() string { return string(e) }
+
+// integer makes an apply of an integer in a range.
+func integer(low, high int64, set func(*declaration, int64)) func(*declaration, wire.Value) error {
+	return func(d *declaration, v wire.Value) error {
+		n, ok := v.Int()
+		switch {
+		case !ok:
+			return fmt.Errorf("{unacceptable_type,%s}", typeName(v.Tag))
+		case n < low && low == 0:
+			return fmt.Errorf("{value_negative,%d}", n)
+		case n == 0 && low == 1:
+			return errorText("{value_zero,0}")
+		case n < low || n > high:
+			return fmt.Errorf("{value_out_of_range,%d}", n)
+		}
+		if set != nil {
+			set(d, n)
+		}
+		return nil
+	}
+}
+
+// text makes an apply of a string.
+func text(set func(*declaration, string)) func(*declaration, wire.Value) error {
+	return func(d *declaration, v wire.Value) error {
+		s, ok := v.Str()
+		switch {
+		case !ok:
+			return fmt.Errorf("{unacceptable_type,%s}", typeName(v.Tag))
+		case len(s) > maxName:
+			return fmt.Errorf("{too_long,%d}", len(s))
+		}
+		if set != nil {
+			set(d, string(s))
+		}
+		return nil
+	}
+}
+
+// oneOf makes an apply of a string out of a few.
+func oneOf(values map[string]func(*declaration)) func(*declaration, wire.Value) error {
+	return func(d *declaration, v wire.Value) error {
+		s, ok := v.Str()
+		if !ok {
+			return fmt.Errorf("{unacceptable_type,%s}", typeName(v.Tag))
+		}
+		set, ok := values[string(s)]
+		if !ok {
+			return fmt.Errorf("{value_not_supported,%q}", s)
+		}
+		if set != nil {
+			set(d)
+		}
+		return nil
+	}
+}
+
+// boolean makes an apply of a boolean.
+func boolean(set func(*declaration, bool)) func(*declaration, wire.Value) error {
+	return func(d *declaration, v wire.Value) error {
+		b, ok := v.Bool()
+		if !ok {
+			return fmt.Errorf("{unacceptable_type,%s}", typeName(v.Tag))
+		}
+		set(d, b)
+		return nil
+	}
+}
+
+// typeName is RabbitMQ's name of a tag.
+func typeName(tag byte) string {
+	switch tag {
+	case wire.TagBool:
+		return "bool"
+	case wire.TagInt8:
+		return "byte"
+	case wire.TagUint8:
+		return "unsignedbyte"
+	case wire.TagInt16:
+		return "short"
+	case wire.TagUint16:
+		return "unsignedshort"
+	case wire.TagInt32:
+		return "signedint"
+	case wire.TagUint32:
+		return "unsignedint"
+	case wire.TagInt64, wire.TagInt64Old:
+		return "long"
+	case wire.TagFloat:
+		return "float"
+	case wire.TagDouble:
+		return "double"
+	case wire.TagDecimal:
+		return "decimal"
+	case wire.TagString:
+		return "longstr"
+	case wire.TagBytes:
+		return "binary"
+	case wire.TagArray:
+		return "array"
+	case wire.TagTimestamp:
+		return "timestamp"
+	case wire.TagTable:
+		return "table"
+	}
+	return "void"
+}

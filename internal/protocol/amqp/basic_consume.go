@@ -1,0 +1,167 @@
+package amqp
+
+import (
+	"crypto/rand"
+	"encoding/base64"
+	"errors"
+
+	"github.com/polylog-mq/polylog/internal/broker"
+	"github.com/polylog-mq/polylog/internal/protocol/amqp/wire"
+	"github.com/polylog-mq/polylog/internal/state/access"
+)
+
+// basic.consume. Arguments: x-priority. no-local is accepted and, as in
+// RabbitMQ, means nothing.
+func basicConsume(ch *channel, m *wire.BasicConsume) error {
+	name, err := ch.queueName(m.Queue)
+	if err != nil {
+		return err
+	}
+	tag := cleanName(m.ConsumerTag)
+	if tag == "" {
+		tag = serverName("amq.ctag-")
+	}
+	if ch.consumes(tag) {
+		return refuse(codeNotAllowed, "attempt to reuse consumer tag '%s'", tag)
+	}
+	if name == replyQueue {
+		return ch.consumeReplies(tag, m)
+	}
+	if err := ch.allows(access.Consume, access.Topic, name); err != nil {
+		return err
+	}
+	priority, err := consumerPriority(m.Arguments)
+	if err != nil {
+		return err
+	}
+	ch.settled()
+	q, err := ch.queue(name)
+	if err != nil {
+		return err
+	}
+	if m.Exclusive && q.Settings().SingleActive {
+		return refuse(codeAccessRefused, "queue '%s' in vhost '%s' has single active consumer: it cannot be consumed exclusively",
+			name, ch.tenant)
+	}
+	if len(ch.consumers) >= maxConsumers {
+		return refuse(codeNotAllowed, "reached maximum (%d) of consumers per channel", maxConsumers)
+	}
+	return ch.consume(q, m, tag, priority)
+}
+
+// consumes reports whether a consumer of the channel has this tag.
+func (ch *channel) consumes(tag string) bool {
+	ch.mu.Lock()
+	defer ch.mu.Unlock()
+	return ch.consumers[tag] != nil || ch.replier != nil && ch.replier.tag == tag
+}
+
+// consume begins a consumer. It is answered before its first delivery.
+func (ch *channel) consume(q *broker.Queue, m *wire.BasicConsume, tag string, priority int32) error {
+	c := &consumer{ch: ch, tag: []byte(tag), queue: q, noAck: m.NoAck}
+	if !m.NoAck {
+		c.prefetch = ch.prefetch
+	}
+	ch.mu.Lock()
+	c.credit = max(c.wantLocked(), 0)
+	ch.consumers[tag] = c
+	ch.mu.Unlock()
+	spec := &broker.ConsumerSpec{
+		Session: ch.lessor(), Exclusive: m.Exclusive, NoAck: m.NoAck, Priority: priority, Credit: int32(c.credit),
+		Deliver: c.take, Cancelled: c.cancelled,
+	}
+	var err error
+	ch.ask(func(done func()) {
+		q.Consume(spec, func(b *broker.Consumer, e error) {
+			if err = e; err == nil {
+				ch.mu.Lock()
+				c.broker = b
+				c.thirstyLocked()
+				ch.mu.Unlock()
+				if !m.NoWait {
+					ch.reply(&wire.BasicConsumeOk{ConsumerTag: c.tag})
+				}
+			}
+			done()
+		})
+	})
+	if err == nil {
+		return nil
+	}
+	ch.mu.Lock()
+	delete(ch.consumers, tag)
+	ch.mu.Unlock()
+	switch {
+	case errors.Is(err, broker.ErrExclusive):
+		return refuse(codeAccessRefused, "queue '%s' in vhost '%s' in exclusive use", q.Name(), ch.tenant)
+	case errors.Is(err, broker.ErrUnknownQueue):
+		return noQueue(q.Name(), ch.tenant)
+	}
+	return err
+}
+
+// consumerPriority reads the argument x-priority, 0 if there is none.
+func consumerPriority(args wire.Table) (int32, error) {
+	v, ok := args.Get("x-priority")
+	if !ok {
+		return 0, nil
+	}
+	n, ok := v.Int()
+	if !ok || n != int64(int32(n)) {
+		return 0, refuse(codePreconditionFailed, "invalid arg 'x-priority' for a consumer")
+	}
+	return int32(n), nil
+}
+
+// basic.cancel ends a consumer. What was delivered to it stays unacknowledged;
+// a tag that is not known is no error.
+func basicCancel(ch *channel, m *wire.BasicCancel) error {
+	tag := cleanName(m.ConsumerTag)
+	if r := ch.replier; r != nil && r.tag == tag {
+		ch.server.replies.remove(r)
+		ch.replier = nil
+	}
+	ch.mu.Lock()
+	c := ch.consumers[tag]
+	delete(ch.consumers, tag)
+	if c != nil {
+		c.ended = true
+	}
+	ch.mu.Unlock()
+	if c != nil && c.broker != nil {
+		ch.endBurst()
+		ch.ask(c.broker.Cancel)
+		ch.dropHeld(c)
+	}
+	if !m.NoWait {
+		ch.reply(&wire.BasicCancelOk{ConsumerTag: []byte(tag)})
+	}
+	return nil
+}
+
+// dropHeld gives back what a consumer that has ended was not sent.
+func (ch *channel) dropHeld(c *consumer) {
+	ch.mu.Lock()
+	defer ch.mu.Unlock()
+	kept := ch.held[:0]
+	for _, h := range ch.held {
+		if h.consumer == c {
+			ch.settling.add(broker.Release, h.lease)
+		} else {
+			kept = append(kept, h)
+		}
+	}
+	clear(ch.held[len(kept):])
+	ch.held = kept
+	ch.touch()
+}
+
+// basic.cancel-ok answers a cancel of the server's, which awaits no answer.
+func basicCancelOk(*channel, *wire.BasicCancelOk) error { return nil }
+
+// serverName makes a name that nobody has.
+func serverName(prefix string) string {
+	var b [16]byte
+	_, _ = rand.Read(b[:]) // never fails
+	return prefix + base64.RawURLEncoding.EncodeToString(b[:])
+}

@@ -1,0 +1,186 @@
+package amqp
+
+import (
+	"sync"
+
+	"github.com/polylog-mq/polylog/internal/broker"
+	"github.com/polylog-mq/polylog/internal/protocol/amqp/wire"
+)
+
+// channel is one channel of a connection. It belongs to the connection's
+// reader, but for confirms, which guards itself, and what mu guards.
+type channel struct {
+	*session
+	number  uint16
+	closing bool // channel.close was sent: only the answer counts
+	touched bool // see burst.go
+
+	// lastQueue is what "" stands for as the name of a queue.
+	lastQueue string
+
+	content content
+	batch   *batch
+	// settling are the verdicts that the burst has gathered.
+	settling settling
+	confirms confirms
+	// tx is the open transaction, nil if the channel has none.
+	tx *transaction
+
+	// leases is who the deliveries belong to, nil before the first consumer.
+	leases *broker.Session
+	// prefetch is what a consumer gets that starts later.
+	prefetch int
+	replier  *replier // the consumer of direct replies
+
+	mu        sync.Mutex
+	gone      bool // nothing is delivered any more
+	unacked   unacked
+	consumers map[string]*consumer
+	// limit is how many deliveries may be unacknowledged on the channel, 0 any
+	// number; counted is how many are that count against it.
+	limit, counted int
+	// held are deliveries that wait for that, in order.
+	held    []heldDelivery
+	deliver wire.BasicDeliver
+}
+
+func newChannel(s *session, number uint16) *channel {
+	return &channel{session: s, number: number, consumers: make(map[string]*consumer)}
+}
+
+// reply sends a method on the channel.
+func (ch *channel) reply(m wire.Method) { ch.out.method(ch.number, m) }
+
+// method takes in a method frame.
+func (ch *channel) method(payload []byte) (wire.ID, error) {
+	id, args, ok := wire.SplitMethod(payload)
+	if !ok {
+		return 0, refuse(codeFrameError, "a method of %d bytes", len(payload))
+	}
+	if ch.content.expects != nothing {
+		return id, refuse(codeUnexpectedFrame, "expected %s, got a method", ch.content.expects)
+	}
+	if id == wire.IDBasicPublish {
+		return id, ch.basicPublish(args)
+	}
+	row := ch.server.table.lookup(id)
+	switch {
+	case row == nil:
+		return id, refuse(codeNotImplemented, "%s", id)
+	case id == wire.IDChannelOpen:
+		return id, refuse(codeChannelError, "second 'channel.open' seen")
+	case row.channel == nil:
+		return id, refuse(codeCommandInvalid, "%s on channel %d", id, ch.number)
+	}
+	return id, row.channel(ch, args)
+}
+
+// whileClosing takes in what comes after channel.close was sent.
+func (ch *channel) whileClosing(f wire.Frame) error {
+	if f.Type != wire.FrameMethod {
+		return nil
+	}
+	switch id, _, _ := wire.SplitMethod(f.Payload); id {
+	case wire.IDChannelCloseOk:
+		ch.forget(ch)
+	case wire.IDChannelClose:
+		ch.reply(&wire.ChannelCloseOk{})
+	}
+	return nil
+}
+
+// flush hands over what the burst has gathered.
+func (ch *channel) flush() {
+	ch.flushBatch()
+	ch.flushSettles()
+}
+
+// shut ends what the channel has with the broker: what is published goes on its
+// way, consumers end, and what is not acknowledged goes back. It returns when
+// others can have it.
+func (ch *channel) shut() {
+	if ch.closing {
+		return
+	}
+	ch.flushBatch()
+	ch.flushSettles()
+	ch.closing = true
+	ch.content = content{}
+	if ch.replier != nil {
+		ch.server.replies.remove(ch.replier)
+		ch.replier = nil
+	}
+	ch.mu.Lock()
+	ch.gone = true
+	ch.unacked = unacked{}
+	ch.held = nil
+	clear(ch.consumers)
+	ch.mu.Unlock()
+	if ch.leases != nil {
+		ch.ask(ch.leases.Close)
+		ch.leases = nil
+	}
+}
+
+// lessor returns who the channel's deliveries belong to.
+func (ch *channel) lessor() *broker.Session {
+	if ch.leases == nil {
+		ch.leases = ch.server.opts.Broker.OpenSession()
+	}
+	return ch.leases
+}
+
+// queueName returns the name that a method gives a queue: an empty one is that of
+// the queue which was declared last on the channel.
+func (ch *channel) queueName(name []byte) (string, error) {
+	if len(name) > 0 {
+		return cleanName(name), nil
+	}
+	if ch.lastQueue == "" {
+		return "", refuse(codeNotFound, "no previously declared queue")
+	}
+	return ch.lastQueue, nil
+}
+
+// queue returns the queue that a method names, if it exists and this connection
+// may use it.
+func (ch *channel) queue(name string) (*broker.Queue, error) {
+	q := ch.server.opts.Broker.Queue(ch.tenant, name)
+	if q == nil {
+		return nil, noQueue(name, ch.tenant)
+	}
+	if err := q.CheckLock(ch.owner); err != nil {
+		return nil, locked(name, ch.tenant)
+	}
+	return q, nil
+}
+
+// cleanName drops line breaks from a name, as RabbitMQ does.
+func cleanName(b []byte) string {
+	for _, c := range b {
+		if c == '\r' || c == '\n' {
+			kept := make([]byte, 0, len(b))
+			for _, c := range b {
+				if c != '\r' && c != '\n' {
+					kept = append(kept, c)
+				}
+			}
+			return string(kept)
+		}
+	}
+	return string(b)
+}
+
+func noQueue(name, vhost string) *fault {
+	return refuse(codeNotFound, "no queue '%s' in vhost '%s'", name, vhost)
+}
+
+func noExchange(name, vhost string) *fault {
+	return refuse(codeNotFound, "no exchange '%s' in vhost '%s'", name, vhost)
+}
+
+func locked(name, vhost string) *fault {
+	return refuse(codeResourceLocked, "cannot obtain exclusive access to locked queue '%s' in vhost '%s'. "+
+		"It could be originally declared on another connection or the exclusive property value does not match that of the original declaration.",
+		name, vhost)
+}

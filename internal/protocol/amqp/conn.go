@@ -1,0 +1,344 @@
+package amqp
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"time"
+
+	"github.com/polylog-mq/polylog/internal/protocol/amqp/wire"
+)
+
+// Serve accepts connections from l until it is closed. It returns nil when that
+// is because of Shutdown. When the process or the machine has no more sockets
+// to give it waits until there are some again.
+func (s *Server) Serve(l net.Listener) error {
+	for {
+		nc, err := l.Accept()
+		switch {
+		case err == nil:
+			s.ServeConn(nc)
+		case s.stopping() || errors.Is(err, net.ErrClosed):
+			return nil
+		case errors.Is(err, syscall.EMFILE), errors.Is(err, syscall.ENFILE), errors.Is(err, syscall.ENOBUFS),
+			errors.Is(err, syscall.ENOMEM), errors.Is(err, syscall.ECONNABORTED):
+			s.log.Warn("no connection can be accepted for now", "error", err)
+			time.Sleep(acceptPause)
+		default:
+			return fmt.Errorf("accepting AMQP connections: %w", err)
+		}
+	}
+}
+
+// ServeConn serves a connection on goroutines of its own, and closes it.
+func (s *Server) ServeConn(nc net.Conn) {
+	c := &conn{nc: nc, server: s, room: make(chan struct{}, 1), gone: make(chan struct{})}
+	c.session = newSession(s, nc.RemoteAddr().String(), isLoopback(nc.RemoteAddr()))
+	c.session.blocking, c.session.poke = c.waitForRoom, c.poke
+	c.resume = func() { signal(c.room) }
+	if !s.admit(c) {
+		_ = nc.Close()
+		return
+	}
+	go c.serve()
+}
+
+// conn is one connection: a socket with its two goroutines.
+type conn struct {
+	nc      net.Conn
+	server  *Server
+	session *session
+	once    sync.Once // for abort
+	gone    chan struct{}
+	ending  atomic.Bool // the reader is done: the writer empties the outbox and ends
+
+	// The reader's.
+	buf        []byte
+	start, end int    // of what is not parsed yet
+	idle       int    // reads in a row that needed little of the buffer
+	resume     func() // given to the broker when it asks for a pause
+	room       chan struct{}
+
+	// The writer's.
+	spare []byte
+	beat  *time.Timer
+	every time.Duration // between heartbeats; 0 none
+	wrote bool          // since the last one
+}
+
+var errGone = errors.New("the connection was given up")
+
+// serve runs the connection to its end.
+func (c *conn) serve() {
+	defer c.server.dismiss(c)
+	written := make(chan struct{})
+	go func() {
+		defer close(written)
+		if err := c.writeLoop(); err != nil {
+			c.note("writing", err)
+			c.abort()
+		}
+	}()
+	c.note("reading", c.readLoop())
+	c.ending.Store(true)
+	signal(c.session.out.wake)
+	<-written
+	c.linger()
+	c.abort()
+	c.session.end()
+}
+
+// linger lets the client read the last that was written: to close a socket with
+// something unread in it can take that back.
+func (c *conn) linger() {
+	t, ok := c.nc.(*net.TCPConn)
+	if !ok || t.CloseWrite() != nil || t.SetReadDeadline(time.Now().Add(lingerTime)) != nil {
+		return
+	}
+	_, _ = io.Copy(io.Discard, t)
+}
+
+// note logs why a connection ended, unless that is how connections end.
+func (c *conn) note(doing string, err error) {
+	var f *fault
+	switch {
+	case err == nil, errors.Is(err, errGone), errors.Is(err, errClosed), errors.Is(err, net.ErrClosed),
+		errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF),
+		errors.Is(err, syscall.ECONNRESET), errors.Is(err, syscall.EPIPE):
+	case errors.Is(err, os.ErrDeadlineExceeded) && doing == "reading":
+		c.server.log.Info("closing a connection that has gone silent", "client", c.session.client)
+	case errors.Is(err, os.ErrDeadlineExceeded):
+		c.server.log.Info("disconnecting a client that is too slow", "client", c.session.client)
+	case errors.As(err, &f):
+		c.server.log.Info("refusing a client", "client", c.session.client, "error", err)
+	default:
+		c.server.log.Info("closing a connection", "client", c.session.client, "while", doing, "error", err)
+	}
+}
+
+// abort ends the connection now. Any goroutine may call it.
+func (c *conn) abort() {
+	c.once.Do(func() {
+		_ = c.nc.Close()
+		c.session.out.close()
+		close(c.gone)
+		signal(c.session.out.wake)
+		signal(c.room)
+	})
+}
+
+// drain has the reader tell the client that the connection is over.
+func (c *conn) drain() {
+	c.session.post(func() { c.session.force("broker forced connection closure with reason 'shutdown'") })
+}
+
+// poke ends a read that is under way, or the next one.
+func (c *conn) poke() {
+	_ = c.nc.SetReadDeadline(time.Unix(1, 0))
+	signal(c.room)
+}
+
+// readLoop takes in what the client sends, until the connection ends or breaks.
+func (c *conn) readLoop() error {
+	deadline := time.Now().Add(c.server.times.handshake)
+	for was := c.session.phase; ; {
+		n, need, err := c.session.feed(c.buf[c.start:c.end])
+		c.start += n
+		c.session.endBurst()
+		switch {
+		case errors.Is(err, errSilent):
+			return c.refuse(err)
+		case err != nil:
+			return err
+		}
+		c.session.runPosted()
+		if err := c.pause(); err != nil {
+			return err
+		}
+		switch p := c.session.phase; {
+		case p == running:
+			deadline = time.Time{}
+			if t := c.session.heartbeat; t > 0 {
+				deadline = time.Now().Add(time.Duration(2*t)*time.Second + time.Duration(t)*time.Second/2)
+			}
+		case p != was && p == closing:
+			deadline = time.Now().Add(c.server.times.close)
+		}
+		if was = c.session.phase; c.session.over {
+			return errGone
+		}
+		if err := c.read(need, deadline); err != nil {
+			return err
+		}
+	}
+}
+
+// read waits for more bytes. need is how long the next frame is, 0 if that is
+// not known yet.
+func (c *conn) read(need int, deadline time.Time) error {
+	c.makeRoom(need)
+	if err := c.nc.SetReadDeadline(deadline); err != nil {
+		return err
+	}
+	if c.session.runPosted() {
+		return nil // the deadline may have taken the place of the one that poke set
+	}
+	n, err := c.nc.Read(c.buf[c.end:])
+	c.end += n
+	if n > 0 || errors.Is(err, os.ErrDeadlineExceeded) && c.session.runPosted() {
+		return nil
+	}
+	return err
+}
+
+// makeRoom sees to it that there is room behind what is not parsed yet: for the
+// next frame whole, for as much as comes at a time, and, on a connection that
+// says little, for little.
+func (c *conn) makeRoom(need int) {
+	have := c.end - c.start
+	size := len(c.buf)
+	switch {
+	case size == 0:
+		size = minReadBuffer
+	case need > size:
+		size = need
+	case c.end == size && size < maxReadBuffer:
+		size, c.idle = 4*size, 0 // the last read filled it
+	case c.end < size/8:
+		if c.idle++; c.idle > 64 && size > minReadBuffer && have == 0 {
+			size, c.idle = minReadBuffer, 0
+		}
+	default:
+		c.idle = 0
+	}
+	if size != len(c.buf) {
+		b := make([]byte, size)
+		copy(b, c.buf[c.start:c.end])
+		c.buf = b
+	} else {
+		copy(c.buf, c.buf[c.start:c.end])
+	}
+	c.start, c.end = 0, have
+}
+
+// refuse keeps a client that failed to log in waiting before the connection
+// ends, so that guessing is slow.
+func (c *conn) refuse(err error) error {
+	t := time.NewTimer(c.server.times.refusal)
+	defer t.Stop()
+	select {
+	case <-t.C:
+	case <-c.gone:
+	}
+	return err
+}
+
+// pause waits while the broker, or this connection, has too much under way.
+func (c *conn) pause() error {
+	for c.session.crowded() || !c.server.opts.Broker.Accepting(c.resume) {
+		if c.session.crowded() {
+			c.session.whenRoom(c.resume)
+		}
+		select {
+		case <-c.room:
+		case <-c.gone:
+			return errGone
+		}
+		c.session.runPosted()
+		if c.session.phase == closing {
+			return nil
+		}
+	}
+	return nil
+}
+
+// waitForRoom waits a moment for the disk to have room again. It returns false
+// when the connection is to end.
+func (c *conn) waitForRoom() bool {
+	t := time.NewTimer(c.server.times.full)
+	defer t.Stop()
+	select {
+	case <-t.C:
+	case <-c.gone:
+	}
+	select {
+	case <-c.gone:
+		return false
+	default:
+		c.session.runPosted()
+		return c.session.phase == running
+	}
+}
+
+// writeLoop writes the outbox, until the reader has ended and it is empty.
+func (c *conn) writeLoop() error {
+	c.beat = time.NewTimer(time.Hour)
+	defer c.beat.Stop()
+	out := c.session.out
+	for {
+		last := c.ending.Load()
+		b := out.take(c.spare)
+		if len(b) > 0 {
+			if err := c.write(b); err != nil {
+				return err
+			}
+		}
+		c.spare = b
+		if cap(b) > maxKeptOutput {
+			c.spare = nil
+		}
+		c.session.replenish()
+		switch {
+		case len(b) > 0:
+		case last:
+			return nil
+		default:
+			c.await()
+		}
+		select {
+		case <-c.gone:
+			return errGone
+		default:
+		}
+	}
+}
+
+// await waits until there is something to write, or time for a heartbeat.
+func (c *conn) await() {
+	if t := time.Duration(c.session.beats.Load()) * time.Second / 2; t != c.every {
+		c.every = t
+		c.beat.Reset(max(t, 1))
+	}
+	select {
+	case <-c.session.out.wake:
+	case <-c.beat.C:
+		if c.every > 0 {
+			c.beat.Reset(c.every)
+			if !c.wrote {
+				c.session.out.append(wire.AppendHeartbeat)
+			}
+			c.wrote = false
+		}
+	}
+}
+
+// write writes b in parts, each under a deadline of its own.
+func (c *conn) write(b []byte) error {
+	c.wrote = true
+	for len(b) > 0 {
+		part := b[:min(len(b), maxWrite)]
+		if err := c.nc.SetWriteDeadline(time.Now().Add(c.server.times.write)); err != nil {
+			return err
+		}
+		if _, err := c.nc.Write(part); err != nil {
+			return err
+		}
+		b = b[len(part):]
+	}
+	return nil
+}

@@ -1,0 +1,177 @@
+package amqp
+
+import (
+	"slices"
+
+	"github.com/polylog-mq/polylog/internal/broker"
+	"github.com/polylog-mq/polylog/internal/protocol/amqp/wire"
+)
+
+// consumer is a consumer of a channel. What changes in it is guarded by the
+// channel's mu.
+type consumer struct {
+	ch       *channel
+	tag      []byte
+	queue    *broker.Queue
+	noAck    bool
+	prefetch int // 0: any number
+	broker   *broker.Consumer
+
+	unacked int // delivered, or held, and not acknowledged
+	credit  int // what the broker may still deliver
+	average int // of the sizes of its messages, in bytes
+	thirsty bool
+	ended   bool
+
+	convert converter
+	table   wire.Table
+}
+
+// window is how many deliveries may be on their way to the outbox.
+func (c *consumer) window() int {
+	if c.average == 0 {
+		return minWindow
+	}
+	return min(max(windowBytes/c.average, minWindow), maxWindow)
+}
+
+// wantLocked returns how much credit the consumer should have.
+func (c *consumer) wantLocked() int {
+	n := c.window()
+	if c.prefetch > 0 {
+		n = min(n, c.prefetch-c.unacked)
+	}
+	if c.ch.limit > 0 && !c.noAck {
+		n = min(n, c.ch.limit-c.ch.counted)
+	}
+	return n
+}
+
+// thirstyLocked puts the consumer down for more credit, if it is worth it.
+func (c *consumer) thirstyLocked() {
+	if c.thirsty || c.ended || c.credit > c.window()/2 {
+		return
+	}
+	c.thirsty = true
+	c.ch.session.thirst.add(c)
+}
+
+// replenish gives credit to the consumers that are short of it, unless the
+// client does not read what it has.
+func (s *session) replenish() {
+	if s.out.congested() {
+		return // the writer will call again
+	}
+	for _, c := range s.thirst.take() {
+		c.ch.mu.Lock()
+		c.thirsty = false
+		n := c.wantLocked() - c.credit
+		if n <= 0 || c.ended || c.ch.gone || c.broker == nil {
+			n = 0
+		}
+		c.credit += n
+		c.ch.mu.Unlock()
+		if n > 0 {
+			c.broker.Grant(int32(n))
+		}
+	}
+}
+
+// take takes deliveries from the broker, on a shard's loop.
+func (c *consumer) take(ds []broker.Delivery) {
+	ch := c.ch
+	ch.mu.Lock()
+	c.credit -= len(ds)
+	if ch.gone {
+		ch.mu.Unlock()
+		return
+	}
+	for i := range ds {
+		size := len(ds[i].Record.Value)
+		c.average += (size+overheadGuess-c.average)/8 + 1
+	}
+	ch.out.append(func(b []byte) []byte {
+		for i := range ds {
+			b = c.appendLocked(b, &ds[i])
+		}
+		return b
+	})
+	c.thirstyLocked()
+	ch.mu.Unlock()
+}
+
+// overheadGuess is what a message costs besides its body, in bytes.
+const overheadGuess = 128
+
+// appendLocked appends a delivery to what goes out, or holds it if the channel
+// has its limit of unacknowledged ones.
+func (c *consumer) appendLocked(b []byte, d *broker.Delivery) []byte {
+	ch := c.ch
+	m := c.convert.delivered(d, c.queue)
+	if c.noAck {
+		return c.sendLocked(b, &m, d.Redelivered, ch.unacked.add(delivery{}))
+	}
+	c.unacked++
+	if ch.limit > 0 && (ch.counted >= ch.limit || len(ch.held) > 0) {
+		ch.held = append(ch.held, heldDelivery{
+			consumer: c, lease: d.Lease, redelivered: d.Redelivered, message: m.clone(),
+		})
+		return b
+	}
+	ch.counted++
+	return c.sendLocked(b, &m, d.Redelivered, ch.unacked.add(delivery{lease: d.Lease, consumer: c, live: true}))
+}
+
+// sendLocked appends the frames of a delivery.
+func (c *consumer) sendLocked(b []byte, m *message, redelivered bool, tag uint64) []byte {
+	ch := c.ch
+	ch.deliver = wire.BasicDeliver{
+		ConsumerTag: c.tag, DeliveryTag: tag, Redelivered: redelivered, Exchange: m.exchange, RoutingKey: m.key,
+	}
+	b = ch.deliver.Append(b, ch.number)
+	b = wire.AppendRawContentHeader(b, ch.number, uint64(len(m.body)), m.properties)
+	return wire.AppendBody(b, ch.number, m.body, ch.frameMax)
+}
+
+// heldDelivery is a delivery that the channel's limit keeps from the client.
+type heldDelivery struct {
+	consumer    *consumer
+	lease       broker.LeaseID
+	redelivered bool
+	message     message
+}
+
+// clone copies what the message aliases.
+func (m *message) clone() message {
+	return message{
+		exchange: slices.Clone(m.exchange), key: slices.Clone(m.key),
+		properties: slices.Clone(m.properties), body: slices.Clone(m.body),
+	}
+}
+
+// releaseHeldLocked sends what the limit no longer keeps back.
+func (ch *channel) releaseHeldLocked() {
+	for len(ch.held) > 0 && (ch.limit == 0 || ch.counted < ch.limit) {
+		h := &ch.held[0]
+		ch.counted++
+		tag := ch.unacked.add(delivery{lease: h.lease, consumer: h.consumer, live: true})
+		ch.out.append(func(b []byte) []byte { return h.consumer.sendLocked(b, &h.message, h.redelivered, tag) })
+		ch.held = ch.held[1:]
+	}
+}
+
+// cancelled takes the news that the consumer has come to an end: its queue is
+// gone, or not led here any more.
+func (c *consumer) cancelled(error) {
+	ch := c.ch
+	ch.mu.Lock()
+	tell := !ch.gone && ch.consumers[string(c.tag)] == c
+	c.ended = true
+	if tell {
+		delete(ch.consumers, string(c.tag))
+	}
+	ch.mu.Unlock()
+	if tell && ch.can.consumerCancelNotify {
+		ch.reply(&wire.BasicCancel{ConsumerTag: c.tag, NoWait: true})
+	}
+}

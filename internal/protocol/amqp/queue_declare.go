@@ -1,0 +1,104 @@
+package amqp
+
+import (
+	"errors"
+	"strings"
+
+	"github.com/polylog-mq/polylog/internal/broker"
+	"github.com/polylog-mq/polylog/internal/protocol/amqp/wire"
+	"github.com/polylog-mq/polylog/internal/state/access"
+)
+
+// queue.declare. What the arguments mean is in arguments.go.
+func queueDeclare(ch *channel, m *wire.QueueDeclare) error {
+	name := cleanName(m.Queue)
+	if m.Passive {
+		return ch.declarePassively(name, m.NoWait)
+	}
+	settings, err := settingsOf(m.Arguments)
+	if name == "" {
+		name = serverName("amq.gen-")
+	} else if strings.HasPrefix(name, reservedPrefix) && ch.server.opts.Broker.Queue(ch.tenant, name) == nil {
+		return refuse(codeAccessRefused, "queue name '%s' contains reserved prefix 'amq.*'", name)
+	}
+	if err != nil {
+		return refuse(codePreconditionFailed, "invalid arg %v for queue '%s' in vhost '%s'", err, name, ch.tenant)
+	}
+	if err := ch.allowsDeclare(name, settings); err != nil {
+		return err
+	}
+	spec := &broker.QueueSpec{
+		Tenant: ch.tenant, Name: name, Durable: m.Durable && !m.Exclusive, AutoDelete: m.AutoDelete,
+		Arguments: append(broker.Table(nil), m.Arguments...), Settings: *settings,
+	}
+	if m.Exclusive {
+		spec.Exclusive = ch.exclusive()
+	}
+	ch.settled()
+	var q *broker.Queue
+	ch.ask(func(done func()) {
+		ch.server.opts.Broker.DeclareQueue(spec, func(x *broker.Queue, _ bool, e error) { q, err = x, e; done() })
+	})
+	switch {
+	case errors.Is(err, broker.ErrLocked):
+		return locked(name, ch.tenant)
+	case err != nil:
+		return err
+	}
+	ch.queueDeclared(q, m.NoWait)
+	return nil
+}
+
+// declarePassively asks whether a queue exists.
+func (ch *channel) declarePassively(name string, noWait bool) error {
+	if name == "" {
+		if name = ch.lastQueue; name == "" {
+			return refuse(codeNotFound, "no previously declared queue")
+		}
+	}
+	if name == replyQueue || isReplyAddress(name) {
+		if name != replyQueue && ch.server.replies.find([]byte(name)) == nil {
+			return noQueue(name, ch.tenant)
+		}
+		if !noWait {
+			ch.reply(&wire.QueueDeclareOk{Queue: []byte(name)})
+		}
+		return nil
+	}
+	if err := ch.allows(access.Describe, access.Topic, name); err != nil {
+		return err
+	}
+	ch.settled()
+	q, err := ch.queue(name)
+	if err != nil {
+		return err
+	}
+	ch.queueDeclared(q, noWait)
+	return nil
+}
+
+// queueDeclared answers queue.declare.
+func (ch *channel) queueDeclared(q *broker.Queue, noWait bool) {
+	ch.lastQueue = q.Name()
+	if noWait {
+		return
+	}
+	st := q.Stats()
+	ch.reply(&wire.QueueDeclareOk{
+		Queue: []byte(q.Name()), MessageCount: uint32(st.Ready), ConsumerCount: uint32(st.Consumers),
+	})
+}
+
+// allowsDeclare asks for what declaring a queue needs.
+func (ch *channel) allowsDeclare(name string, s *broker.QueueSettings) error {
+	if err := ch.allows(access.Create, access.Topic, name); err != nil {
+		return err
+	}
+	if !s.DeadLetter {
+		return nil
+	}
+	if err := ch.allows(access.Consume, access.Topic, name); err != nil {
+		return err
+	}
+	return ch.allows(access.Produce, access.Exchange, s.DeadLetterExchange)
+}

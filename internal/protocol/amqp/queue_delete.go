@@ -1,0 +1,73 @@
+package amqp
+
+import (
+	"errors"
+
+	"github.com/polylog-mq/polylog/internal/broker"
+	"github.com/polylog-mq/polylog/internal/protocol/amqp/wire"
+	"github.com/polylog-mq/polylog/internal/state/access"
+)
+
+// queue.delete. One that does not exist is no error: nothing was in it.
+func queueDelete(ch *channel, m *wire.QueueDelete) error {
+	name, err := ch.queueName(m.Queue)
+	if err != nil {
+		return err
+	}
+	if err := ch.allows(access.Delete, access.Topic, name); err != nil {
+		return err
+	}
+	ch.settled()
+	var n int64
+	if q := ch.server.opts.Broker.Queue(ch.tenant, name); q != nil {
+		if q.CheckLock(ch.owner) != nil {
+			return locked(name, ch.tenant)
+		}
+		ch.ask(func(done func()) {
+			ch.server.opts.Broker.DeleteQueue(q, m.IfUnused, m.IfEmpty, func(had int64, e error) { n, err = had, e; done() })
+		})
+	}
+	switch {
+	case errors.Is(err, broker.ErrInUse):
+		return refuse(codePreconditionFailed, "queue '%s' in vhost '%s' in use", name, ch.tenant)
+	case errors.Is(err, broker.ErrNotEmpty):
+		return refuse(codePreconditionFailed, "queue '%s' in vhost '%s' not empty", name, ch.tenant)
+	case errors.Is(err, broker.ErrUnknownQueue):
+	case err != nil:
+		return err
+	}
+	if !m.NoWait {
+		ch.reply(&wire.QueueDeleteOk{MessageCount: uint32(n)})
+	}
+	return nil
+}
+
+// queue.purge drops the messages that are ready.
+func queuePurge(ch *channel, m *wire.QueuePurge) error {
+	name, err := ch.queueName(m.Queue)
+	if err != nil {
+		return err
+	}
+	if err := ch.allows(access.Consume, access.Topic, name); err != nil {
+		return err
+	}
+	ch.settled()
+	q, err := ch.queue(name)
+	if err != nil {
+		return err
+	}
+	var n int64
+	ch.ask(func(done func()) {
+		q.Purge(func(had int64, e error) { n, err = had, e; done() })
+	})
+	switch {
+	case errors.Is(err, broker.ErrUnknownQueue):
+		return noQueue(name, ch.tenant)
+	case err != nil:
+		return err
+	}
+	if !m.NoWait {
+		ch.reply(&wire.QueuePurgeOk{MessageCount: uint32(n)})
+	}
+	return nil
+}

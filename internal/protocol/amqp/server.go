@@ -1,0 +1,150 @@
+package amqp
+
+import (
+	"context"
+	"log/slog"
+	"net"
+	"sync"
+	"time"
+
+	"github.com/polylog-mq/polylog/internal/broker"
+	"github.com/polylog-mq/polylog/internal/clock"
+	"github.com/polylog-mq/polylog/internal/state/access"
+)
+
+// Authorizer is the choke point that every method passes. It returns nil if who
+// may do a to r.
+type Authorizer interface {
+	Authorize(who access.Principal, a access.Action, r access.Resource) error
+}
+
+// Options says what a server stands on.
+type Options struct {
+	Broker *broker.Broker
+	Access Authorizer
+	// Clock tells the time that is written into messages.
+	Clock clock.Clock
+	// Logger; default slog.Default().
+	Logger *slog.Logger
+	// Product and Version are what clients are told that the server is. Several
+	// choose their behaviour by it, so by default it is RabbitMQ and the version
+	// whose behaviour this is.
+	Product, Version string
+	// Software is what the server really is, its version included.
+	Software string
+	// Name of the cluster, as clients show it.
+	Cluster string
+}
+
+// DefaultProduct and DefaultVersion are what clients are told unless Options say
+// otherwise.
+const (
+	DefaultProduct = "RabbitMQ"
+	DefaultVersion = "3.13.7"
+)
+
+// Server answers AMQP clients. All methods may be called from any goroutine.
+type Server struct {
+	opts    Options
+	table   *table
+	log     *slog.Logger
+	times   timeouts
+	replies replyDirectory
+	batches sync.Pool // of *batch
+
+	mu      sync.Mutex
+	conns   map[*conn]struct{}
+	closing bool
+	running sync.WaitGroup // connections
+}
+
+// timeouts are those of limits.go; tests are less patient.
+type timeouts struct{ handshake, refusal, close, write, full time.Duration }
+
+// New returns a server that does not listen yet.
+func New(opts Options) *Server {
+	if opts.Logger == nil {
+		opts.Logger = slog.Default()
+	}
+	if opts.Clock == nil {
+		opts.Clock = clock.System()
+	}
+	if opts.Product == "" {
+		opts.Product = DefaultProduct
+	}
+	if opts.Version == "" {
+		opts.Version = DefaultVersion
+	}
+	return &Server{
+		opts:  opts,
+		table: newTable(methods),
+		times: timeouts{
+			handshake: handshakeTime, refusal: refusalDelay, close: closeTime, write: writeTimeout, full: fullPoll,
+		},
+		log:   opts.Logger.With("protocol", protocolName),
+		conns: make(map[*conn]struct{}),
+	}
+}
+
+// protocolName is the name of this protocol in logs.
+const protocolName = "amqp"
+
+// Shutdown closes all connections with CONNECTION_FORCED, gives the clients
+// until ctx is done to agree, and drops those that have not. The listeners are
+// the caller's to close, before.
+func (s *Server) Shutdown(ctx context.Context) {
+	s.mu.Lock()
+	s.closing = true
+	for c := range s.conns {
+		c.drain()
+	}
+	s.mu.Unlock()
+	done := make(chan struct{})
+	go func() {
+		s.running.Wait()
+		close(done)
+	}()
+	select {
+	case <-done:
+		return
+	case <-ctx.Done():
+	}
+	s.mu.Lock()
+	for c := range s.conns {
+		c.abort()
+	}
+	s.mu.Unlock()
+	<-done
+}
+
+// stopping reports whether Shutdown was called.
+func (s *Server) stopping() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.closing
+}
+
+// admit takes a connection in, unless the server is full or stopping.
+func (s *Server) admit(c *conn) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.closing || len(s.conns) >= maxConnections {
+		return false
+	}
+	s.conns[c] = struct{}{}
+	s.running.Add(1)
+	return true
+}
+
+func (s *Server) dismiss(c *conn) {
+	s.mu.Lock()
+	delete(s.conns, c)
+	s.mu.Unlock()
+	s.running.Done()
+}
+
+// isLoopback reports whether an address is one of this machine's own.
+func isLoopback(a net.Addr) bool {
+	t, ok := a.(*net.TCPAddr)
+	return ok && t.AddrPort().Addr().Unmap().IsLoopback()
+}
