@@ -27,7 +27,8 @@ const (
 	kindMark    commandKind = 6 // mark, for partitions
 	kindLease   commandKind = 7 // lease.Command
 
-	kindRoute commandKind = 32 // route.Command, in the metadata group
+	kindRoute  commandKind = 32 // route.Command, in the metadata group
+	kindAccess commandKind = 33 // access.Command, in the metadata group
 )
 
 const (

@@ -7,6 +7,7 @@ import (
 
 	"github.com/polylog-mq/polylog/internal/record"
 	"github.com/polylog-mq/polylog/internal/replica"
+	"github.com/polylog-mq/polylog/internal/state/access"
 	"github.com/polylog-mq/polylog/internal/state/route"
 	"github.com/polylog-mq/polylog/internal/state/topic"
 )
@@ -27,9 +28,17 @@ func (m *metadata) define(cmd route.Command, done func(routed, error)) {
 	m.group.Post(func() {
 		m.propose(kindRoute, cmd.AppendTo(nil), func(result any, err error) {
 			r, _ := result.(routed)
-			done(r, err)
+			done(r, limited(err))
 		})
 	})
+}
+
+// limited gives what says that a limit was reached the name that it has here.
+func limited(err error) error {
+	if errors.Is(err, route.ErrTooMany) || errors.Is(err, access.ErrTooMany) {
+		return fmt.Errorf("%w: %w", ErrPolicy, err)
+	}
+	return err
 }
 
 // TopicID implements route.Topics.
@@ -63,6 +72,7 @@ func (m *metadata) applyRoute(now record.LogTime, payload []byte) error {
 func (m *metadata) followRoute(now record.LogTime, cmd route.Command) (deleted []*topic.Topic) {
 	switch cmd := cmd.(type) {
 	case *route.DeleteTenant:
+		m.users.TenantGone(cmd.Name)
 		for _, t := range m.catalog.Topics() {
 			if t.Tenant == cmd.Name {
 				deleted = append(deleted, m.dropTopic(now, t.ID))
@@ -278,7 +288,7 @@ func (m *metadata) bind(cmd route.Command, x *Binding, by *Session, done func(er
 				return
 			}
 		}
-		m.propose(kindRoute, cmd.AppendTo(nil), func(_ any, err error) { done(err) })
+		m.propose(kindRoute, cmd.AppendTo(nil), func(_ any, err error) { done(limited(err)) })
 	})
 }
 

@@ -5,6 +5,7 @@ import (
 
 	"github.com/polylog-mq/polylog/internal/record"
 	"github.com/polylog-mq/polylog/internal/replica"
+	"github.com/polylog-mq/polylog/internal/state/access"
 	"github.com/polylog-mq/polylog/internal/state/dedup"
 	"github.com/polylog-mq/polylog/internal/state/route"
 	"github.com/polylog-mq/polylog/internal/state/topic"
@@ -120,6 +121,14 @@ var (
 	ErrInUse = route.ErrInUse
 	// ErrNotEmpty: it has messages. AMQP: 406 PRECONDITION_FAILED.
 	ErrNotEmpty = errors.New("not empty")
+	// ErrInvalidName: not a name that a tenant or an exchange can have.
+	ErrInvalidName = route.ErrInvalidName
+	// ErrUnknownUser: no user of this name.
+	ErrUnknownUser = access.ErrUnknownUser
+	// ErrInvalidUser: a name, a hash or tags that cannot be.
+	ErrInvalidUser = access.ErrInvalidUser
+	// ErrInvalidPattern: no regular expression.
+	ErrInvalidPattern = access.ErrInvalidPattern
 	// ErrNotQueue: a topic that was not declared as a queue. AMQP: 406.
 	ErrNotQueue = errors.New("a topic, not a queue")
 )

@@ -5,6 +5,7 @@ import (
 
 	"github.com/polylog-mq/polylog/internal/record"
 	"github.com/polylog-mq/polylog/internal/replica"
+	"github.com/polylog-mq/polylog/internal/state/access"
 	"github.com/polylog-mq/polylog/internal/state/route"
 	"github.com/polylog-mq/polylog/internal/state/topic"
 )
@@ -17,6 +18,7 @@ type metadata struct {
 
 	catalog *topic.Catalog
 	routes  *route.State
+	users   *access.State
 	pages   pages
 	locals  locals
 	// owned lists the queues that end with a session or incarnation. It is
@@ -48,6 +50,8 @@ func (m *metadata) reset() {
 	m.pages.add(pageCatalog, m.catalog)
 	m.routes = route.New()
 	m.pages.add(pageRoutes, m.routes)
+	m.users = access.New()
+	m.pages.add(pageAccess, m.users)
 	m.owned = map[route.Owner][]topic.ID{}
 	m.waiting = map[topic.ID][]func(*topic.Topic, error){}
 	m.sending = map[record.ShardID]bool{}
@@ -124,6 +128,8 @@ func (m *metadata) apply(e *replica.Entry, batch []replica.Proposal) error {
 			err = m.applyCatalog(e.Now, payload)
 		case kindRoute:
 			err = m.applyRoute(e.Now, payload)
+		case kindAccess:
+			err = m.applyAccess(payload)
 		default:
 			err = fmt.Errorf("%w: command of unknown kind %d", errBody, kind)
 		}
@@ -132,6 +138,7 @@ func (m *metadata) apply(e *replica.Entry, batch []replica.Proposal) error {
 		}
 	}
 	m.b.publishRoutes(m.routes.Snapshot())
+	m.b.users.Store(m.users.Snapshot())
 	m.sendAll()
 	return nil
 }
@@ -229,6 +236,7 @@ func (m *metadata) Restore(source replica.PageSource) error {
 	m.restoreOwned()
 	m.b.publishSlots(m.catalog)
 	m.b.publishRoutes(m.routes.Snapshot())
+	m.b.users.Store(m.users.Snapshot())
 	m.b.showAll(m.catalog.Topics())
 	return nil
 }

@@ -23,6 +23,7 @@ const (
 	pageTopics    = kindTopic
 	pageCatalog   = kindCatalog
 	pageRoutes    = kindRoute
+	pageAccess    = kindAccess
 )
 
 // pages makes the pages of several sections those of one state machine.

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/polylog-mq/polylog/internal/broker"
+	"github.com/polylog-mq/polylog/internal/state/access"
 	"github.com/polylog-mq/polylog/internal/state/route"
 )
 
@@ -419,5 +420,46 @@ func TestQueueExpires(t *testing.T) {
 	n.Advance(2 * time.Second)
 	if n.Queue("/", "q") != nil {
 		t.Fatal("it does not expire after a restart")
+	}
+}
+
+func TestUsers(t *testing.T) {
+	n := Start(t, Options{})
+	if !n.Authenticate("guest", "guest", true) || n.Authenticate("guest", "guest", false) || !n.MayEnter("guest", "/") {
+		t.Error("the default user is not let in, or from afar")
+	}
+	created := false
+	put := func(s *broker.UserSpec) error {
+		return n.Ask(func(done func(error)) { n.PutUser(s, func(c bool, err error) { created = c; done(err) }) })
+	}
+	if err := put(&broker.UserSpec{Name: "app", Password: "secret"}); err != nil || !created {
+		t.Fatal(created, err)
+	}
+	allow := func(tenant string) error {
+		return n.Ask(func(done func(error)) { n.SetPermission("app", tenant, "^q", "", ".*", done) })
+	}
+	if err := allow("acme"); !errors.Is(err, broker.ErrUnknownTenant) {
+		t.Errorf("a permission in a tenant that does not exist: %v", err)
+	}
+	if err := allow("/"); err != nil {
+		t.Fatal(err)
+	}
+	n = n.Crash(false)
+	n.Settle()
+	who := access.Principal{Name: "app"}
+	may := func(a access.Action, name string) bool {
+		return n.Authorize(who, a, access.Resource{Tenant: "/", Type: access.Topic, Name: name}) == nil
+	}
+	if !n.Authenticate("app", "secret", false) || !may(access.Create, "q1") || may(access.Create, "x") || may(access.Produce, "q1") || !may(access.Consume, "x") {
+		t.Error("the user, or what it may do, has changed by a crash")
+	}
+	if n.Authorize(access.Principal{Loopback: true}, access.Create, access.Resource{}) != nil || n.Authorize(access.Principal{}, access.Create, access.Resource{}) == nil {
+		t.Error("who gives no name is trusted on this machine alone")
+	}
+	if err := n.Ask(func(done func(error)) { n.DeleteUser("app", done) }); err != nil || n.User("app") != nil {
+		t.Error(err)
+	}
+	if err := n.Ask(func(done func(error)) { n.ClearPermission("app", "/", done) }); !errors.Is(err, broker.ErrUnknownUser) {
+		t.Error(err)
 	}
 }

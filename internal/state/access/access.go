@@ -2,9 +2,11 @@
 // names its action and its resource and passes Authorize: one choke point, and
 // what no rule allows is denied.
 //
-// Today's only rule: who comes from this machine (loopback) is trusted, and
-// nobody else is, unless the server was started with its insecure flag. Users,
-// grants and tenants join it here.
+// Who gave a user's name is held against that user's permissions (Snapshot), as
+// RabbitMQ has them: three regular expressions per tenant, for configure, write
+// and read. Who gave none is held against Policy: who comes from this machine
+// (loopback) is trusted, and nobody else is, unless the server was started with
+// its insecure flag.
 package access
 
 import (
@@ -89,7 +91,7 @@ func (p Principal) String() string {
 	return p.Name
 }
 
-// Policy is the set of rules. The zero value trusts loopback alone. It is
+// Policy is the rule for those who gave no name. The zero value trusts loopback alone. It is
 // immutable and may be used from any goroutine.
 type Policy struct {
 	// Insecure trusts everybody: the server's explicit flag.
