@@ -9,7 +9,7 @@ func (w *world) makeActors() {
 	first := &founder{w: w, todo: plans}
 	w.actors = append(w.actors, first)
 	pick := func(i int) (*topicPlan, int32) {
-		t := plans[i%len(plans)]
+		t := plans[i%3] // the topics that anybody may write to
 		return t, w.clients.Int32N(t.partitions)
 	}
 	for i := range w.o.Producers + w.o.Plain {
@@ -17,6 +17,10 @@ func (w *world) makeActors() {
 		s.name = fmt.Sprintf("producer-%d", i)
 		s.topic, s.part = pick(i)
 		w.actors = append(w.actors, s)
+	}
+	for i := range w.o.Keyed {
+		s := &stream{w: w, name: fmt.Sprintf("keyed-%d", i), topic: planOf(plans, "latest"), id: -1, window: 1 + w.clients.IntN(5)}
+		w.actors = append(w.actors, s, &reader{w: w, name: s.name + "-reader", topic: s.topic})
 	}
 	for i := range w.o.Readers {
 		r := &reader{w: w, name: fmt.Sprintf("reader-%d", i)}
@@ -43,14 +47,23 @@ func (w *world) makeActors() {
 	}
 	for i := range w.o.Transactors {
 		w.actors = append(w.actors, &transactor{
-			w: w, id: fmt.Sprintf("txn-%d", i), topic: plans[3], input: plans[0], bumps: w.clients.IntN(2) == 0,
+			w: w, id: fmt.Sprintf("txn-%d", i), topic: planOf(plans, "ledger"), input: plans[0], bumps: w.clients.IntN(2) == 0,
 		})
 	}
 	if w.o.Transactors > 0 {
-		w.actors = append(w.actors, &committedReader{w: w, topic: plans[3]})
+		w.actors = append(w.actors, &committedReader{w: w, topic: planOf(plans, "ledger")})
 	}
 	for range w.o.Careless {
 		w.actors = append(w.actors, &careless{w: w})
 	}
 	first.begin()
+}
+
+func planOf(plans []*topicPlan, name string) *topicPlan {
+	for _, t := range plans {
+		if t.name == name {
+			return t
+		}
+	}
+	panic("no such topic: " + name)
 }

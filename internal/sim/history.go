@@ -37,6 +37,8 @@ type sent struct {
 	part   record.PartitionID
 	txn    *transaction  // nil if it is of none
 	at     time.Duration // when it was sent, its timestamp
+	key    string        // in a compacted topic
+	delete bool          // a tombstone
 	offset record.Offset // -1 until it was acknowledged or seen
 }
 

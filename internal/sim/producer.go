@@ -1,7 +1,6 @@
 package sim
 
 import (
-	"encoding/binary"
 	"fmt"
 	"slices"
 	"time"
@@ -128,9 +127,13 @@ func (s *stream) make() *batch {
 	builder.Reset(h)
 	now := w.clock.Now().UnixMilli()
 	for range b.n {
-		value := make([]byte, 8+w.clients.IntN(maxRecordSize/2))
-		binary.BigEndian.PutUint64(value, w.send(s))
-		builder.Add(record.Record{Timestamp: now, Key: []byte(s.name), Value: value})
+		r := record.Record{Timestamp: now, Key: []byte(s.name), Value: make([]byte, 8+w.clients.IntN(maxRecordSize/2))}
+		id := w.send(s)
+		if s.topic.compacted {
+			w.sendKeyed(id, &r)
+		}
+		mark(&r, id)
+		builder.Add(r)
 	}
 	bytes, err := builder.AppendTo(nil)
 	if err != nil {

@@ -15,12 +15,21 @@ type topicPlan struct {
 	retain     int64         // bytes that must be kept; 0: all
 	age        time.Duration // how long records must be kept; 0: for ever
 	config     []broker.Config
+	// compacted says that of old records only the last one of each key is kept.
+	compacted bool
 	// passing says that the topic may be deleted.
 	passing bool
 }
 
 // retainAge is how long the topic "aged" keeps its records.
 const retainAge = 20 * time.Second
+
+// The topic "latest" is compacted: records stay as they are for compactionLag, and
+// tombstones for tombstoneAge.
+const (
+	compactionLag = 3 * time.Second
+	tombstoneAge  = 5 * time.Second
+)
 
 func (w *world) topicPlans() []*topicPlan {
 	plans := []*topicPlan{
@@ -32,6 +41,14 @@ func (w *world) topicPlans() []*topicPlan {
 		{name: "aged", partitions: 1, age: retainAge, config: []broker.Config{
 			{Name: "retention.ms", Value: fmt.Sprint(retainAge.Milliseconds())}, {Name: "segment.ms", Value: "3000"},
 		}},
+	}
+	if w.o.Keyed > 0 {
+		plans = append(plans, &topicPlan{name: "latest", partitions: 1, compacted: true, config: []broker.Config{
+			{Name: "cleanup.policy", Value: "compact"}, {Name: "segment.ms", Value: "2000"},
+			{Name: "min.cleanable.dirty.ratio", Value: "0.01"},
+			{Name: "min.compaction.lag.ms", Value: fmt.Sprint(compactionLag.Milliseconds())},
+			{Name: "delete.retention.ms", Value: fmt.Sprint(tombstoneAge.Milliseconds())},
+		}})
 	}
 	if w.o.Transactors > 0 {
 		plans = append(plans, &topicPlan{
