@@ -3,12 +3,18 @@ package sim
 import (
 	"encoding/binary"
 	"fmt"
+	"time"
 
 	"github.com/polylog-mq/polylog/internal/record"
 )
 
-// keys is how many there are in a compacted topic.
-const keys = 8
+// keys is how many there are in a compacted topic. Only a few of them are written
+// at a time, so that the last record of a key gets old.
+const (
+	keys       = 40
+	keysAtOnce = 5
+	keysChange = 5 * time.Second
+)
 
 // idHeader is where a record that has no value has its id.
 const idHeader = "id"
@@ -37,7 +43,7 @@ func marked(r *record.Record) (uint64, bool) {
 // sendKeyed gives a record one of the keys, and now and then makes it a tombstone.
 func (w *world) sendKeyed(id uint64, r *record.Record) {
 	s := &w.records[id]
-	s.key, s.delete = fmt.Sprint("key-", w.clients.IntN(keys)), w.clients.IntN(5) == 0
+	s.key, s.delete = fmt.Sprint("key-", (int(w.clock.Mono()/keysChange)+w.clients.IntN(keysAtOnce))%keys), w.clients.IntN(5) == 0
 	r.Key = []byte(s.key)
 	if s.delete {
 		r.Value = nil

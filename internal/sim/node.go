@@ -372,13 +372,24 @@ func (t transport) Send(to record.NodeID, m replica.Message) {
 			arriving.Raft = proto.Clone(m.Raft).(*raftpb.Message)
 		}
 		w.cover.Messages++
-		w.after(upTo(w.net, w.o.NetDelay), func() {
+		delay := upTo(w.net, w.o.NetDelay)
+		if !w.calm && w.net.Float64() < lateShare {
+			delay = upTo(w.net, lateBy)
+		}
+		w.after(delay, func() {
 			if dst := w.node(to); dst != nil && !dst.down {
 				dst.receive(n.id, arriving)
 			}
 		})
 	}
 }
+
+// Of the messages between nodes lateShare arrive up to lateBy late, when nobody
+// waits for them any more and the node that sent them may be another.
+const (
+	lateShare = 0.002
+	lateBy    = 15 * time.Second
+)
 
 // receive takes a message off the network.
 func (n *node) receive(from record.NodeID, m replica.Message) {
