@@ -4,12 +4,14 @@ import (
 	_ "embed"
 	"fmt"
 	"os"
+	"os/exec"
 	"path/filepath"
 )
 
 // The versions of the clients whose packages carry no tests; we drive them.
 const (
-	kafkajsPackage = "kafkajs@2.2.4"
+	kafkajsPackage     = "kafkajs@2.2.4"
+	confluentjsPackage = "@confluentinc/kafka-javascript@1.10.1"
 )
 
 var pythonPackages = []string{"confluent-kafka==2.16.1", "kafka-python==3.0.12", "aiokafka==0.14.0"}
@@ -19,6 +21,9 @@ var roundtripPython string
 
 //go:embed clients/roundtrip.js
 var roundtripJS string
+
+//go:embed clients/roundtrip-confluent.js
+var roundtripConfluentJS string
 
 // python is round trips through the three Python clients.
 func python() suite {
@@ -65,6 +70,50 @@ func kafkajs() suite {
 			return e.roundTrips(dir, "node", "roundtrip.js", roundtripJS, skipped)
 		},
 	}
+}
+
+// confluentjs is round trips through KafkaJS's successor. npm compiles its
+// librdkafka, which takes minutes, the first time.
+func confluentjs() suite {
+	return suite{
+		name: "confluentjs", about: "round trips of Confluent's JavaScript client",
+		needs: []tool{toolNode, toolNPM, toolGCC, toolMake, toolPython},
+		run: func(e *env, skipped []string) (results, error) {
+			dir := filepath.Join(e.cache, "confluentjs")
+			err := once(filepath.Join(e.cache, "confluentjs.done"), func() error {
+				if err := os.MkdirAll(dir, 0o755); err != nil {
+					return fmt.Errorf("install Confluent's client: %w", err)
+				}
+				cmd := e.command(dir, "npm", "install", "--silent", "--prefix", dir, confluentjsPackage)
+				// Linked with the system's libraries it downloads none, and with
+				// Node's headers at hand not those either.
+				cmd.Env = append(os.Environ(), "CKJS_LINKING=dynamic")
+				if prefix, ok := nodeHeaders(); ok {
+					cmd.Env = append(cmd.Env, "npm_config_nodedir="+prefix)
+				}
+				if err := cmd.Run(); err != nil {
+					return fmt.Errorf("install Confluent's client: %w", err)
+				}
+				return nil
+			})
+			if err != nil {
+				return nil, err
+			}
+			return e.roundTrips(dir, "node", "roundtrip.js", roundtripConfluentJS, skipped)
+		},
+	}
+}
+
+// nodeHeaders returns the prefix that Node's headers are installed under, if they
+// are.
+func nodeHeaders() (prefix string, ok bool) {
+	node, err := exec.LookPath("node")
+	if err != nil {
+		return "", false
+	}
+	prefix = filepath.Dir(filepath.Dir(node))
+	_, err = os.Stat(filepath.Join(prefix, "include", "node", "node.h"))
+	return prefix, err == nil
 }
 
 // roundTrips runs a script of ours in dir, against a fresh server, and reads

@@ -21,6 +21,7 @@ var (
 	toolJava   = tool{"java", "default-jre-headless"}
 	toolJavac  = tool{"javac", "default-jdk-headless"}
 	toolMaven  = tool{"mvn", "maven"}
+	toolMake   = tool{"make", "make g++ libssl-dev zlib1g-dev"}
 	toolPython = tool{"python3", "python3-venv python3-pip"}
 	toolNode   = tool{"node", "nodejs"}
 	toolNPM    = tool{"npm", "npm"}
