@@ -129,6 +129,9 @@ func (p *appendProposal) Done(err error) {
 		p.landed()
 		if err == nil && p.refused {
 			err = ErrRejected
+			for _, d := range p.refusers {
+				d.refuse(p.batch)
+			}
 		}
 		p.batch, p.next = nil, nil
 		p.publish.answered(err)

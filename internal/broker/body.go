@@ -26,6 +26,7 @@ const (
 	kindTxn     commandKind = 5 // txn.Command
 	kindMark    commandKind = 6 // mark, for partitions
 	kindLease   commandKind = 7 // lease.Command
+	kindMove    commandKind = 8 // move, of dead letters
 
 	kindRoute  commandKind = 32 // route.Command, in the metadata group
 	kindAccess commandKind = 33 // access.Command, in the metadata group

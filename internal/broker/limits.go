@@ -55,6 +55,10 @@ const (
 	// memory is taken at a time for records that were compressed.
 	readBytes  = 64 << 10
 	arenaBytes = 64 << 10
+	// maxLetters bounds the dead letters of one move, funeralBytes from which size
+	// on no more are added.
+	maxLetters   = 256
+	funeralBytes = 256 << 10
 	// reportItems bounds what one report tells, reportSize is what it is charged.
 	reportItems = 1 << 14
 	reportSize  = 1 << 12

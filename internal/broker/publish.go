@@ -75,8 +75,10 @@ type published struct {
 	// way, and records how many there are.
 	flying  []*desk
 	records int64
-	// refused says that a target did not take the batch.
-	refused bool
+	// refused says that a target did not take the batch, refusers are those that
+	// dead-letter what they refuse.
+	refused  bool
+	refusers []*desk
 }
 
 // Publish appends a batch to queues. It never blocks. What one goroutine
@@ -188,7 +190,7 @@ func (p *Publish) answered(err error) {
 // proposal if Raft dropped the entry.
 func (p *appendProposal) accept(s *shard) []target {
 	p.landed()
-	p.refused = false
+	p.refused, p.refusers = false, p.refusers[:0]
 	kept := p.targets
 	for i := 0; i < len(kept); i++ {
 		part := s.parts[kept[i].partition]
@@ -201,6 +203,9 @@ func (p *appendProposal) accept(s *shard) []target {
 		}
 		if part.desk.full() {
 			p.refused = true
+			if part.lease.Settings().Overflow == lease.RejectPublishDeadLetter {
+				p.refusers = append(p.refusers, part.desk)
+			}
 			if len(kept) == len(p.targets) {
 				kept = slices.Clone(kept)
 			}

@@ -21,6 +21,10 @@ type desk struct {
 	gets    []*getting
 	reads   []reading // by level
 	again   reading   // of records that were given back
+	grave   reading   // of records that died
+	// burying says that dead letters are under way, which deadRouter routes.
+	burying    bool
+	deadRouter *Router
 	// served are the consumers that have deliveries to be handed over.
 	served []*Consumer
 
@@ -135,6 +139,7 @@ func (d *desk) work() {
 	d.overflow()
 	d.handOver()
 	d.forget()
+	d.bury()
 	d.show()
 	d.q.report(d)
 	if more && !d.posted {

@@ -24,6 +24,7 @@ type reading struct {
 type fetched struct {
 	record record.Record
 	time   record.LogTime // of its append
+	level  uint8
 }
 
 func (f *fetched) found() lease.Found {
@@ -99,14 +100,17 @@ func (d *desk) find(w lease.Want) (f *fetched, ok bool) {
 }
 
 // read reads on from where a Want says. What was read before is gone afterwards.
-func (d *desk) read(r *reading, w lease.Want) error {
+func (d *desk) read(r *reading, w lease.Want) error { return d.readLevel(r, w, d.Levels() > 1) }
+
+// readLevel is read of one level, or of all.
+func (d *desk) readLevel(r *reading, w lease.Want, one bool) error {
 	d.handOver()
 	r.forget()
 	limit, size := w.Limit, readBytes
 	if w.Exact { // the batch that holds the record may end beyond it
 		limit, size = d.part.HighWatermark(), 1
 	}
-	r.res.Whole, r.res.OneLevel, r.res.Level = true, d.Levels() > 1, w.Level
+	r.res.Whole, r.res.OneLevel, r.res.Level = true, one, w.Level
 	err := d.part.shard.b.store.Read(&r.res, d.part.id, w.From, limit, size, true)
 	if err != nil && !errors.Is(err, store.ErrNoPartition) {
 		return d.part.readError(err)
@@ -138,7 +142,7 @@ func (d *desk) parse(r *reading) error {
 				if h.Codec() != record.None {
 					r.keep(&rec)
 				}
-				r.records = append(r.records, fetched{rec, run.LogTime})
+				r.records = append(r.records, fetched{rec, run.LogTime, run.Level})
 			}
 			return nil
 		})

@@ -85,16 +85,21 @@ func (q *queues) carryOut(e *replica.Entry) {
 	}
 	q.applied(e)
 	for _, set := range q.fx.Changed {
-		p := q.s.parts[set.ID()]
-		if p == nil {
-			continue
-		}
-		if set.Settings().Retention == 0 && p.state.Settings().Lease != "" {
-			q.s.topics.Trim(e.Now, p.state, set.Floor(), &q.s.fx)
-		}
-		q.touch(p.desk)
+		q.changed(e, set)
 	}
 	q.fx.Reset()
+}
+
+// changed sees to a set of which records were settled.
+func (q *queues) changed(e *replica.Entry, set *lease.Set) {
+	p := q.s.parts[set.ID()]
+	if p == nil {
+		return
+	}
+	if set.Settings().Retention == 0 && p.state.Settings().Lease != "" {
+		q.s.topics.Trim(e.Now, p.state, set.Floor(), &q.s.fx)
+	}
+	q.touch(p.desk)
 }
 
 // open gives a partition that was none the lease set of a queue.

@@ -104,6 +104,8 @@ func (s *shard) apply(e *replica.Entry, batch []replica.Proposal) error {
 			err = s.applyTopic(e, payload)
 		case kindMark:
 			err = s.applyMark(e, payload, cmds.pos)
+		case kindMove:
+			err = s.applyMove(e, payload, cmds.pos)
 		case kindLease:
 			err = s.queues.applyCommand(e, payload, s.locals.take())
 		default:

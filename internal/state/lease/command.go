@@ -20,7 +20,7 @@ type Report struct{ Changes []Change }
 // Change is a Report's part about one set.
 type Change struct {
 	Partition record.PartitionID
-	// Bytes is the size of the bodies of what Settled and Buried name.
+	// Bytes is the size of the bodies of what Settled and Died name.
 	Bytes int64
 	// Settled records are done with, or were never records for a consumer.
 	Settled []Range
@@ -29,8 +29,6 @@ type Change struct {
 	Returned []record.Offset
 	// Died are to be dead-lettered, or settled if there is no target.
 	Died []Death
-	// Buried are the numbers of Dead whose copies have arrived.
-	Buried []uint64
 	// Marks raise how far deliveries may go.
 	Marks []Mark
 
@@ -93,10 +91,6 @@ func (c *Change) appendTo(dst []byte) []byte {
 		dst = appendRange(dst, d.Range, &at)
 		dst = codec.AppendVarint(append(dst, byte(d.Reason)), d.Deadline)
 	}
-	dst = codec.AppendUvarint(dst, uint(len(c.Buried)))
-	for _, n := range c.Buried {
-		dst = codec.AppendUvarint(dst, n)
-	}
 	dst = codec.AppendUvarint(dst, uint(len(c.Marks)))
 	for _, m := range c.Marks {
 		dst = codec.AppendVarint(append(dst, m.Level), m.Below)
@@ -116,7 +110,7 @@ func Decode(b []byte) (Command, error) {
 	var cmd Command
 	switch kind := r.Byte(); kind {
 	case kindReport:
-		c := &Report{Changes: make([]Change, r.Count(maxChanges, 7))}
+		c := &Report{Changes: make([]Change, r.Count(maxChanges, 6))}
 		for i := range c.Changes {
 			r.change(&c.Changes[i])
 		}
@@ -187,10 +181,6 @@ func (r *reader) change(c *Change) {
 		if d.Reason >= reasons || d.Last-d.First >= maxDeaths {
 			r.Fail("a death of %d records for reason %d", d.Last-d.First+1, d.Reason)
 		}
-	}
-	c.Buried = make([]uint64, r.Count(maxItems, 1))
-	for i := range c.Buried {
-		c.Buried[i] = r.Uvarint(math.MaxUint64)
 	}
 	c.Marks = make([]Mark, r.Count(256, 2))
 	for i := range c.Marks {

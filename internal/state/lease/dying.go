@@ -61,6 +61,22 @@ func (s *Set) Deaths(from uint64, n int) []Dead {
 	return s.dying.list[i:min(i+n, len(s.dying.list))]
 }
 
+// IsDying reports whether the record that died under this number still waits.
+func (s *Set) IsDying(number uint64) bool {
+	_, ok := s.dying.find(number)
+	return ok
+}
+
+// Bury settles a record that was dead-lettered; bytes is the size of its body, if
+// it is still counted.
+func (s *State) Bury(set *Set, number uint64, bytes int64) {
+	s.touch(set)
+	s.bury(set, number)
+	if set.bytes -= bytes; set.bytes < 0 || set.Unsettled() == 0 {
+		set.bytes = 0
+	}
+}
+
 // kill lets a record die: it waits for its dead-letter target, or is settled at
 // once if there is none. It reports whether it waits.
 func (s *State) kill(set *Set, o record.Offset, why Reason) bool {

@@ -165,7 +165,7 @@ func (r *modelRun) die() {
 	r.m.kill(r.set, o)
 	if deaths := r.set.Deaths(0, 10); len(deaths) > 3 && r.rng.IntN(2) == 0 {
 		d := deaths[r.rng.IntN(len(deaths))]
-		r.report(Change{Buried: []uint64{d.Number}})
+		r.s.Bury(r.set, d.Number, 0)
 		r.m.settle(Range{d.Offset, d.Offset})
 	}
 }
@@ -289,7 +289,7 @@ func FuzzDecode(f *testing.F) {
 	f.Add((&Open{Partition: 3, Settings: &settings}).AppendTo(nil))
 	f.Add((&Report{Changes: []Change{{
 		Partition: 1, Bytes: 5, Settled: []Range{{1, 4}, {9, 9}}, Returned: []record.Offset{3},
-		Died: []Death{{Range{5, 6}, Expired, 77}}, Buried: []uint64{1}, Marks: []Mark{{0, 1024}},
+		Died: []Death{{Range{5, 6}, Expired, 77}}, Marks: []Mark{{0, 1024}},
 	}}}).AppendTo(nil))
 	f.Fuzz(func(t *testing.T, b []byte) {
 		c, err := Decode(b)

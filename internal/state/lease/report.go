@@ -19,7 +19,7 @@ func (d *Desk) Take(limit int) Change {
 	c := Change{
 		Partition: d.set.id, Bytes: d.out.Bytes,
 		Settled: cut(&d.out.Settled, limit), Returned: cut(&d.out.Returned, limit),
-		Died: cut(&d.out.Died, limit), Buried: cut(&d.out.Buried, limit), Marks: cut(&d.out.Marks, limit),
+		Died: cut(&d.out.Died, limit), Marks: cut(&d.out.Marks, limit),
 	}
 	d.out.Bytes = 0
 	c.records = c.count()
@@ -53,7 +53,7 @@ func (c *Change) count() int64 {
 
 // Items returns how long the lists are together.
 func (c *Change) Items() int {
-	return len(c.Settled) + len(c.Returned) + len(c.Died) + len(c.Buried) + len(c.Marks)
+	return len(c.Settled) + len(c.Returned) + len(c.Died) + len(c.Marks)
 }
 
 // tidy sorts and joins what is settled.
@@ -81,7 +81,6 @@ func (d *Desk) Refused(c *Change) {
 	out.Settled = append(c.Settled, out.Settled...)
 	out.Returned = append(c.Returned, out.Returned...)
 	out.Died = append(c.Died, out.Died...)
-	out.Buried = append(c.Buried, out.Buried...)
 	out.Marks = append(c.Marks, out.Marks...)
 	d.pending += c.count()
 }

@@ -153,9 +153,6 @@ func (s *State) change(now record.LogTime, hold bool, set *Set, c *Change, fx *E
 	for _, m := range c.Marks {
 		set.mark(m)
 	}
-	for _, n := range c.Buried {
-		s.bury(set, n)
-	}
 	for _, o := range c.Returned {
 		s.giveBack(set, o, fx)
 	}
