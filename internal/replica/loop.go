@@ -122,6 +122,9 @@ func (l *loop) step() bool {
 		l.dirty[i].dirty = false
 		l.dirty[i].advance()
 	}
+	if len(l.dirty) > 0 {
+		l.considerCut() // what was applied may ask for one, and nothing follow it
+	}
 	clear(l.dirty)
 	l.dirty, l.again = l.again, l.dirty[:0]
 	l.submit()

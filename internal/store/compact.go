@@ -259,7 +259,8 @@ func (p *partition) stillWanted() bool {
 	return p.compaction.now != nil && !p.drop.dropped
 }
 
-// cleaned notes that the partition was compacted below an offset.
+// cleaned notes that the partition was compacted below an offset. A checkpoint
+// makes that last and frees what it has left behind.
 func (s *Store) cleaned(p *partition, below record.Offset) {
 	p.mu.Lock()
 	p.compaction.cleaned = max(p.compaction.cleaned, below)
@@ -269,6 +270,7 @@ func (s *Store) cleaned(p *partition, below record.Offset) {
 	if save {
 		s.partitions.toSave(p)
 	}
+	s.since.compact.Store(true)
 }
 
 // leaves reports whether runs at hi or above would stay in a file whose index is
