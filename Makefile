@@ -12,7 +12,7 @@ SIMARGS  ?= -for 5m
 # Packages with goroutines of their own, or called from several.
 RACED := ./internal/store/... ./internal/replica/... ./internal/broker/... ./internal/protocol/... ./internal/server/...
 
-.PHONY: run build test race lint bench bench-kafka fuzz sim sim-planted e2e suites crash
+.PHONY: run build test race lint bench bench-kafka bench-amqp fuzz sim sim-planted e2e suites crash
 
 run: build ## start a server with the defaults
 	./bin/polylog serve
@@ -38,6 +38,9 @@ bench: ## Go benchmarks; BENCH=regexp chooses
 
 bench-kafka: ## Kafka's work on Polylog and on Apache Kafka, side by side; ARGS="-only REGEXP ..."
 	cd bench && $(GO) run ./cmd/bench-kafka $(ARGS)
+
+bench-amqp: ## AMQP's work on Polylog and on RabbitMQ, side by side; ARGS="-only REGEXP ..."
+	cd bench && $(GO) run ./cmd/bench-amqp $(ARGS)
 
 fuzz: ## every fuzz target for FUZZTIME each
 	@for dir in $$(grep -rl --include='*_test.go' '^func Fuzz' internal | xargs -n1 dirname | sort -u); do \

@@ -42,12 +42,12 @@ func (f Fetch) Run(ctx context.Context, onCount, onEnd func()) (Result, error) {
 	var wg sync.WaitGroup
 	for i := range workers {
 		w := &workers[i]
-		*w = fetcher{load: f, partition: int32(i % f.Partitions), begin: begin, end: end, latency: newHistogram()}
+		*w = fetcher{load: f, partition: int32(i % f.Partitions), begin: begin, end: end, latency: NewHistogram()}
 		wg.Go(func() { errs[i] = w.run(ctx) })
 	}
 	wg.Wait()
 	<-ended
-	total := newHistogram()
+	total := NewHistogram()
 	r := Result{Seconds: f.Duration.Seconds()}
 	for i := range workers {
 		if errs[i] != nil {
@@ -57,7 +57,7 @@ func (f Fetch) Run(ctx context.Context, onCount, onEnd func()) (Result, error) {
 		r.Requests += workers[i].requests
 		r.Records += workers[i].records
 	}
-	r.Bytes, r.Latency = r.Records*int64(f.Size), summarize(total)
+	r.Bytes, r.Latency = r.Records*int64(f.Size), Summarize(total)
 	return r, nil
 }
 
@@ -102,7 +102,7 @@ func (w *fetcher) run(ctx context.Context) error {
 			return err
 		}
 		if now := time.Now(); now.After(w.begin) && now.Before(w.end) {
-			record(w.latency, now.Sub(t))
+			Record(w.latency, now.Sub(t))
 			w.requests++
 			w.records += n
 		}

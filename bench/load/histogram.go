@@ -6,11 +6,12 @@ import (
 	hdr "github.com/HdrHistogram/hdrhistogram-go"
 )
 
-// newHistogram records latencies from 1 µs to 100 s with three significant
+// NewHistogram returns a histogram that records latencies from 1 µs to 100 s with three significant
 // digits.
-func newHistogram() *hdr.Histogram { return hdr.New(1, int64(100*time.Second/time.Microsecond), 3) }
+func NewHistogram() *hdr.Histogram { return hdr.New(1, int64(100*time.Second/time.Microsecond), 3) }
 
-func record(h *hdr.Histogram, d time.Duration) {
+// Record adds a latency.
+func Record(h *hdr.Histogram, d time.Duration) {
 	us := max(d.Microseconds(), 1)
 	if h.RecordValue(us) != nil {
 		// Beyond the range: count it at the top rather than lose it.
@@ -26,6 +27,7 @@ type Latency struct {
 	Max  int64 `json:"max_us"`
 }
 
-func summarize(h *hdr.Histogram) Latency {
+// Summarize reads the percentiles.
+func Summarize(h *hdr.Histogram) Latency {
 	return Latency{P50: h.ValueAtQuantile(50), P99: h.ValueAtQuantile(99), P999: h.ValueAtQuantile(99.9), Max: h.Max()}
 }

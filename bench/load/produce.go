@@ -62,12 +62,12 @@ func (p Produce) Run(ctx context.Context, onCount, onEnd func()) (Result, error)
 	var wg sync.WaitGroup
 	for i := range workers {
 		w := &workers[i]
-		*w = producer{load: p, id: i, begin: begin, end: end, latency: newHistogram()}
+		*w = producer{load: p, id: i, begin: begin, end: end, latency: NewHistogram()}
 		wg.Go(func() { errs[i] = w.run(ctx) })
 	}
 	wg.Wait()
 	<-ended
-	total := newHistogram()
+	total := NewHistogram()
 	var n int64
 	for i := range workers {
 		if errs[i] != nil {
@@ -79,7 +79,7 @@ func (p Produce) Run(ctx context.Context, onCount, onEnd func()) (Result, error)
 	records := n * int64(p.Records)
 	return Result{
 		Requests: n, Records: records, Bytes: records * int64(p.Size),
-		Seconds: p.Duration.Seconds(), Latency: summarize(total),
+		Seconds: p.Duration.Seconds(), Latency: Summarize(total),
 	}, nil
 }
 
@@ -169,7 +169,7 @@ func (w *producer) receive(c *conn, sent <-chan time.Time, slots <-chan struct{}
 		}
 		now := time.Now()
 		if now.After(w.begin) && now.Before(w.end) {
-			record(w.latency, now.Sub(t))
+			Record(w.latency, now.Sub(t))
 			w.counted++
 		}
 	}

@@ -26,15 +26,20 @@ func StartPolylog(bin, dir string) (*Server, error) {
 	if err != nil {
 		return nil, err
 	}
+	amqp, err := freePort()
+	if err != nil {
+		return nil, err
+	}
 	version, err := exec.Command(bin, "version").Output()
 	if err != nil {
 		return nil, fmt.Errorf("ask polylog for its version: %w", err)
 	}
 	s, err := start("polylog", dir, addr, exec.Command(bin, "serve",
-		"--data-dir", filepath.Join(dir, "data"), "--kafka-listen", addr, "--amqp-listen", "", "--http-listen", ""))
+		"--data-dir", filepath.Join(dir, "data"), "--kafka-listen", addr, "--amqp-listen", amqp, "--http-listen", ""))
 	if err != nil {
 		return nil, err
 	}
+	s.AMQP = amqp
 	s.Version = strings.TrimSpace(string(version))
 	return s, nil
 }

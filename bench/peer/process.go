@@ -18,7 +18,8 @@ import (
 type Server struct {
 	Name    string
 	Version string
-	Addr    string // where it speaks Kafka
+	Addr    string // where it speaks Kafka, or what else it is a peer for
+	AMQP    string // where it speaks AMQP
 	Dir     string // its scratch directory
 	Started time.Duration
 	cmd     *exec.Cmd
@@ -41,7 +42,7 @@ func start(name, dir, addr string, cmd *exec.Cmd) (*Server, error) {
 	}
 	defer func() { _ = log.Close() }()
 	cmd.Stdout, cmd.Stderr, cmd.Dir = log, log, dir
-	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
+	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL, Setpgid: true}
 	began := time.Now()
 	if err := cmd.Start(); err != nil {
 		return nil, fmt.Errorf("start %s: %w", name, err)
@@ -65,12 +66,12 @@ func start(name, dir, addr string, cmd *exec.Cmd) (*Server, error) {
 
 // Stop ends the server and waits for it.
 func (s *Server) Stop() error {
-	if err := s.cmd.Process.Signal(syscall.SIGTERM); err != nil && !errors.Is(err, os.ErrProcessDone) {
+	if err := s.signal(syscall.SIGTERM); err != nil {
 		return fmt.Errorf("stop %s: %w", s.Name, err)
 	}
 	select {
 	case <-s.exited:
-		return nil
+		return s.signal(syscall.SIGKILL) // what outlives the script that started it
 	case <-time.After(20 * time.Second):
 		return s.Kill()
 	}
@@ -78,16 +79,58 @@ func (s *Server) Stop() error {
 
 // Kill ends the server as a crash would.
 func (s *Server) Kill() error {
-	if err := s.cmd.Process.Kill(); err != nil && !errors.Is(err, os.ErrProcessDone) {
+	if err := s.signal(syscall.SIGKILL); err != nil {
 		return fmt.Errorf("kill %s: %w", s.Name, err)
 	}
 	<-s.exited
 	return nil
 }
 
-// Usage reads the process's accounts.
+// signal reaches the server and the processes that it has started: some begin as
+// a script.
+func (s *Server) signal(sig syscall.Signal) error {
+	if err := syscall.Kill(-s.cmd.Process.Pid, sig); err != nil && !errors.Is(err, syscall.ESRCH) {
+		return err
+	}
+	return nil
+}
+
+// Usage reads the accounts of the server's process and of those that it has
+// started.
 func (s *Server) Usage() (Usage, error) {
-	proc := filepath.Join("/proc", strconv.Itoa(s.cmd.Process.Pid))
+	var all Usage
+	for pids := []int{s.cmd.Process.Pid}; len(pids) > 0; pids = pids[1:] {
+		u, err := s.usageOf(pids[0])
+		if err != nil {
+			return Usage{}, err
+		}
+		all.CPU += u.CPU
+		all.Resident += u.Resident
+		all.Written += u.Written
+		pids = append(pids, children(pids[0])...)
+	}
+	return all, nil
+}
+
+// children returns the processes that a process has started, none if it is gone.
+func children(pid int) (pids []int) {
+	files, _ := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/children", pid)) // the pattern is good
+	for _, f := range files {
+		text, err := os.ReadFile(f)
+		if err != nil {
+			continue
+		}
+		for _, word := range strings.Fields(string(text)) {
+			if n, err := strconv.Atoi(word); err == nil {
+				pids = append(pids, n)
+			}
+		}
+	}
+	return pids
+}
+
+func (s *Server) usageOf(pid int) (Usage, error) {
+	proc := filepath.Join("/proc", strconv.Itoa(pid))
 	stat, err := os.ReadFile(filepath.Join(proc, "stat"))
 	if err != nil {
 		return Usage{}, fmt.Errorf("read the accounts of %s: %w", s.Name, err)

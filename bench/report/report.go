@@ -81,8 +81,9 @@ func (r *Report) Add(line, column string, s Sample) {
 	l.Samples[column] = append(l.Samples[column], s)
 }
 
-// Write stores the report as JSON in dir and prints the table to w.
-func (r *Report) Write(dir string, w io.Writer) error {
+// Write stores the report as JSON in dir, under a name that begins with peer, and
+// prints the table to w.
+func (r *Report) Write(dir, peer string, w io.Writer) error {
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return fmt.Errorf("write the report: %w", err)
 	}
@@ -90,7 +91,7 @@ func (r *Report) Write(dir string, w io.Writer) error {
 	if err != nil {
 		return fmt.Errorf("encode the report: %w", err)
 	}
-	path := filepath.Join(dir, "kafka-"+r.Time.Format("20060102-150405")+".json")
+	path := filepath.Join(dir, peer+"-"+r.Time.Format("20060102-150405")+".json")
 	if err := os.WriteFile(path, b, 0o644); err != nil {
 		return fmt.Errorf("write the report: %w", err)
 	}

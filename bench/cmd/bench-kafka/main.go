@@ -101,7 +101,7 @@ func compare(ctx context.Context, o options) (err error) {
 			}
 		}
 	}
-	return rep.Write(o.results, os.Stdout)
+	return rep.Write(o.results, "kafka", os.Stdout)
 }
 
 func startTargets(o options, dir string) ([]target, func() error, error) {

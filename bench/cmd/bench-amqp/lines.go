@@ -1,0 +1,187 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/polylog-mq/polylog/bench/amqp"
+	"github.com/polylog-mq/polylog/bench/load"
+	"github.com/polylog-mq/polylog/bench/peer"
+	"github.com/polylog-mq/polylog/bench/report"
+)
+
+// workload is one load against the queues of a prefix. It calls count when what is
+// counted begins, and end when it ends.
+type workload func(ctx context.Context, addr, prefix string, count, end func()) (load.Result, error)
+
+// line is one row of the comparison.
+type line struct {
+	name   string
+	queues int // durable ones that are made for it, and deleted after it
+	load   workload
+}
+
+// window is how many messages of a load about throughput are unconfirmed, or
+// unacknowledged, per connection.
+const window = 1000
+
+func lines(o options) []line {
+	all := []line{
+		{"publish, one at a time, 100 B", 1, publish(o, amqp.Publish{Queues: 1, Connections: 1, InFlight: 1, Size: 100})},
+		{"publish, 64 connections, one at a time, 100 B", 1, publish(o, amqp.Publish{Queues: 1, Connections: 64, InFlight: 1, Size: 100})},
+	}
+	for _, size := range []int{12, 1000, 16_000} {
+		all = append(all,
+			line{fmt.Sprintf("publish, 2 connections, %d B", size), 1,
+				publish(o, amqp.Publish{Queues: 1, Connections: 2, InFlight: window, Size: size})},
+			line{fmt.Sprintf("consume, 2 connections, %d B", size), 1, consume(o, size)},
+			line{fmt.Sprintf("publish and consume, 2 and 2, %d B", size), 1, both(o, size)},
+		)
+	}
+	for _, n := range []int{10, 1000} {
+		all = append(all, line{fmt.Sprintf("publish to %d queues, 2 connections, 100 B", n), n,
+			publish(o, amqp.Publish{Queues: n, Connections: 2, InFlight: window, Size: 100})})
+	}
+	return append(all,
+		line{"publish to a fanout of 10, 2 connections, 100 B", 10, fanout(o)},
+		line{fmt.Sprintf("%d messages queued, 100 B", o.queued), 1, queued(o)},
+		line{fmt.Sprintf("%d idle connections", o.idle), 0, idle(o)},
+		line{fmt.Sprintf("%d queues declared", o.declared), 0, declare(o)},
+	)
+}
+
+func publish(o options, p amqp.Publish) workload {
+	return func(ctx context.Context, addr, prefix string, count, end func()) (load.Result, error) {
+		p.Addr, p.Prefix, p.Warmup, p.Duration = addr, prefix, o.warmup, o.duration
+		return p.Run(ctx, count, end)
+	}
+}
+
+// consume fills the queue for as long as a load lasts, and empties it.
+func consume(o options, size int) workload {
+	return func(ctx context.Context, addr, prefix string, count, end func()) (load.Result, error) {
+		fill := amqp.Publish{
+			Addr: addr, Prefix: prefix, Queues: 1, Connections: 2, InFlight: window, Size: size, Duration: o.duration,
+		}
+		filled, err := fill.Run(ctx, func() {}, func() {})
+		if err != nil {
+			return load.Result{}, fmt.Errorf("fill: %w", err)
+		}
+		count()
+		defer end()
+		c := amqp.Consume{Addr: addr, Prefix: prefix, Queues: 1, Connections: 2, Prefetch: window, Size: size, Messages: filled.Records}
+		return c.Run(ctx)
+	}
+}
+
+// both publishes and consumes at once; what is counted is what arrives.
+func both(o options, size int) workload {
+	return func(ctx context.Context, addr, prefix string, count, end func()) (load.Result, error) {
+		ctx, cancel := context.WithCancel(ctx)
+		defer cancel()
+		type outcome struct {
+			r   load.Result
+			err error
+		}
+		consumed := make(chan outcome, 1)
+		go func() {
+			c := amqp.Consume{Addr: addr, Prefix: prefix, Queues: 1, Connections: 2, Prefetch: window, Size: size}
+			r, err := c.Run(ctx)
+			consumed <- outcome{r, err}
+		}()
+		p := amqp.Publish{
+			Addr: addr, Prefix: prefix, Queues: 1, Connections: 2, InFlight: window, Size: size, Duration: o.warmup + o.duration,
+		}
+		published, err := p.Run(ctx, count, end)
+		cancel()
+		c := <-consumed
+		c.r.Latency = published.Latency
+		return c.r, errors.Join(err, c.err)
+	}
+}
+
+func fanout(o options) workload {
+	return func(ctx context.Context, addr, prefix string, count, end func()) (load.Result, error) {
+		if err := amqp.Fan(addr, prefix+"fan", prefix, 10); err != nil {
+			return load.Result{}, err
+		}
+		p := amqp.Publish{
+			Addr: addr, Prefix: prefix, Exchange: prefix + "fan", Queues: 10, Connections: 2, InFlight: window, Size: 100,
+			Warmup: o.warmup, Duration: o.duration,
+		}
+		return p.Run(ctx, count, end)
+	}
+}
+
+// queued publishes until so many messages wait; its memory is what matters.
+func queued(o options) workload {
+	return func(ctx context.Context, addr, prefix string, count, end func()) (load.Result, error) {
+		var total load.Result
+		count()
+		defer end()
+		for total.Records < int64(o.queued) {
+			p := amqp.Publish{Addr: addr, Prefix: prefix, Queues: 1, Connections: 2, InFlight: window, Size: 100, Duration: time.Second}
+			r, err := p.Run(ctx, func() {}, func() {})
+			if err != nil {
+				return total, err
+			}
+			total.Requests += r.Requests
+			total.Records += r.Records
+			total.Bytes += r.Bytes
+			total.Seconds += r.Seconds
+			total.Latency = r.Latency
+		}
+		return total, nil
+	}
+}
+
+// idle holds connections open; opening them is what is counted.
+func idle(o options) workload {
+	return func(_ context.Context, addr, _ string, count, end func()) (load.Result, error) {
+		count()
+		began := time.Now()
+		closeAll, err := amqp.Idle(addr, o.idle)
+		if err != nil {
+			return load.Result{}, err
+		}
+		took := time.Since(began)
+		end()
+		closeAll()
+		return load.Result{Requests: int64(o.idle), Records: int64(o.idle), Seconds: took.Seconds()}, nil
+	}
+}
+
+func declare(o options) workload {
+	return func(_ context.Context, addr, prefix string, count, end func()) (load.Result, error) {
+		count()
+		began := time.Now()
+		if err := amqp.Declare(addr, "", prefix, o.declared); err != nil {
+			return load.Result{}, err
+		}
+		took := time.Since(began)
+		end()
+		r := load.Result{Requests: int64(o.declared), Records: int64(o.declared), Seconds: took.Seconds()}
+		return r, amqp.Delete(addr, prefix, o.declared)
+	}
+}
+
+// measure runs one line once on one target, on queues of its own.
+func measure(ctx context.Context, l line, t target) (report.Sample, error) {
+	addr, prefix := t.server.AMQP, fmt.Sprintf("bench-%d-", time.Now().UnixNano())
+	if err := amqp.Declare(addr, t.queue, prefix, l.queues); err != nil {
+		return report.Sample{}, err
+	}
+	var before, after peer.Usage
+	var errBefore, errAfter error
+	r, err := l.load(ctx, addr, prefix,
+		func() { before, errBefore = t.server.Usage() },
+		func() { after, errAfter = t.server.Usage() })
+	if err := errors.Join(err, errBefore, errAfter); err != nil {
+		return report.Sample{}, err
+	}
+	return report.Sample{
+		Result: r, CPUSeconds: (after.CPU - before.CPU).Seconds(), Resident: after.Resident, BytesWritten: after.Written - before.Written,
+	}, amqp.Delete(addr, prefix, l.queues)
+}
