@@ -5,7 +5,8 @@ VERSION  ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev
 LDFLAGS  := -s -w -X main.version=$(VERSION)
 FUZZTIME ?= 20s
 BENCH    ?= .
-ROUNDS   ?= 50
+ROUNDS   ?= 200
+PAUSES   ?= 50
 SEED     ?=
 SIMARGS  ?= -for 5m
 
@@ -59,5 +60,5 @@ e2e: build ## real client libraries against the real binary
 suites: build ## other people's tests against the binary, compared with test/suites/*.txt; SUITES="kgo java" chooses
 	cd test && $(GO) run ./suites -binary $(CURDIR)/bin/polylog $(SUITES)
 
-crash: build ## kill -9 under load, ROUNDS times
-	cd test && POLYLOG_BINARY=$(CURDIR)/bin/polylog $(GO) test -count=1 -timeout 60m -v ./crash -rounds $(ROUNDS)
+crash: build ## kill -9 under load, ROUNDS times, and SIGSTOP, PAUSES times
+	cd test && POLYLOG_BINARY=$(CURDIR)/bin/polylog $(GO) test -count=1 -timeout 90m -v ./crash -rounds $(ROUNDS) -pauses $(PAUSES)

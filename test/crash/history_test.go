@@ -9,15 +9,45 @@ import (
 // history is what the producers were told.
 type history struct {
 	mu    sync.Mutex
-	acked map[place]payload
+	acked book
 	sent  map[int][partitions]int // by producer: how many to each partition
-	left  int                     // acknowledgements until goal is closed
+	total int
+	left  int // acknowledgements until goal is closed
 	goal  chan struct{}
 }
 
 type place struct {
 	partition int32
 	offset    int64
+}
+
+// book holds what lies at which place, millions of them: by partition, then
+// offset. The zero payload is none, since producers count from 1.
+type book map[int32][]payload
+
+func (b book) put(at place, p payload) {
+	if grow := int(at.offset) + 1 - len(b[at.partition]); grow > 0 {
+		b[at.partition] = append(b[at.partition], make([]payload, grow)...)
+	}
+	b[at.partition][at.offset] = p
+}
+
+func (b book) get(at place) payload {
+	if at.offset < 0 || at.offset >= int64(len(b[at.partition])) {
+		return payload{}
+	}
+	return b[at.partition][at.offset]
+}
+
+// all calls yield for everything in the book.
+func (b book) all(yield func(place, payload) bool) {
+	for partition, records := range b {
+		for offset, p := range records {
+			if p != (payload{}) && !yield(place{partition, int64(offset)}, p) {
+				return
+			}
+		}
+	}
 }
 
 // found is a record that was read.
@@ -27,7 +57,7 @@ type found struct {
 }
 
 func newHistory() *history {
-	return &history{acked: map[place]payload{}, sent: map[int][partitions]int{}}
+	return &history{acked: book{}, sent: map[int][partitions]int{}}
 }
 
 // after returns a channel that is closed when n more records are acknowledged.
@@ -38,10 +68,18 @@ func (h *history) after(n int) <-chan struct{} {
 	return h.goal
 }
 
+// count returns how many records are acknowledged.
+func (h *history) count() int {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.total
+}
+
 func (h *history) acknowledged(partition int32, offset int64, p payload) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	h.acked[place{partition, offset}] = p
+	h.acked.put(place{partition, offset}, p)
+	h.total++
 	if h.left--; h.left == 0 {
 		close(h.goal)
 	}
@@ -64,7 +102,7 @@ type errorer interface {
 func (h *history) check(t errorer, read map[int32][]found) int {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	at := map[place]payload{}
+	at := book{}
 	for partition, records := range read {
 		next := map[int]int{} // by producer: the number expected
 		for i, r := range records {
@@ -82,7 +120,7 @@ func (h *history) check(t errorer, read map[int32][]found) int {
 				t.Errorf("partition %d offset %d: record %d of producer %d comes where %d is missing", partition, r.offset, r.N, r.Producer, want)
 			}
 			next[r.Producer] = r.N + 1
-			at[place{partition, r.offset}] = r.payload
+			at.put(place{partition, r.offset}, r.payload)
 		}
 		for producer, sent := range h.sent {
 			if next[producer] != sent[partition] {
@@ -90,14 +128,14 @@ func (h *history) check(t errorer, read map[int32][]found) int {
 			}
 		}
 	}
-	for where, p := range h.acked {
-		if got, ok := at[where]; !ok {
+	for where, p := range h.acked.all {
+		if got := at.get(where); got == (payload{}) {
 			t.Errorf("partition %d offset %d was acknowledged and is lost: %+v", where.partition, where.offset, p)
 		} else if got != p {
 			t.Errorf("partition %d offset %d was acknowledged as %+v and holds %+v", where.partition, where.offset, p, got)
 		}
 	}
-	return len(h.acked)
+	return h.total
 }
 
 // complaints counts what a checker finds.
@@ -110,12 +148,12 @@ func TestChecker(t *testing.T) {
 	good := func() (*history, map[int32][]found) {
 		h, read := newHistory(), map[int32][]found{}
 		for i := range 10 {
-			p := payload{Producer: i % 2, Partition: 3, N: i / 2}
+			p := payload{Producer: 1 + i%2, Partition: 3, N: i / 2}
 			h.acknowledged(3, int64(i), p)
 			read[3] = append(read[3], found{int64(i), p})
 		}
-		h.finished(0, [partitions]int{3: 5})
 		h.finished(1, [partitions]int{3: 5})
+		h.finished(2, [partitions]int{3: 5})
 		return h, read
 	}
 	for _, c := range []struct {

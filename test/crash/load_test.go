@@ -31,16 +31,24 @@ func (p payload) encode() ([]byte, error) {
 }
 
 func client(address string, opts ...kgo.Opt) (*kgo.Client, error) {
-	return kgo.NewClient(append([]kgo.Opt{
+	return kgo.NewClient(append(clientOptions(address), opts...)...)
+}
+
+func clientOptions(address string) []kgo.Opt {
+	return []kgo.Opt{
 		kgo.SeedBrokers(address),
 		kgo.RetryBackoffFn(func(int) time.Duration { return 20 * time.Millisecond }),
 		kgo.MetadataMinAge(20 * time.Millisecond),
 		kgo.DialTimeout(time.Second),
+		// A long pause of the server outlasts these, so that clients give up on
+		// a request whose fate they do not know, and send it again.
+		kgo.RequestTimeoutOverhead(2 * time.Second),
+		kgo.ProduceRequestTimeout(time.Second),
 		kgo.AlwaysRetryEOF(), // a server killed between accept and answer is no protocol error
-	}, opts...)...)
+	}
 }
 
-func createTopic(t *testing.T, address string) {
+func createTopic(t *testing.T, address, topic string) {
 	t.Helper()
 	c, err := client(address)
 	if err != nil {
@@ -57,13 +65,21 @@ func createTopic(t *testing.T, address string) {
 	}
 }
 
+// A producer writes no more than paceRecords in paceTime, so that a long campaign
+// fits on a disk and in memory.
+const (
+	paceRecords = 10
+	paceTime    = 10 * time.Millisecond
+)
+
 // produce writes until ctx is done, waits for every acknowledgement, and notes
 // each in the history. Retries are the client's and idempotent; an error means
-// that the client believes records to be lost.
-func produce(ctx context.Context, address string, producer int, h *history) error {
+// that the client believes records to be lost. No more than ahead records wait
+// for their acknowledgement.
+func produce(ctx context.Context, address, topic string, producer, ahead int, h *history) error {
 	c, err := client(address,
 		kgo.DefaultProduceTopic(topic), kgo.RecordPartitioner(kgo.ManualPartitioner()),
-		kgo.MaxBufferedRecords(2000), kgo.ProducerLinger(0), kgo.StopProducerOnDataLossDetected(),
+		kgo.MaxBufferedRecords(ahead), kgo.ProducerLinger(0), kgo.StopProducerOnDataLossDetected(),
 	)
 	if err != nil {
 		return err
@@ -71,7 +87,12 @@ func produce(ctx context.Context, address string, producer int, h *history) erro
 	defer c.Close()
 	failed := make(chan error, 1)
 	var next [partitions]int
+	pace := time.NewTicker(paceTime)
+	defer pace.Stop()
 	for i := 0; ctx.Err() == nil; i++ {
+		if i%paceRecords == 0 {
+			<-pace.C
+		}
 		p := payload{producer, int32(i % partitions), next[i%partitions]}
 		next[p.Partition]++
 		value, err := p.encode()
@@ -106,8 +127,9 @@ func produce(ctx context.Context, address string, producer int, h *history) erro
 	}
 }
 
-// readAll reads every partition from its first record to its end.
-func readAll(t *testing.T, address string) map[int32][]found {
+// readAll reads every partition of a topic from its first record to its end:
+// what is committed only, should there be transactions.
+func readAll(t *testing.T, address, topic string) map[int32][]found {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Minute)
 	defer cancel()
@@ -115,35 +137,39 @@ func readAll(t *testing.T, address string) map[int32][]found {
 	for p := range int32(partitions) {
 		at[p] = kgo.NewOffset().AtStart()
 	}
-	c, err := client(address, kgo.ConsumePartitions(map[string]map[int32]kgo.Offset{topic: at}))
+	c, err := client(address, kgo.ConsumePartitions(map[string]map[int32]kgo.Offset{topic: at}),
+		kgo.FetchIsolationLevel(kgo.ReadCommitted()), kgo.KeepControlRecords())
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer c.Close()
-	ends := endOffsets(ctx, t, c)
-	all := map[int32][]found{}
+	ends := endOffsets(ctx, t, c, topic)
+	all, reached := map[int32][]found{}, map[int32]int64{}
 	for missing := true; missing; {
 		fetches := c.PollFetches(ctx)
 		if errs := fetches.Errors(); len(errs) > 0 {
-			t.Fatalf("reading: %v", errs)
+			t.Fatalf("reading %s: %v", topic, errs)
 		}
 		fetches.EachRecord(func(r *kgo.Record) {
+			reached[r.Partition] = r.Offset + 1
+			if r.Attrs.IsControl() {
+				return
+			}
 			f := found{offset: r.Offset}
 			if err := json.Unmarshal(r.Value, &f.payload); err != nil {
-				t.Fatalf("partition %d offset %d is not ours: %q", r.Partition, r.Offset, r.Value)
+				t.Fatalf("%s: partition %d offset %d is not ours: %q", topic, r.Partition, r.Offset, r.Value)
 			}
 			all[r.Partition] = append(all[r.Partition], f)
 		})
 		missing = false
 		for p, end := range ends {
-			n := len(all[p])
-			missing = missing || end > 0 && (n == 0 || all[p][n-1].offset < end-1)
+			missing = missing || reached[p] < end
 		}
 	}
 	return all
 }
 
-func endOffsets(ctx context.Context, t *testing.T, c *kgo.Client) map[int32]int64 {
+func endOffsets(ctx context.Context, t *testing.T, c *kgo.Client, topic string) map[int32]int64 {
 	t.Helper()
 	req := kmsg.NewPtrListOffsetsRequest()
 	req.ReplicaID = -1

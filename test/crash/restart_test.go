@@ -21,7 +21,7 @@ var retain = flag.Int64("retain", 128, "MiB that TestRestartTime retains before 
 // about the same, since recovery reads the log above the checkpoint only.
 func TestRestartTime(t *testing.T) {
 	s := harness.Start(t)
-	createTopic(t, s.Kafka())
+	createTopic(t, s.Kafka(), topic)
 	c, err := client(s.Kafka(), kgo.DefaultProduceTopic(topic), kgo.RecordPartitioner(kgo.RoundRobinPartitioner()),
 		kgo.ProducerBatchCompression(kgo.NoCompression()), kgo.MaxBufferedBytes(64<<20))
 	if err != nil {
