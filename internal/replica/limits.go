@@ -2,6 +2,10 @@ package replica
 
 import "time"
 
+// MaxEntryBytes bounds what a group appends to its log at a time: a proposal as
+// large as may be, and what frames it.
+const MaxEntryBytes = maxProposalBytes + 1<<20
+
 const (
 	// maxProposalBytes bounds one proposal; more is ErrTooLarge.
 	maxProposalBytes = 16 << 20

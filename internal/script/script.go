@@ -117,3 +117,33 @@ func parse(line int, input []string) *Command {
 	}
 	return c
 }
+
+// Section holds what stands in a document between the lines "<!-- name" and
+// "<!-- end" against got, or puts it there.
+func Section(t *testing.T, path, name, got string) {
+	t.Helper()
+	data, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	text := string(data)
+	from := strings.Index(text, "<!-- "+name)
+	if from < 0 {
+		t.Fatalf("%s has no section %q", path, name)
+	}
+	from += strings.IndexByte(text[from:], '\n') + 1
+	to := strings.Index(text[from:], "<!-- end")
+	if to < 0 {
+		t.Fatalf("%s: the section %q does not end", path, name)
+	}
+	to += from
+	switch {
+	case text[from:to] == got:
+	case !*rewrite:
+		t.Errorf("%s, %s: it says\n%s\nand should say\n%s", path, name, text[from:to], got)
+	default:
+		if err := os.WriteFile(path, []byte(text[:from]+got+text[to:]), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+}

@@ -161,7 +161,7 @@ func bind(ctx context.Context, setting, flag, address string) (net.Listener, err
 func (s *Server) open() error {
 	c := &s.opts.Config
 	st, err := store.Open(store.Options{
-		FS: s.opts.FS, Dir: c.Data.Dir, Logger: s.log,
+		FS: s.opts.FS, Dir: c.Data.Dir, Logger: s.log, MaxEntry: replica.MaxEntryBytes,
 		WarnBelow: uint64(c.Disk.WarnFree), FullBelow: uint64(c.Disk.RefuseFree),
 	})
 	if err != nil {

@@ -98,6 +98,7 @@ func (s *Store) newCut(cuts []GroupCut, reset *wal.Position) (*cut, error) {
 	c.sealed = s.lane.Sealed()
 	c.WALFrom = uint64(c.walFrom(active))
 	c.NextSegment = s.nextSegment.Load()
+	c.End = s.reached()
 	s.settlePartitions(c)
 	if err := s.writeIndexes(c); err != nil {
 		return nil, err
@@ -131,6 +132,12 @@ func (s *Store) groupCut(in *GroupCut, reset *wal.Position) (checkpoint.GroupCut
 		out.Pages = append(out.Pages, checkpoint.Page(p))
 	}
 	return out, nil
+}
+
+// reached tells how far the log is durable.
+func (s *Store) reached() checkpoint.End {
+	at := s.lane.End()
+	return checkpoint.End{File: uint64(at.File), Offset: at.Offset}
 }
 
 // holdsLog reports whether a sealed file has an entry that a Raft log still

@@ -73,11 +73,23 @@ func makeDirs(o *Options) error {
 			return err
 		}
 	}
-	// The data directory's own name is synced too.
-	if err := syncDir(o.FS, o.Dir); err != nil {
-		return err
+	return syncPath(o.FS, o.Dir)
+}
+
+// syncPath syncs a directory and those above it, whose names may all be new, as
+// far up as this user may open them.
+func syncPath(fs vfs.FS, dir string) error {
+	for first := true; ; first = false {
+		err := syncDir(fs, dir)
+		if err != nil && (first || !oserror.IsPermission(err)) {
+			return err
+		}
+		up := fs.PathDir(dir)
+		if up == dir || err != nil {
+			return nil
+		}
+		dir = up
 	}
-	return syncDir(o.FS, o.FS.PathDir(o.Dir))
 }
 
 func syncDir(fs vfs.FS, dir string) error {
@@ -95,11 +107,17 @@ func syncDir(fs vfs.FS, dir string) error {
 	return nil
 }
 
+const formatHint = "if this is no Polylog data directory, choose another; otherwise restore the file"
+
 // checkFormat reads the format version, or writes it into a new directory.
 func checkFormat(o *Options) error {
 	path := o.FS.PathJoin(o.Dir, formatName)
 	f, err := o.FS.Open(path)
 	if oserror.IsNotExist(err) {
+		// It is written before anything else.
+		if _, err := o.FS.Stat(o.FS.PathJoin(o.Dir, stateName)); err == nil {
+			return &DamageError{Path: path, Reason: "it is missing, but there is data", Hint: formatHint}
+		}
 		return writeFormat(o, path)
 	}
 	if err != nil {
@@ -114,8 +132,8 @@ func checkFormat(o *Options) error {
 	}
 	text, ok := strings.CutPrefix(strings.TrimSpace(string(b)), formatPrefix)
 	found, err := strconv.Atoi(text)
-	if !ok || err != nil {
-		return &DamageError{Path: path, Reason: "it does not tell a data format", Hint: "if this is no Polylog data directory, choose another; otherwise restore the file"}
+	if !ok || err != nil || found < 1 {
+		return &DamageError{Path: path, Reason: "it does not tell a data format", Hint: formatHint}
 	}
 	if found > formatVersion {
 		return &NewerFormatError{Path: o.Dir, Found: found, Known: formatVersion}
@@ -146,6 +164,7 @@ func writeFormat(o *Options, path string) error {
 }
 
 func (s *Store) walDir() string     { return s.o.FS.PathJoin(s.o.Dir, walName) }
+func (s *Store) stateDir() string   { return s.o.FS.PathJoin(s.o.Dir, stateName) }
 func (s *Store) segmentDir() string { return s.o.FS.PathJoin(s.o.Dir, segmentName) }
 
 // dataPath names a level 1 data file.

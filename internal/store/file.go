@@ -154,14 +154,20 @@ func (s *Store) pathOf(f *file) string {
 	return wal.FilePath(s.o.FS, s.walDir(), wal.FileNum(f.num))
 }
 
-// explain turns a segment's damage into the store's.
+// explain turns the damage of a segment, of the checkpoint or of a WAL file that
+// is read as a segment into the store's.
 func (s *Store) explain(err error) error {
 	var d *segment.DamageError
+	var c *wal.CorruptionError
 	switch {
+	case checkpoint.IsDamage(err):
+		return s.damage(s.stateDir(), 0, err.Error())
 	case errors.Is(err, segment.ErrGone):
 		return errGone
 	case errors.As(err, &d):
 		return s.damage(d.Path, d.Offset, d.Reason)
+	case errors.As(err, &c):
+		return s.damage(c.Path, c.Offset, c.Reason)
 	}
 	return err
 }

@@ -15,38 +15,53 @@ import (
 
 // recover brings the store to the state in which it was left: what the
 // checkpoint says, then the WAL above it. It reads the tops of the run indexes
-// but no record, whatever is retained.
+// but no record, whatever is retained. It changes nothing, above all removes
+// nothing, before it knows that nothing is missing.
 func (s *Store) recover() error {
-	dir := s.o.FS.PathJoin(s.o.Dir, stateName)
 	err := s.makeRoomToOpen()
 	if err != nil {
 		return err
 	}
-	if s.db, err = checkpoint.Open(s.o.FS, dir, s.o.Logger); err != nil {
-		return s.explain(err)
-	}
-	st, err := s.db.Load()
+	have, err := wal.Files(s.o.FS, s.walDir())
 	if err != nil {
 		return err
 	}
-	s.restore(st)
-	if err := s.removeOrphans(st); err != nil {
+	if err := s.openCheckpoint(len(have) > 0); err != nil {
 		return err
 	}
+	st, err := s.db.Load()
+	if err != nil {
+		return s.explain(err)
+	}
+	s.restore(st)
 	if err := s.loadFiles(st); err != nil {
+		return err
+	}
+	if err := s.checkFiles(st, have); err != nil {
 		return err
 	}
 	if s.lane, err = wal.Open(wal.Options{
 		FS: s.o.FS, Dir: s.walDir(), FileSize: s.o.WALFileSize, From: wal.FileNum(st.WALFrom),
-		Salt: s.o.Salt, Logger: s.o.Logger,
+		End:    wal.Position{File: wal.FileNum(st.End.File), Offset: st.End.Offset},
+		Accept: func() error { s.plantLoss(); return s.checkLogs(st) },
+		Salt:   s.o.Salt, Logger: s.o.Logger,
 	}, s.visit); err != nil {
 		return err
 	}
-	s.plantLoss()
-	if err := s.checkLogs(st); err != nil {
+	if err := s.removeOrphans(st); err != nil {
 		return err
 	}
-	return s.checkFiles(st)
+	return s.freeFiles(st)
+}
+
+// openCheckpoint opens the database. It is made only where nothing else is.
+func (s *Store) openCheckpoint(used bool) (err error) {
+	segments, err := s.o.FS.List(s.segmentDir())
+	if err != nil {
+		return fmt.Errorf("listing segments: %w", err)
+	}
+	s.db, err = checkpoint.Open(s.o.FS, s.stateDir(), s.o.Logger, !used && len(segments) == 0)
+	return s.explain(err)
 }
 
 // plantLoss is where the planted bugs are that lose entries at a restart.
@@ -241,7 +256,7 @@ func (p *partition) arrange() error {
 		slices.SortFunc(c.spans, compareSpans)
 		for i := range c.spans {
 			if i > 0 && c.spans[i].first <= c.spans[i-1].last {
-				return fmt.Errorf("%w: two run indexes list offset %d of partition %d", ErrDamaged, c.spans[i].first, p.id)
+				return fmt.Errorf("%w: two run indexes list offset %d of partition %d; %s", ErrDamaged, c.spans[i].first, p.id, damageHint)
 			}
 		}
 		if n := len(c.spans); n > 0 {
@@ -286,15 +301,13 @@ func (s *Store) checkLogs(st *checkpoint.State) error {
 	for i := range st.Groups {
 		g := &st.Groups[i]
 		if last := s.Log(g.ID).last(); last < g.Applied {
-			return fmt.Errorf("%w: the log of group %d in %s ends at entry %d, but its checkpoint is at %d; %s",
-				ErrDamaged, g.ID, s.walDir(), last, g.Applied, damageHint)
+			return s.damage(s.walDir(), 0, fmt.Sprintf("the log of group %d ends at entry %d, but its checkpoint is at %d", g.ID, last, g.Applied))
 		}
 	}
 	for g, l := range s.groups {
 		l.hard.Commit = max(l.hard.Commit, s.durable[g].Applied)
 		if l.hard.Commit > l.last() {
-			return fmt.Errorf("%w: the log of group %d in %s ends at entry %d, but entry %d was committed; %s",
-				ErrDamaged, g, s.walDir(), l.last(), l.hard.Commit, damageHint)
+			return s.damage(s.walDir(), 0, fmt.Sprintf("the log of group %d ends at entry %d, but entry %d was committed", g, l.last(), l.hard.Commit))
 		}
 		t, _ := l.term(l.last())
 		if t = max(t, s.durable[g].Term); t > l.hard.Term {
@@ -304,21 +317,25 @@ func (s *Store) checkLogs(st *checkpoint.State) error {
 	return nil
 }
 
-// checkFiles checks that every WAL file that the checkpoint counts on is
-// there, and gives back those that nothing wants: a crash came between the
-// checkpoint and their freeing.
-func (s *Store) checkFiles(st *checkpoint.State) error {
-	have := map[uint64]bool{uint64(s.lane.Active()): true}
-	var free []wal.FileNum
-	for _, f := range s.lane.Sealed() {
-		have[uint64(f.Num)] = true
-		if uint64(f.Num) < st.WALFrom && s.files.get(checkpoint.FileID{Num: uint64(f.Num)}) == nil {
-			free = append(free, f.Num)
+// checkFiles checks that every WAL file that the checkpoint counts on is there.
+// Those that recovery reads, the lane looks after.
+func (s *Store) checkFiles(st *checkpoint.State, have []wal.FileNum) error {
+	for i := range st.Files {
+		n := wal.FileNum(st.Files[i].Num)
+		if _, ok := slices.BinarySearch(have, n); st.Files[i].Level == 0 && !ok {
+			return s.damage(wal.FilePath(s.o.FS, s.walDir(), n), 0, "the checkpoint counts on it, but it is missing")
 		}
 	}
-	for i := range st.Files {
-		if f := &st.Files[i]; f.Level == 0 && !have[f.Num] {
-			return s.damage(wal.FilePath(s.o.FS, s.walDir(), wal.FileNum(f.Num)), 0, "the checkpoint counts on it, but it is missing")
+	return nil
+}
+
+// freeFiles gives back the WAL files that nothing wants: a crash came between
+// the checkpoint and their freeing.
+func (s *Store) freeFiles(st *checkpoint.State) error {
+	var free []wal.FileNum
+	for _, f := range s.lane.Sealed() {
+		if uint64(f.Num) < st.WALFrom && s.files.get(checkpoint.FileID{Num: uint64(f.Num)}) == nil {
+			free = append(free, f.Num)
 		}
 	}
 	if err := s.lane.Free(free...); err != nil {

@@ -25,6 +25,9 @@ type Options struct {
 	// WALFileSize is the size of new WAL files; default wal.DefaultFileSize.
 	// No entry may be larger than half of it.
 	WALFileSize int64
+	// MaxEntry is the largest entry that will be appended, in bytes. Open
+	// refuses a WALFileSize that has no room for one; 0 refuses nothing.
+	MaxEntry int
 	// TailBytes bounds the entries kept in memory; default DefaultTailBytes.
 	TailBytes int64
 	// CheckpointBytes is how much WAL may follow a checkpoint before
@@ -63,6 +66,10 @@ func (o *Options) defaults() error {
 	set(&o.TailBytes, DefaultTailBytes)
 	set(&o.CheckpointBytes, DefaultCheckpointBytes)
 	set(&o.CompactionBytes, DefaultCompactionBytes)
+	if room := wal.MaxBody(o.WALFileSize); room < o.MaxEntry {
+		return fmt.Errorf("store: WALFileSize is %d, so that entries have room for %d bytes, but they may have %d: make it %d or more",
+			o.WALFileSize, room, o.MaxEntry, 2*o.MaxEntry)
+	}
 	o.Rewriting.defaults()
 	if o.Clock == nil {
 		o.Clock = clock.System()
@@ -93,6 +100,7 @@ type Store struct {
 	stats      Stats
 	disk       disk
 	meta       atomic.Pointer[Meta]
+	closed     atomic.Bool
 	dead       atomic.Pointer[error]
 	debt       atomic.Uint64 // a float64; see Health.Debt
 
@@ -209,12 +217,16 @@ func (s *Store) Meta() (Meta, bool) {
 }
 
 // Bootstrap writes the identity of a new node and the first state of its
-// groups, durably and all at once.
+// groups, durably and all at once. A log without an identity is the rest of a
+// node that has lost its checkpoint, and no place to begin another.
 func (s *Store) Bootstrap(m Meta, cuts []GroupCut) error {
 	s.cutting.Lock()
 	defer s.cutting.Unlock()
 	if s.meta.Load() != nil {
 		return ErrBootstrapped
+	}
+	if s.since.entries.Load() > 0 {
+		return s.damage(s.stateDir(), 0, "it knows no node, but the log has entries")
 	}
 	c, err := s.newCut(cuts, &wal.Position{})
 	if err != nil {
@@ -240,16 +252,33 @@ func (s *Store) Applied(g record.ShardID) (i record.Index, t record.Term, conf [
 // LoadPages walks over a group's pages of the durable checkpoint in the order
 // of their keys. The slices are valid only during the call of yield.
 func (s *Store) LoadPages(g record.ShardID, yield func(key, value []byte) error) error {
-	return s.db.Pages(g, yield)
+	return s.explain(s.db.Pages(g, yield))
 }
 
 // Close fails what is queued with ErrClosed and closes all files. It writes no
-// checkpoint. Run must have returned.
+// checkpoint but notes how far the log had come, so that the next start finds
+// out if somebody has cut it short. Run must have returned. A second call does
+// nothing.
 func (s *Store) Close() error {
-	if err := s.close(); err != nil {
+	if s.closed.Swap(true) {
+		return nil
+	}
+	err := s.noteEnd()
+	if err = errors.Join(err, s.close()); err != nil {
 		return fmt.Errorf("closing the store: %w", err)
 	}
 	return nil
+}
+
+// noteEnd is left out on a disk without room, since Pebble would not survive it.
+func (s *Store) noteEnd() error {
+	s.cutting.Lock()
+	defer s.cutting.Unlock()
+	s.LookAtDisk()
+	if s.Err() != nil || s.roomLeft() < checkpointRoom {
+		return nil
+	}
+	return s.db.Reached(s.reached())
 }
 
 func (s *Store) close() (err error) {

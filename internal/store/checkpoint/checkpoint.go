@@ -103,6 +103,14 @@ type State struct {
 	WALFrom uint64
 	// NextSegment is a number above those of all level 1 files.
 	NextSegment uint64
+	// End is a place that the WAL had reached, durably.
+	End End
+}
+
+// End is a position in the WAL.
+type End struct {
+	File   uint64
+	Offset int64
 }
 
 // Cut is what one batch changes.
@@ -115,4 +123,5 @@ type Cut struct {
 	Forgotten   []record.PartitionID // tombstones that nothing needs any more
 	WALFrom     uint64
 	NextSegment uint64
+	End         End
 }

@@ -14,6 +14,8 @@ import (
 // so that they sort.
 const (
 	keyBounds    = 'b' // WALFrom, NextSegment
+	keyCut       = 'c' // the number of the cut
+	keyEnd       = 'e' // End
 	keyMeta      = 'm' // Meta
 	keyGroup     = 'g' // group → Group
 	keyFile      = 'f' // level, number → File
@@ -60,6 +62,15 @@ func appendMeta(m *Meta) []byte {
 func appendBounds(walFrom, nextSegment uint64) []byte {
 	b := binary.AppendUvarint([]byte{valueVersion}, walFrom)
 	return binary.AppendUvarint(b, nextSegment)
+}
+
+// cutKey is the key of cut n, which each cut puts in the place of its
+// predecessor's.
+func cutKey(n uint64) []byte { return binary.BigEndian.AppendUint64([]byte{keyCut}, n) }
+
+func appendEnd(e End) []byte {
+	b := binary.AppendUvarint([]byte{valueVersion}, e.File)
+	return binary.AppendUvarint(b, uint64(e.Offset))
 }
 
 func appendGroup(g *Group) []byte {

@@ -23,7 +23,7 @@ var quiet = slog.New(slog.DiscardHandler)
 
 func mustOpen(t *testing.T, fs vfs.FS) *DB {
 	t.Helper()
-	d, err := Open(fs, "db", quiet)
+	d, err := Open(fs, "db", quiet, true)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -235,5 +235,68 @@ func TestAFatalErrorInTheBackgroundEndsTheWait(t *testing.T) {
 	}
 	if _, err := d.Commit(&Cut{}); !errors.Is(err, ErrFailed) {
 		t.Fatalf("commit after a fatal error: %v", err)
+	}
+}
+
+// TestAPartOfAnotherMoment: with the manifest of an earlier moment Pebble takes
+// old tables and new logs for a whole, though cuts between them are missing.
+func TestAPartOfAnotherMoment(t *testing.T) {
+	fs := crashfs.New()
+	var moments []*crashfs.FS
+	for i := range uint64(3) {
+		d := mustOpen(t, fs)
+		mustCommit(t, d, &Cut{WALFrom: i, Groups: []GroupCut{{Group: Group{Applied: record.Index(i)}}}})
+		moments = append(moments, fs.Kill())
+		if err := d.Close(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	now, then := moments[2], moments[1]
+	list := func(fs *crashfs.FS) []string {
+		names, err := fs.List("db")
+		if err != nil {
+			t.Fatal(err)
+		}
+		return names
+	}
+	isManifest := func(name string) bool { return strings.Contains(strings.ToUpper(name), "MANIFEST") }
+	for _, name := range list(now) {
+		if isManifest(name) {
+			if err := now.Remove("db/" + name); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	for _, name := range list(then) { // a compaction may have removed tables since
+		if _, err := now.Stat("db/" + name); isManifest(name) || strings.HasSuffix(name, ".sst") && err != nil {
+			if err := vfs.CopyAcrossFS(then, "db/"+name, now, "db/"+name); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	if _, err := Open(now, "db", quiet, false); !errors.Is(err, ErrMixed) || !IsDamage(err) {
+		t.Fatalf("opened: %v", err)
+	}
+}
+
+// TestNothingIsMadeInThePlaceOfALostDatabase but where it may be.
+func TestNothingIsMadeInThePlaceOfALostDatabase(t *testing.T) {
+	fs := vfs.NewMem()
+	if _, err := Open(fs, "db", quiet, false); !errors.Is(err, ErrMissing) || !IsDamage(err) {
+		t.Fatalf("opened: %v", err)
+	}
+	if err := mustOpen(t, fs).Close(); err != nil {
+		t.Fatal(err)
+	}
+	d, err := Open(fs, "db", quiet, false)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer d.Close()
+	if err := d.Reached(End{3, 4096}); err != nil {
+		t.Fatal(err)
+	}
+	if st, err := d.Load(); err != nil || st.End != (End{3, 4096}) {
+		t.Errorf("%+v, %v", st, err)
 	}
 }

@@ -6,13 +6,14 @@ import (
 	"io"
 	"log/slog"
 
+	"github.com/cockroachdb/pebble/v2"
 	"github.com/cockroachdb/pebble/v2/vfs"
 )
 
 // Dump writes a readable listing of the checkpoint database in dir to w. It
 // opens the database read-only.
 func Dump(fs vfs.FS, dir string, w io.Writer) error {
-	d, err := openDB(fs, dir, slog.New(slog.DiscardHandler), true)
+	d, err := openDB(fs, dir, slog.New(slog.DiscardHandler), func(o *pebble.Options) { o.ReadOnly = true })
 	if err != nil {
 		return err
 	}
@@ -44,7 +45,7 @@ func (s *State) print(w io.Writer) {
 	if s.Meta != nil {
 		fmt.Fprintf(w, "cluster %s node %d\n", s.Meta.Cluster, s.Meta.Node)
 	}
-	fmt.Fprintf(w, "wal from file %d, next segment %d\n", s.WALFrom, s.NextSegment)
+	fmt.Fprintf(w, "wal from file %d, reached file %d offset %d, next segment %d\n", s.WALFrom, s.End.File, s.End.Offset, s.NextSegment)
 	for i := range s.Groups {
 		g := &s.Groups[i]
 		fmt.Fprintf(w, "group %d applied %d term %d, log compacted to %d term %d, frames count from file %d offset %d, conf %x\n",

@@ -144,10 +144,13 @@ func TestDamage(t *testing.T) {
 		{"first file missing", func(fs *crashfs.FS) { fs.Remove(path(first)) }, "missing"},
 		{"file emptied", func(fs *crashfs.FS) { fs.Damage(path(newest), func(b []byte) []byte { return nil }) }, "too short"},
 		{"file under another's name", func(fs *crashfs.FS) { fs.Rename(path(newest), path(first)) }, "under the name"},
-		{"sealed file cut short", func(fs *crashfs.FS) { fs.Damage(path(first), func(b []byte) []byte { return b[:5000] }) }, "the next file begins"},
+		{"sealed file cut short", func(fs *crashfs.FS) { fs.Damage(path(first), func(b []byte) []byte { return b[:5000] }) }, "ends here"},
+		{"end of a sealed file zeroed", func(fs *crashfs.FS) { fs.Damage(path(first), func(b []byte) []byte { clear(b[5000:]); return b }) }, "the next file begins"},
 		{"page of the newest zeroed", func(fs *crashfs.FS) { fs.Damage(path(newest), func(b []byte) []byte { clear(b[4096:8192]); return b }) }, "says so"},
 		{"head of the newest zeroed", func(fs *crashfs.FS) { fs.Damage(path(newest), func(b []byte) []byte { clear(b[64:100]); return b }) }, "head of the file"},
-		{"all behind the newest's head lost", func(fs *crashfs.FS) { fs.Damage(path(newest), func(b []byte) []byte { return b[:80] }) }, "head of the file"},
+		{"all behind the newest's head lost", func(fs *crashfs.FS) { fs.Damage(path(newest), func(b []byte) []byte { return b[:80] }) }, "ends here"},
+		{"all behind the newest's head zeroed", func(fs *crashfs.FS) { fs.Damage(path(newest), func(b []byte) []byte { clear(b[80:]); return b }) }, "head of the file"},
+		{"newest missing", func(fs *crashfs.FS) { fs.Remove(path(newest)) }, "which followed it, is missing"},
 	}
 	for _, c := range cases {
 		t.Run(c.name, func(t *testing.T) {
@@ -332,7 +335,7 @@ func TestTornFramesDoNotComeBack(t *testing.T) {
 	}
 	l.Close()
 	fs.Damage(path(1), func(b []byte) []byte {
-		b = b[:5*pageSize]              // without the mark
+		clear(b[5*pageSize:])           // without the mark
 		clear(b[pageSize : 2*pageSize]) // and without the first frame
 		return b
 	})

@@ -57,8 +57,8 @@ func dump(f io.ReaderAt, path string, w io.Writer) error {
 }
 
 func printFrame(w io.Writer, off int64, h *header) {
-	if h.kind == KindMark {
-		fmt.Fprintf(w, "%10d sequence %d durable %d mark\n", off, h.sequence, h.durable)
+	if h.kind == KindMark || h.kind == KindSeal {
+		fmt.Fprintf(w, "%10d sequence %d durable %d %s\n", off, h.sequence, h.durable, h.kind)
 		return
 	}
 	fmt.Fprintf(w, "%10d sequence %d durable %d %s group %d index %d term %d entry-kind %d length %d\n",

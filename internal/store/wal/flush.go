@@ -133,7 +133,7 @@ func (l *Lane) plan(b *Batch) (rotations int, err error) {
 		case n > MaxBody(l.o.FileSize), f.Kind == KindHardState && n > MaxHardState, groups > maxGroups(l.o.FileSize):
 			return 0, fmt.Errorf("%w: %s of %d bytes, %d groups", ErrTooLarge, f.Kind, n, groups)
 		}
-		if at+FrameSize(n) > size-headerSize {
+		if at+FrameSize(n) > size-endRoom {
 			rotations++
 			at, size = headSize(groups), l.o.FileSize
 		}
@@ -179,12 +179,12 @@ func (l *Lane) commit(sync bool) error {
 	if err := write(); err != nil {
 		return l.die(fmt.Errorf("write wal file %d: %w", l.w.num, err))
 	}
-	if sync {
-		l.durable = l.sequence
-	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.room = max(0, l.w.size-headerSize-l.w.offset())
+	if sync {
+		l.durable, l.end = l.sequence, Position{File: l.w.num, Offset: l.w.offset()}
+	}
+	l.room = max(0, l.w.size-endRoom-l.w.offset())
 	if l.active == 1 && l.room < l.w.size/2 {
 		signal(l.refill)
 	}
@@ -194,7 +194,7 @@ func (l *Lane) commit(sync bool) error {
 // mark writes, unsynced, that everything so far is durable. Without it, damage
 // to the last acknowledged frame would look like a torn tail.
 func (l *Lane) mark() {
-	if l.marked == l.durable || l.w.offset()+headerSize > l.w.size || l.Err() != nil {
+	if l.marked == l.durable || l.w.offset()+endRoom > l.w.size || l.Err() != nil {
 		return
 	}
 	if _, err := l.put(&Frame{Kind: KindMark}); err != nil {
@@ -206,21 +206,28 @@ func (l *Lane) mark() {
 
 // rotate seals the active file and goes on in the next. The order is what
 // recovery relies on: the old file is whole and durable before the next one has
-// its name, and so is the next one's head.
+// its name, and so is the next one's head. What seals the old one is not synced:
+// no crash takes the next file's name any more, and somebody who removes the
+// file is found out.
 func (l *Lane) rotate() error {
 	if err := l.w.sync(); err != nil {
 		return fmt.Errorf("sync wal file %d before the next: %w", l.w.num, err)
 	}
 	l.durable = l.sequence
 	l.files.seal(FileInfo{Num: l.w.num, Length: l.w.offset(), MaxIndex: slices.Clone(l.max)})
-	f := l.w.f
+	old, num := l.w.f, l.w.num
 	l.w.f = nil
-	if err := f.Close(); err != nil {
-		return fmt.Errorf("close wal file %d: %w", l.w.num, err)
-	}
+	seal, at := l.w.seal(l.sequence + 1)
 	next := l.spares[0]
 	l.spares = append(l.spares[:0], l.spares[1:]...)
-	return l.begin(l.w.num+1, next)
+	if err := l.begin(num+1, next); err != nil {
+		return errors.Join(err, old.Close())
+	}
+	_, err := old.WriteAt(seal, at)
+	if err = errors.Join(err, old.Close()); err != nil {
+		return fmt.Errorf("seal wal file %d: %w", num, err)
+	}
+	return nil
 }
 
 // begin makes a spare file the active one.
@@ -244,7 +251,7 @@ func (l *Lane) begin(n FileNum, s spare) error {
 	l.files.add(FileInfo{Num: n}, l.path(n))
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.active = n
+	l.active, l.end = n, Position{File: n, Offset: l.w.offset()}
 	return nil
 }
 

@@ -99,7 +99,7 @@ func TestIdleMark(t *testing.T) {
 // TestMarkFitsAtTheEnd: room for a mark is kept in a full file.
 func TestMarkFitsAtTheEnd(t *testing.T) {
 	l, _ := open(t, testOptions(vfs.NewMem(), 1))
-	room := int(testSize - 2*headerSize - 2*headerSize)
+	room := int(testSize - 3*headerSize - endRoom)
 	l.Append(&Batch{Done: func([]Position, error) {}, Frames: []Frame{entry(1, 1, strings.Repeat("a", room/2)), entry(1, 2, strings.Repeat("b", room/2-1))}})
 	l.Append(&Batch{Done: func(pos []Position, err error) {
 		if pos[0].File != 2 {

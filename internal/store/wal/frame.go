@@ -46,6 +46,9 @@ const (
 	// KindMark says only what is durable; the lane writes it by itself and
 	// never shows it.
 	KindMark Kind = 3
+	// KindSeal ends a file: there is a next one, which had its name when this
+	// was written. The lane writes it by itself and never shows it.
+	KindSeal Kind = 4
 )
 
 func (k Kind) String() string {
@@ -56,6 +59,8 @@ func (k Kind) String() string {
 		return "hardstate"
 	case KindMark:
 		return "mark"
+	case KindSeal:
+		return "seal"
 	}
 	return "unknown"
 }

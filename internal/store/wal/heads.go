@@ -50,8 +50,8 @@ func (hs heads) get(i int) Frame {
 func headSize(groups int) int64 { return headerSize + int64(groups)*FrameSize(MaxHardState) }
 
 // maxGroups is how many groups the head of a file has room for beside the
-// largest frame and a mark.
+// largest frame and what ends a file.
 func maxGroups(fileSize int64) int {
-	room := fileSize - FrameSize(MaxBody(fileSize)) - 2*headerSize
+	room := fileSize - FrameSize(MaxBody(fileSize)) - headerSize - endRoom
 	return min(MaxGroups, int(room/FrameSize(MaxHardState)))
 }

@@ -28,6 +28,12 @@ type Options struct {
 	// From is the first file that recovery reads; 0 means the first there is.
 	// Earlier files are left alone until freed.
 	From FileNum
+	// End is how far the lane is known to have been durable, as End said: a
+	// lane that ends before is damaged. The zero value knows nothing.
+	End Position
+	// Accept is asked when everything has been read and nothing is changed
+	// yet; its error ends Open. Default: no questions.
+	Accept func() error
 
 	// PoolTarget is how many files Fill keeps ready (default 2), of which
 	// PoolReserve (default 1) serve only batches with Reserve. Freed files
@@ -79,8 +85,9 @@ type Lane struct {
 	queue  []*Batch
 	left   bool // a flush left some of what it took for the next one
 	active FileNum
-	room   int64 // bytes left in the active file
-	cause  error // why the lane is dead or closed
+	end    Position // up to where all is durable
+	room   int64    // bytes left in the active file
+	cause  error    // why the lane is dead or closed
 	ready  chan struct{}
 	refill chan struct{} // tells Run's filler that the pool may lack files
 
@@ -202,6 +209,14 @@ func (l *Lane) Active() FileNum {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return l.active
+}
+
+// End returns up to where the lane is durable: the file, and the offset in it,
+// where the next frame after the latest sync begins.
+func (l *Lane) End() Position {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.end
 }
 
 // GroupIndex is the largest index that a file holds of a group.

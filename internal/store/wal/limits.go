@@ -25,10 +25,11 @@ const (
 	// Fill leaves one such part of what it takes free on the disk: of a whole
 	// file, what the store needs to write a checkpoint.
 	fillHeadroom = 8
-	maxHandles   = 64      // sealed files kept open for reading
-	readAhead    = 1 << 20 // what recovery reads at once
-	pageSize     = 4096    // writes end on a page boundary, so that no page is read back first
-	maxFileSize  = 1 << 30 // offsets within an entry are 32 bits wide
+	maxHandles   = 64             // sealed files kept open for reading
+	readAhead    = 1 << 20        // what recovery reads at once
+	endRoom      = 2 * headerSize // at the end of a file, for a mark and the seal
+	pageSize     = 4096           // writes end on a page boundary, so that no page is read back first
+	maxFileSize  = 1 << 30        // offsets within an entry are 32 bits wide
 )
 
 // MaxBody returns the largest frame body that a lane of the given file size

@@ -5,15 +5,17 @@ import (
 	"fmt"
 	"io"
 	"slices"
+
+	"github.com/cockroachdb/pebble/v2/vfs"
 )
 
 // Open reads the lane from file Options.From on and calls visit for every
 // entry and hard state in order, those repeated at the head of a file
-// included. The body that visit sees is valid only during the call. An error
-// of visit ends Open.
+// included. The body that visit sees is valid only during the call.
 //
 // A torn tail, the remains of a write that was never acknowledged, is erased.
-// Damage to what was durable yields a *CorruptionError and changes nothing.
+// Damage to what was durable yields a *CorruptionError and changes nothing, and
+// so does an error of visit or Options.Accept.
 // When Open returns, all that was visited is durable.
 func Open(o Options, visit func(pos Position, f Frame) error) (*Lane, error) {
 	if err := o.defaults(); err != nil {
@@ -47,31 +49,66 @@ func (l *Lane) recover(visit func(pos Position, f Frame) error) error {
 	for _, n := range old {
 		l.files.add(FileInfo{Num: n}, l.path(n))
 	}
-	if len(named) == 0 && l.o.From > 0 {
-		return l.missing(l.o.From)
+	if len(named) == 0 && l.o.From+l.o.End.File > 0 {
+		return l.missing(max(l.o.From, l.o.End.File))
 	}
 	l.probe()
 	l.w.direct = l.direct != nil
 	if len(named) == 0 {
+		if err := l.accepted(); err != nil {
+			return err
+		}
 		return l.create()
 	}
 	headers, err := l.headers(named)
 	if err != nil {
 		return err
 	}
-	for i := range headers {
-		next := uint64(0)
-		if i+1 < len(headers) {
-			next = headers[i+1].first
-		}
-		if err := l.scan(headers[i], next, visit); err != nil {
+	for i := range headers[:len(headers)-1] {
+		if _, err := l.scan(headers[i], headers[i+1].first, visit); err != nil {
 			return err
 		}
+	}
+	newest, err := l.scan(headers[len(headers)-1], 0, visit)
+	if err == nil {
+		err = l.reaches(newest)
+	}
+	if err == nil {
+		err = l.accepted()
+	}
+	if err == nil {
+		err = l.resume(newest)
+	}
+	if err != nil {
+		return err
 	}
 	if len(l.heads) > maxGroups(l.o.FileSize) {
 		return fmt.Errorf("files of %d bytes have no room for the hard states of %d groups", l.o.FileSize, len(l.heads))
 	}
 	return nil
+}
+
+// reaches checks that the log does not end before what is known to have been
+// durable.
+func (l *Lane) reaches(newest *scan) error {
+	end := l.o.End
+	switch num := newest.h.num; {
+	case num < end.File:
+		return l.missing(num + 1)
+	case num == end.File && newest.off < end.Offset:
+		return &CorruptionError{
+			File: num, Path: newest.path, Offset: newest.off, Hint: hintDamage,
+			Reason: fmt.Sprintf("the log ends here, but it was durable up to offset %d", end.Offset),
+		}
+	}
+	return nil
+}
+
+func (l *Lane) accepted() error {
+	if l.o.Accept == nil {
+		return nil
+	}
+	return l.o.Accept()
 }
 
 // list returns the lane's files in order and fills the pool with the others.
@@ -140,6 +177,9 @@ func (l *Lane) headers(named []FileNum) ([]fileHeader, error) {
 			return nil, err
 		}
 		h, err := readFileHeader(f, l.path(n), l.o.Lane, n)
+		if err == nil {
+			err = checkLength(f, l.path(n), &h)
+		}
 		if err := errors.Join(err, f.Close()); err != nil {
 			return nil, err
 		}
@@ -154,16 +194,33 @@ func (l *Lane) headers(named []FileNum) ([]fileHeader, error) {
 	return all, nil
 }
 
+// checkLength finds a file that was cut short: it had its whole length before it
+// had its name.
+func checkLength(f vfs.File, path string, h *fileHeader) error {
+	info, err := f.Stat()
+	if err != nil {
+		return err
+	}
+	if info.Size() >= h.size {
+		return nil
+	}
+	return &CorruptionError{
+		File: h.num, Path: path, Offset: info.Size(), Hint: hintDamage,
+		Reason: fmt.Sprintf("it ends here, and was %d bytes long", h.size),
+	}
+}
+
 func (l *Lane) missing(n FileNum) error {
 	return &CorruptionError{File: n, Path: l.path(n), Reason: "the file is missing", Hint: hintDamage}
 }
 
-// scan recovers one file; the newest becomes the active one.
-func (l *Lane) scan(h fileHeader, next uint64, visit func(pos Position, f Frame) error) error {
+// scan reads one file; next is the sequence that the following one begins with,
+// 0 for the newest.
+func (l *Lane) scan(h fileHeader, next uint64, visit func(pos Position, f Frame) error) (*scan, error) {
 	path := l.path(h.num)
 	f, err := l.o.FS.Open(path)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	s := newScan(f, path, h, next)
 	err = s.run(func(pos Position, f *Frame) error {
@@ -175,13 +232,12 @@ func (l *Lane) scan(h fileHeader, next uint64, visit func(pos Position, f Frame)
 		}
 		return visit(pos, *f)
 	})
-	info := FileInfo{Num: h.num, Length: s.off, MaxIndex: s.max}
-	if err == nil && next == 0 {
-		info = FileInfo{Num: h.num} // the rest is known when it is sealed
-		err = l.resume(s)
+	info := FileInfo{Num: h.num} // of the newest the rest is known when it is sealed
+	if next > 0 {
+		info.Length, info.MaxIndex = s.off, s.max
 	}
 	l.files.add(info, path)
-	return errors.Join(err, f.Close())
+	return s, errors.Join(err, f.Close())
 }
 
 // resume makes the newest file the active one. Its tail may be in the page
@@ -190,10 +246,16 @@ func (l *Lane) scan(h fileHeader, next uint64, visit func(pos Position, f Frame)
 // durable is written again, and then synced. Behind it the remains of a torn
 // tail are erased, since the sequence numbers in them will be used again.
 func (l *Lane) resume(s *scan) error {
+	in, err := l.o.FS.Open(s.path)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = in.Close() }()
 	f, err := l.openActive(s.path)
 	if err != nil {
 		return err
 	}
+	s.r = reader{f: in, size: s.r.size}
 	w := &l.w
 	w.f, w.num, w.size, w.lane, w.salt, w.chain = f, s.h.num, s.h.size, s.h.lane, s.h.salt, s.chain
 	w.base, w.n, w.grown = s.tail&^(pageSize-1), 0, roundUp(max(s.off, s.torn))
@@ -219,7 +281,7 @@ func (l *Lane) resume(s *scan) error {
 		l.o.Logger.Info("erased the remains of an unfinished write at the end of the log", "file", s.path, "offset", s.off)
 	}
 	l.sequence, l.durable, l.marked = s.sequence-1, s.sequence-1, s.proof
-	l.max, l.active = s.max, s.h.num
+	l.max, l.active, l.end = s.max, s.h.num, Position{File: s.h.num, Offset: s.off}
 	if l.active > 1 {
 		signal(l.refill)
 	}

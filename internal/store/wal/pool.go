@@ -149,6 +149,9 @@ func (p *pool) allocate(s *spare) error {
 	if err == nil && !able {
 		s.written, err = p.size, p.writeZeros(h)
 	}
+	if err == nil { // its length too, so that a file cut short later is known
+		_, err = h.WriteAt(make([]byte, pageSize), p.size-pageSize)
+	}
 	if err = errors.Join(err, h.Close()); err != nil {
 		return err
 	}

@@ -88,6 +88,9 @@ func (s *scan) run(visit func(pos Position, f *Frame) error) error {
 		if err != nil {
 			return fmt.Errorf("read wal file %d at offset %d: %w", s.h.num, s.off, err)
 		}
+		if h.kind == KindSeal { // reached in the newest file only
+			return s.unsealed()
+		}
 		if h.durable > s.proof {
 			s.proof, s.tail = h.durable, s.off
 		}
@@ -109,6 +112,14 @@ func (s *scan) run(visit func(pos Position, f *Frame) error) error {
 	return nil
 }
 
+// unsealed is what is wrong with a lane whose newest file is sealed.
+func (s *scan) unsealed() error {
+	return &CorruptionError{
+		File: s.h.num, Path: s.path, Offset: s.off, Hint: hintDamage,
+		Reason: fmt.Sprintf("it is not the newest file: file %d, which followed it, is missing", s.h.num+1),
+	}
+}
+
 // frame reads the frame at s.off. The error is errBad unless reading failed.
 func (s *scan) frame() (header, []byte, error) {
 	b, err := s.r.bytes(s.off, headerSize)
@@ -121,7 +132,7 @@ func (s *scan) frame() (header, []byte, error) {
 		return h, nil, errBad("there is no frame header")
 	case h.sequence != s.sequence:
 		return h, nil, errBad(fmt.Sprintf("frame %d is where frame %d belongs", h.sequence, s.sequence))
-	case h.kind < KindEntry || h.kind > KindMark:
+	case h.kind < KindEntry || h.kind > KindSeal:
 		return h, nil, errBad(fmt.Sprintf("the frame is of the unknown kind %d", h.kind))
 	case int64(h.length) > s.h.size-s.off-headerSize:
 		return h, nil, errBad(fmt.Sprintf("a body of %d bytes does not fit in the file", h.length))

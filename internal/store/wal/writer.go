@@ -34,9 +34,9 @@ type writer struct {
 // offset is where the next frame begins.
 func (w *writer) offset() int64 { return w.base + int64(w.n) }
 
-// fits reports whether a frame of n bytes, header included, has room. The room
-// for one more mark is kept.
-func (w *writer) fits(n int64) bool { return w.offset()+n <= w.size-headerSize }
+// fits reports whether a frame of n bytes, header included, has room. What ends
+// a file has room of its own.
+func (w *writer) fits(n int64) bool { return w.offset()+n <= w.size-endRoom }
 
 // start makes the writer begin at offset 0 of the file w.f.
 func (w *writer) start(h *fileHeader) error {
@@ -112,6 +112,16 @@ func (w *writer) sync() error {
 		return err
 	}
 	return w.f.SyncData()
+}
+
+// seal returns what ends the file, as pages, and where they belong, to be
+// written once the next file has its name. Nothing is buffered.
+func (w *writer) seal(sequence uint64) (pages []byte, at int64) {
+	h := header{lane: w.lane, kind: KindSeal, file: w.num, sequence: sequence, durable: sequence - 1, chain: w.chain}
+	h.encode(&w.head, w.salt)
+	pages = aligned(roundUp(w.n + headerSize))
+	copy(pages[copy(pages, w.buf[:w.n]):], w.head[:])
+	return pages, w.base
 }
 
 // roundUp returns the next page boundary.
