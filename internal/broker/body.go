@@ -27,6 +27,7 @@ const (
 	kindMark    commandKind = 6 // mark, for partitions
 	kindLease   commandKind = 7 // lease.Command
 	kindMove    commandKind = 8 // move, of dead letters
+	kindLater   commandKind = 9 // later, of what is scheduled
 
 	kindRoute  commandKind = 32 // route.Command, in the metadata group
 	kindAccess commandKind = 33 // access.Command, in the metadata group

@@ -22,6 +22,7 @@ const (
 	pageProducers = kindAppend
 	pageTopics    = kindTopic
 	pageCatalog   = kindCatalog
+	pageSchedule  = kindLater
 	pageRoutes    = kindRoute
 	pageAccess    = kindAccess
 )
@@ -101,6 +102,7 @@ func (s *shard) reset() {
 		c.reset()
 		s.pages.add(c.kind(), c)
 	}
+	s.pages.add(pageSchedule, s.queues.schedule)
 }
 
 // Restore implements replica.StateMachine.

@@ -1,7 +1,6 @@
 package broker
 
 import (
-	"fmt"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -93,6 +92,8 @@ func (b *Broker) Publish(p *Publish) {
 	p.targets = p.targets[:0]
 	for _, q := range p.Targets {
 		switch {
+		case p.Facts.Delay > 0 && q.settings.Load() == nil:
+			p.fail(ErrNotQueue) // a log without a lease set cannot hold a record back
 		case first == nil || q.part.shard == first.shard:
 			if first == nil {
 				first = q.part
@@ -116,7 +117,7 @@ func (p *Publish) others(first *shard) {
 	byShard := map[record.ShardID][]target{}
 	parts := map[record.ShardID]*Partition{}
 	for _, q := range p.Targets {
-		if s := q.part.shard; s != first {
+		if s := q.part.shard; s != first && (p.Facts.Delay == 0 || q.settings.Load() != nil) {
 			byShard[s.id] = append(byShard[s.id], q.target(p.Facts.Level))
 			parts[s.id] = q.part
 		}
@@ -158,9 +159,6 @@ func (s *shard) admitPublish(a *appendProposal) error {
 	}
 	if _, err := record.ParseHeader(a.batch); err != nil {
 		return err
-	}
-	if a.publish.Facts.Delay > 0 {
-		return fmt.Errorf("%w: delays are not supported", ErrInvalidArgument)
 	}
 	return s.b.admit(a.Size())
 }
@@ -248,7 +246,7 @@ func (a *appending) toQueue(h *record.Header, n int, base record.Offset) {
 	q := a.s.queues
 	b := lease.Batch{
 		Range: lease.Range{First: base, Last: base + record.Offset(h.LastOffsetDelta)},
-		TTL:   a.facts.ttl, Bytes: a.facts.bytes,
+		TTL:   a.facts.ttl, Bytes: a.facts.bytes, Delay: a.facts.delay,
 	}
 	if b.Bytes < 0 {
 		b.Bytes = int64(n)
@@ -258,5 +256,8 @@ func (a *appending) toQueue(h *record.Header, n int, base record.Offset) {
 	}
 	a.told = true
 	q.state.Append(a.part.lease, b)
+	for o := b.First; b.Delay > 0 && o <= b.Last; o++ {
+		q.later(a.e, a.part.id, o, a.target.level, a.facts.delay)
+	}
 	q.appended(a.part, a.target.level, b.Last, int64(h.Count))
 }

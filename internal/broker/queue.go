@@ -12,6 +12,8 @@ type (
 	// QueueSettings are what a queue is and does. Begin with
 	// DefaultQueueSettings: the zero value is not the default.
 	QueueSettings = lease.Settings
+	// QueueRetry is their policy of exponential backoff.
+	QueueRetry = lease.Retry
 	// LeaseID names one delivery of one record.
 	LeaseID = lease.ID
 	// Verdict is what becomes of a leased record.

@@ -7,6 +7,7 @@ import (
 	"github.com/polylog-mq/polylog/internal/record"
 	"github.com/polylog-mq/polylog/internal/replica"
 	"github.com/polylog-mq/polylog/internal/state/lease"
+	"github.com/polylog-mq/polylog/internal/state/schedule"
 )
 
 // queues is the part of a shard that holds lease sets: their state, and on the
@@ -16,6 +17,10 @@ type queues struct {
 	s     *shard
 	state *lease.State
 	fx    lease.Effects
+	// schedule is what is held until later; its pages are those of component
+	// schedules.
+	schedule *schedule.State
+	fired    []schedule.Entry
 
 	// touched are the partitions whose desk is to be looked at when the entry is
 	// settled.
@@ -80,8 +85,11 @@ func (q *queues) applyCommand(e *replica.Entry, payload []byte, local replica.Pr
 func (q *queues) carryOut(e *replica.Entry) {
 	for _, r := range q.fx.Back {
 		if d := q.deskOf(r.Set.ID()); d != nil {
-			d.Back(r.Offset)
+			d.Back(r)
 		}
+	}
+	for _, l := range q.fx.Later {
+		q.later(e, l.Set.ID(), l.Offset, l.Level, l.Delay)
 	}
 	q.applied(e)
 	for _, set := range q.fx.Changed {
@@ -202,6 +210,7 @@ func (q *queues) touch(d *desk) {
 // tick implements component.
 func (q *queues) tick(e *replica.Entry) {
 	q.now, q.nowAt, q.hold = e.Now, q.s.b.opts.Clock.Mono(), e.Hold
+	q.fire(e)
 	if q.s.leads.Load() && !e.Hold {
 		for _, d := range q.due.until(e.Now) {
 			q.touch(d)
@@ -230,7 +239,13 @@ func (q *queues) time() record.LogTime {
 	return q.now + record.LogTime((q.s.b.opts.Clock.Mono()-q.nowAt)/time.Millisecond)
 }
 
-func (q *queues) nextDeadline() (record.LogTime, bool) { return q.due.next() }
+func (q *queues) nextDeadline() (record.LogTime, bool) {
+	at, ok := q.due.next()
+	if then, has := q.schedule.NextDeadline(); has && (!ok || then < at) {
+		return then, true
+	}
+	return at, ok
+}
 
 // leaderChanged implements component: a new leader begins with empty desks.
 func (q *queues) leaderChanged(self bool, _ record.NodeID, _ record.Term) {
@@ -279,9 +294,38 @@ func (q *queues) reset() {
 	for _, p := range q.s.parts {
 		p.lease = nil
 	}
-	q.state = lease.New()
+	q.state, q.schedule = lease.New(), schedule.New()
 	q.sessions = map[uint64]*sessionAt{}
 	q.fx.Reset()
+}
+
+// later holds a record for so many ms.
+func (q *queues) later(e *replica.Entry, id record.PartitionID, o record.Offset, level uint8, delay int64) {
+	at := e.Now + record.LogTime(min(delay, lease.MaxTime))
+	q.schedule.Add(schedule.Entry{At: at, Partition: id, Offset: o, Level: level})
+}
+
+// fire sets free what has waited long enough.
+func (q *queues) fire(e *replica.Entry) {
+	if at, ok := q.schedule.NextDeadline(); !ok || at > e.Now {
+		return
+	}
+	q.fired = q.schedule.Tick(e.Now, q.fired[:0])
+	for _, x := range q.fired {
+		q.free(x)
+	}
+}
+
+// free lets a scheduled record be given.
+func (q *queues) free(x schedule.Entry) {
+	set := q.state.Lookup(x.Partition)
+	if set == nil || !q.state.Free(set, x.Offset) {
+		return
+	}
+	if d := q.deskOf(x.Partition); d != nil {
+		d.Free(x.Level, x.Offset)
+		q.touch(d)
+	}
 }
 
 // Freeze implements section.

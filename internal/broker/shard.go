@@ -106,6 +106,8 @@ func (s *shard) apply(e *replica.Entry, batch []replica.Proposal) error {
 			err = s.applyMark(e, payload, cmds.pos)
 		case kindMove:
 			err = s.applyMove(e, payload, cmds.pos)
+		case kindLater:
+			err = s.queues.applyLater(e, payload)
 		case kindLease:
 			err = s.queues.applyCommand(e, payload, s.locals.take())
 		default:

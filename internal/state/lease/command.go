@@ -26,13 +26,19 @@ type Change struct {
 	Settled []Range
 	// Returned were given back, counted: each has one more attempt, and is then
 	// given again, later, or dies, as the settings say.
-	Returned []record.Offset
+	Returned []Return
 	// Died are to be dead-lettered, or settled if there is no target.
 	Died []Death
 	// Marks raise how far deliveries may go.
 	Marks []Mark
 
 	records int64 // what the desk counts as pending for it
+}
+
+// Return gives a record of a level back.
+type Return struct {
+	Offset record.Offset
+	Level  uint8
 }
 
 // Death lets records die. With the reason Expired they do so only if log time
@@ -82,9 +88,9 @@ func (c *Change) appendTo(dst []byte) []byte {
 		dst = appendRange(dst, r, &at)
 	}
 	dst = codec.AppendUvarint(dst, uint(len(c.Returned)))
-	for _, o := range c.Returned {
-		dst = codec.AppendVarint(dst, o-at)
-		at = o
+	for _, x := range c.Returned {
+		dst = append(codec.AppendVarint(dst, x.Offset-at), x.Level)
+		at = x.Offset
 	}
 	dst = codec.AppendUvarint(dst, uint(len(c.Died)))
 	for _, d := range c.Died {
@@ -170,9 +176,9 @@ func (r *reader) change(c *Change) {
 	for i := range c.Settled {
 		c.Settled[i] = r.span(&at)
 	}
-	c.Returned = make([]record.Offset, r.Count(maxItems, 1))
+	c.Returned = make([]Return, r.Count(maxItems, 2))
 	for i := range c.Returned {
-		c.Returned[i] = r.step(&at)
+		c.Returned[i] = Return{r.step(&at), r.Byte()}
 	}
 	c.Died = make([]Death, r.Count(maxItems, 4))
 	for i := range c.Died {

@@ -37,7 +37,7 @@ type level struct {
 	// the last record.
 	cursor, high record.Offset
 	// back holds the records that were given back: all lie below the cursor.
-	back offsets
+	back backHeap
 	// old is below which offset an earlier leader may have delivered.
 	old   record.Offset
 	asked record.Offset // the mark last asked for
@@ -118,6 +118,8 @@ type Want struct {
 	Level       uint8
 	Exact       bool
 	From, Limit record.Offset
+
+	fresh bool // it was never given
 }
 
 // Wanting reports whether a consumer with credit waits.
@@ -149,8 +151,8 @@ func (d *Desk) Head(n uint8) (Want, bool) {
 func (d *Desk) head(n uint8) (Want, bool) {
 	l := &d.levels[n]
 	for len(l.back) > 0 {
-		if o := l.back[0]; d.set.NextReady(o) == o {
-			return Want{Level: n, Exact: true, From: o, Limit: o + 1}, true
+		if x := l.back[0]; d.set.NextReady(x.offset) == x.offset {
+			return Want{Level: n, Exact: true, From: x.offset, Limit: x.offset + 1, fresh: x.fresh}, true
 		}
 		l.back.drop()
 	}
@@ -198,7 +200,7 @@ func (d *Desk) Give(w Want, f Found, c *Consumer) (Grant, bool) {
 	}
 	g := Grant{
 		Consumer: c, Attempts: d.set.Attempts(f.Offset),
-		Redelivered: w.Exact || f.Offset < d.levels[w.Level].old,
+		Redelivered: w.Exact && !w.fresh || f.Offset < d.levels[w.Level].old,
 	}
 	if c == nil {
 		g.Consumer = d.consumers.pick()
@@ -302,11 +304,10 @@ func (d *Desk) judge(l lease, v Verdict) {
 	case v == Reject:
 		d.die(f, Rejected, 0)
 	case v == ReleaseCounted && d.counts():
-		d.sendAway(l.level, f.Offset)
-		d.out.Returned = append(d.out.Returned, f.Offset)
+		d.out.Returned = append(d.out.Returned, Return{f.Offset, l.level})
 		d.pending++
 	default:
-		d.back(l.level, f.Offset)
+		d.back(l.level, f.Offset, false)
 	}
 }
 
@@ -316,8 +317,8 @@ func (d *Desk) counts() bool {
 	return s.DeliveryLimit >= 0 || s.Retry.First > 0 || s.Retry.Attempts > 0
 }
 
-func (d *Desk) back(n uint8, o record.Offset) {
-	d.levels[n].back.add(o)
+func (d *Desk) back(n uint8, o record.Offset, fresh bool) {
+	d.levels[n].back.add(backItem{o, fresh})
 	d.look(n)
 }
 

@@ -99,23 +99,30 @@ func (t *leases) sorted() []record.Offset {
 	return list
 }
 
-// offsets is a heap of records that were given back.
-type offsets []record.Offset
-
-func (h offsets) Len() int           { return len(h) }
-func (h offsets) Less(i, j int) bool { return h[i] < h[j] }
-func (h offsets) Swap(i, j int)      { h[i], h[j] = h[j], h[i] }
-
-// Push implements heap.Interface.
-func (h *offsets) Push(x any) { *h = append(*h, x.(record.Offset)) }
-
-// Pop implements heap.Interface.
-func (h *offsets) Pop() any {
-	old := *h
-	o := old[len(old)-1]
-	*h = old[:len(old)-1]
-	return o
+// backItem is a record that was given back, or freed without having been given
+// before.
+type backItem struct {
+	offset record.Offset
+	fresh  bool
 }
 
-func (h *offsets) add(o record.Offset) { heap.Push(h, o) }
-func (h *offsets) drop()               { heap.Pop(h) }
+// backHeap has the record with the lowest offset on top.
+type backHeap []backItem
+
+func (h backHeap) Len() int           { return len(h) }
+func (h backHeap) Less(i, j int) bool { return h[i].offset < h[j].offset }
+func (h backHeap) Swap(i, j int)      { h[i], h[j] = h[j], h[i] }
+
+// Push implements heap.Interface.
+func (h *backHeap) Push(x any) { *h = append(*h, x.(backItem)) }
+
+// Pop implements heap.Interface.
+func (h *backHeap) Pop() any {
+	old := *h
+	x := old[len(old)-1]
+	*h = old[:len(old)-1]
+	return x
+}
+
+func (h *backHeap) add(x backItem) { heap.Push(h, x) }
+func (h *backHeap) drop()          { heap.Pop(h) }

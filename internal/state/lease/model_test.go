@@ -136,14 +136,14 @@ func (r *modelRun) giveBack() {
 	if o >= r.m.next {
 		return
 	}
-	r.report(Change{Returned: []record.Offset{o}})
+	r.report(Change{Returned: []Return{{o, 0}}})
 	r.m.attempts[o]++
 	if n := r.m.attempts[o]; r.m.limit >= 0 && n > r.m.limit {
 		r.m.kill(r.set, o)
 		if len(r.fx.Back) > 0 {
 			r.t.Fatalf("record %d came back after %d returns", o, n)
 		}
-	} else if len(r.fx.Back) != 1 || r.fx.Back[0] != (Returned{r.set, o, n}) {
+	} else if len(r.fx.Back) != 1 || r.fx.Back[0] != (Returned{r.set, o, 0, n}) {
 		r.t.Fatalf("record %d: %v came back", o, r.fx.Back)
 	}
 }
@@ -288,7 +288,7 @@ func FuzzDecode(f *testing.F) {
 	settings := DefaultSettings()
 	f.Add((&Open{Partition: 3, Settings: &settings}).AppendTo(nil))
 	f.Add((&Report{Changes: []Change{{
-		Partition: 1, Bytes: 5, Settled: []Range{{1, 4}, {9, 9}}, Returned: []record.Offset{3},
+		Partition: 1, Bytes: 5, Settled: []Range{{1, 4}, {9, 9}}, Returned: []Return{{3, 1}},
 		Died: []Death{{Range{5, 6}, Expired, 77}}, Marks: []Mark{{0, 1024}},
 	}}}).AppendTo(nil))
 	f.Fuzz(func(t *testing.T, b []byte) {

@@ -97,13 +97,26 @@ func (d *Desk) Applied(c *Change) {
 			delete(d.away, o)
 		}
 	}
-	for _, o := range c.Returned {
-		delete(d.away, o)
-	}
 }
 
 // Back tells that a record is to be given again. It is called before Applied.
-func (d *Desk) Back(o record.Offset) { d.back(d.away[o], o) }
+func (d *Desk) Back(r Returned) {
+	level := r.Level
+	if n, ok := d.away[r.Offset]; ok {
+		level = n
+	}
+	d.back(level, r.Offset, false)
+}
+
+// Free tells that a record which was held can be given. It counts as redelivered
+// only if it was given back before.
+func (d *Desk) Free(n uint8, o record.Offset) {
+	n = min(n, uint8(len(d.levels)-1))
+	if o < d.levels[n].cursor {
+		d.back(n, o, d.set.Attempts(o) == 0)
+	}
+	d.look(n)
+}
 
 // Purge settles everything that is ready, and returns how many records that was.
 func (d *Desk) Purge() int64 {

@@ -40,6 +40,8 @@ func (s *State) All() []*Set {
 type Effects struct {
 	// Back are records to be given again, with the attempts they have.
 	Back []Returned
+	// Later are records that are held until the delay is over.
+	Later []Later
 	// Changed are the sets whose floor or number of records changed, each once.
 	Changed []*Set
 	// Dying are the sets that got records to dead-letter, each once.
@@ -50,14 +52,25 @@ type Effects struct {
 type Returned struct {
 	Set      *Set
 	Offset   record.Offset
+	Level    uint8
 	Attempts int32
+}
+
+// Later is a record to be set free (State.Free) after Delay ms.
+type Later struct {
+	Set    *Set
+	Offset record.Offset
+	Level  uint8
+	Delay  int64
 }
 
 // Reset empties e and keeps its memory.
 func (e *Effects) Reset() {
 	clear(e.Back)
+	clear(e.Later)
 	clear(e.Changed)
 	clear(e.Dying)
+	e.Later = e.Later[:0]
 	e.Back, e.Changed, e.Dying = e.Back[:0], e.Changed[:0], e.Dying[:0]
 }
 
@@ -112,6 +125,9 @@ type Batch struct {
 	TTL int64
 	// Bytes is the size of their bodies, as told.
 	Bytes int64
+	// Delay is for how many ms they are held, until they are freed; their time to
+	// live begins then.
+	Delay int64
 }
 
 // Append takes records into a set. It allocates nothing in the steady state.
@@ -121,9 +137,15 @@ func (s *State) Append(set *Set, b Batch) {
 	if b.TTL >= 0 && (ttl < 0 || b.TTL < ttl) {
 		ttl = b.TTL
 	}
+	if ttl >= 0 {
+		ttl = min(ttl+b.Delay, MaxTime)
+	}
 	s.noteTTL(set, b.First, ttl)
 	set.next = b.Last + 1
 	set.bytes += b.Bytes
+	for o := b.First; b.Delay > 0 && o <= b.Last; o++ {
+		s.hold(set, o)
+	}
 }
 
 // Moved notes that a dead letter of another set arrives in this one, and reports
@@ -153,15 +175,15 @@ func (s *State) change(now record.LogTime, hold bool, set *Set, c *Change, fx *E
 	for _, m := range c.Marks {
 		set.mark(m)
 	}
-	for _, o := range c.Returned {
-		s.giveBack(set, o, fx)
+	for _, x := range c.Returned {
+		s.giveBack(set, x, fx)
 	}
 	for _, d := range c.Died {
 		for o := d.First; o <= min(d.Last, set.next-1); o++ {
 			switch {
 			case set.Settled(o):
 			case d.Reason == Expired && (hold || now < d.Deadline):
-				fx.Back = append(fx.Back, Returned{set, o, set.Attempts(o)})
+				fx.Back = append(fx.Back, Returned{Set: set, Offset: o, Attempts: set.Attempts(o)})
 			case s.kill(set, o, d.Reason):
 				fx.Dying = note(fx.Dying, set)
 			}
@@ -176,7 +198,8 @@ func (s *State) change(now record.LogTime, hold bool, set *Set, c *Change, fx *E
 }
 
 // giveBack counts a return.
-func (s *State) giveBack(set *Set, o record.Offset, fx *Effects) {
+func (s *State) giveBack(set *Set, x Return, fx *Effects) {
+	o := x.Offset
 	if o >= set.next || set.Settled(o) {
 		return
 	}
@@ -191,5 +214,44 @@ func (s *State) giveBack(set *Set, o record.Offset, fx *Effects) {
 		}
 		return
 	}
-	fx.Back = append(fx.Back, Returned{set, o, n})
+	if delay := set.settings.Retry.delay(o, n); delay > 0 {
+		s.hold(set, o)
+		fx.Later = append(fx.Later, Later{set, o, x.Level, delay})
+		return
+	}
+	fx.Back = append(fx.Back, Returned{set, o, x.Level, n})
 }
+
+// delay returns for how many ms a record waits after its nth return. The jitter
+// is a function of the record, so that all replicas agree.
+func (r *Retry) delay(o record.Offset, n int32) int64 {
+	d := r.First
+	for i := int32(1); i < n && d < MaxTime && (r.Cap == 0 || d < r.Cap); i++ {
+		d = d * int64(max(r.Factor, 1000)) / 1000
+		if r.Factor <= 1000 {
+			break
+		}
+	}
+	if d = min(d, MaxTime); r.Cap > 0 {
+		d = min(d, r.Cap)
+	}
+	if r.Jitter > 0 && d > 0 {
+		x := (uint64(o)<<16 ^ uint64(n)) * 0x9e3779b97f4a7c15 // Fibonacci hashing spreads what is dense
+		spread := d * int64(r.Jitter) / 1000
+		d += int64((x>>32)%uint64(2*spread+1)) - spread
+	}
+	return max(d, min(r.First, 1))
+}
+
+// Free lets a record that is held be given again. It reports false if the record
+// is settled.
+func (s *State) Free(set *Set, o record.Offset) bool {
+	if o >= set.next || set.Settled(o) {
+		return false
+	}
+	s.free(set, o)
+	return true
+}
+
+// Settle settles one record, whatever becomes of it otherwise.
+func (s *State) Settle(set *Set, o record.Offset) { s.settle(set, o, o) }
