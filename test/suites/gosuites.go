@@ -64,6 +64,24 @@ func librdkafka() suite {
 	}
 }
 
+// kafkago is the tests of segmentio's client. They have the address
+// localhost:9092 in them, so no other server may be there.
+func kafkago() suite {
+	return suite{
+		name: "kafkago", about: "segmentio/kafka-go v0.4.51, on port 9092", needs: []tool{toolGo},
+		run: func(e *env, skipped []string) (results, error) {
+			dir, err := e.goModule("github.com/segmentio/kafka-go@v0.4.51")
+			if err != nil {
+				return nil, err
+			}
+			return e.serving(func(*server) (results, error) {
+				// Its go.sum does not name all that its tests need.
+				return e.goTest(dir, []string{"GOFLAGS=-mod=mod", "KAFKA_VERSION=" + kafkaVersion}, skipped)
+			}, "--kafka-listen", "127.0.0.1:9092", "--kafka-advertise", "localhost:9092")
+		},
+	}
+}
+
 // only returns the arguments that choose tests, unless -run does.
 func (e *env) only(match string) []string {
 	if e.match != "" {
