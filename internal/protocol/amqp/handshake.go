@@ -113,6 +113,9 @@ func connectionOpen(s *session, m *wire.ConnectionOpen) error {
 	if !s.server.opts.Broker.Tenant(vhost) {
 		return refuse(codeNotAllowed, "vhost %s not found", vhost)
 	}
+	if !s.server.opts.Broker.MayEnter(s.principal.Name, vhost) {
+		return refuse(codeNotAllowed, "access to vhost '%s' refused for user '%s'", vhost, s.principal.Name)
+	}
 	if vhost != broker.DefaultTenant {
 		s.principal.Tenant = vhost
 	}
