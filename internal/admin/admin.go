@@ -11,6 +11,7 @@ import (
 	"github.com/google/uuid"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
+	"github.com/polylog-mq/polylog/internal/adminapi"
 	"github.com/polylog-mq/polylog/internal/server"
 	"github.com/polylog-mq/polylog/internal/store"
 )
@@ -23,8 +24,9 @@ func New(s *server.Server) http.Handler {
 	mux.HandleFunc("GET /readyz", func(w http.ResponseWriter, _ *http.Request) { verdict(w, ready(s)) })
 	mux.Handle("GET /metrics", promhttp.HandlerFor(registry(s), promhttp.HandlerOpts{}))
 	mux.HandleFunc("GET /v1/node", func(w http.ResponseWriter, _ *http.Request) { writeJSON(w, http.StatusOK, describe(s)) })
+	definitions{s}.routes(mux)
 	mux.HandleFunc("/v1/", func(w http.ResponseWriter, r *http.Request) {
-		writeJSON(w, http.StatusNotFound, failure{fmt.Sprintf("there is no %s %s", r.Method, r.URL.Path)})
+		writeJSON(w, http.StatusNotFound, adminapi.Failure{Error: fmt.Sprintf("there is no %s %s", r.Method, r.URL.Path)})
 	})
 	mux.HandleFunc("GET /{$}", index)
 	return mux
@@ -80,11 +82,6 @@ type disk struct {
 	Total uint64 `json:"totalBytes"`
 }
 
-// failure is the body of every error.
-type failure struct {
-	Error string `json:"error"`
-}
-
 func describe(s *server.Server) node {
 	n := node{
 		Version: s.Version(), State: s.State().String(), Started: s.Started().UTC(),
@@ -115,5 +112,5 @@ func writeJSON(w http.ResponseWriter, status int, body any) {
 // index tells who came with a browser what there is.
 func index(w http.ResponseWriter, _ *http.Request) {
 	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
-	fmt.Fprint(w, "Polylog\n\n/livez    is the process alive\n/readyz   may clients be sent here\n/metrics  for Prometheus\n/v1/node  what this node is\n")
+	fmt.Fprint(w, "Polylog\n\n/livez    is the process alive\n/readyz   may clients be sent here\n/metrics  for Prometheus\n/v1/node  what this node is\n/v1/...   queues, exchanges, bindings, tenants, users\n")
 }

@@ -27,7 +27,7 @@ func get(t *testing.T, h http.Handler, path string) (int, string) {
 
 func TestServing(t *testing.T) {
 	c := config.Default()
-	c.Data.Dir, c.Data.Shards, c.Kafka.Listen, c.HTTP.Listen = "data", 1, "127.0.0.1:0", "127.0.0.1:0"
+	c.Data.Dir, c.Data.Shards, c.Kafka.Listen, c.AMQP.Listen, c.HTTP.Listen = "data", 1, "127.0.0.1:0", "127.0.0.1:0", "127.0.0.1:0"
 	s, err := server.Start(t.Context(), server.Options{Config: c, Version: "v1", FS: vfs.NewMem(), HTTP: New})
 	if err != nil {
 		t.Fatal(err)

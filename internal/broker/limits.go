@@ -68,6 +68,9 @@ const (
 	maxKnownRoutes  = 1024
 	maxKnownTargets = 1 << 16
 
+	// redriveChains is how many messages a redrive has under way.
+	redriveChains = 64
+
 	// maxTargets bounds the partitions that one append command names.
 	maxTargets = 1 << 12
 )

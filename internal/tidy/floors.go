@@ -41,7 +41,7 @@ var floors = []floor{
 	{folders: []string{"internal/brokertest"}},
 	{folders: []string{"internal/protocol/aws"}},
 	{folders: []string{"internal/protocol"}, family: true},
-	{folders: []string{"internal/config"}},
+	{folders: []string{"internal/config", "internal/adminapi"}},
 	{folders: []string{"internal/server"}},
 	{folders: []string{"internal/cli", "internal/console", "internal/admin"}},
 	{folders: []string{"internal/sim"}, outside: true},

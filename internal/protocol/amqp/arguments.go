@@ -249,3 +249,10 @@ func typeName(tag byte) string {
 	}
 	return "void"
 }
+
+// QueueSettings returns what the arguments of a queue's declaration ask of the
+// engine, for those who declare by other ways than AMQP. The error names the
+// argument and what is wrong with it.
+func QueueSettings(args broker.Table) (*broker.QueueSettings, error) {
+	return settingsOf(wire.Table(args))
+}

@@ -124,7 +124,7 @@ func (v Value) class() string {
 	if _, ok := v.Integer(); ok && v.Type != TypeTimestamp {
 		return "int"
 	}
-	if _, ok := v.float(); ok && v.Type != TypeTimestamp {
+	if _, ok := v.Float(); ok && v.Type != TypeTimestamp {
 		return "float"
 	}
 	return v.typeName()
@@ -138,7 +138,7 @@ func (v Value) text() string {
 	if n, ok := v.Integer(); ok {
 		return strconv.FormatInt(n, 10)
 	}
-	if f, ok := v.float(); ok {
+	if f, ok := v.Float(); ok {
 		return strconv.FormatFloat(f, 'g', -1, 64)
 	}
 	if b, ok := v.Bool(); ok {

@@ -229,8 +229,22 @@ func (v Value) Bool() (value, ok bool) {
 	return v.Type == TypeBool && v.Data[0] != 0, v.Type == TypeBool
 }
 
-// float returns the value of any number.
-func (v Value) float() (float64, bool) {
+// Elements iterates over the values of an array; it ends early at what is
+// malformed.
+func (v Value) Elements() func(yield func(Value) bool) {
+	return func(yield func(Value) bool) {
+		for b := v.Data; v.Type == TypeArray && len(b) > 0; {
+			e, rest, err := cutValue(b)
+			if err != nil || !yield(e) {
+				return
+			}
+			b = rest
+		}
+	}
+}
+
+// Float returns the value of any number.
+func (v Value) Float() (float64, bool) {
 	switch v.Type {
 	case TypeFloat:
 		return float64(math.Float32frombits(binary.BigEndian.Uint32(v.Data))), true
@@ -250,8 +264,8 @@ func (v Value) Equal(o Value) bool {
 			return a == b
 		}
 	}
-	if a, ok := v.float(); ok {
-		b, ok := o.float()
+	if a, ok := v.Float(); ok {
+		b, ok := o.Float()
 		return ok && a == b
 	}
 	if v.isText() || o.isText() {
