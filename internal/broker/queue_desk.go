@@ -3,6 +3,7 @@ package broker
 import (
 	"container/heap"
 	"math"
+	"time"
 
 	"github.com/polylog-mq/polylog/internal/record"
 	"github.com/polylog-mq/polylog/internal/state/lease"
@@ -30,6 +31,7 @@ type desk struct {
 
 	// flying counts what is on its way into a queue that can be full.
 	flying, flyingBytes int64
+	rate                rate
 
 	// heads are the deadlines of the first record of each level, as far as they
 	// were looked up.
@@ -169,7 +171,7 @@ func (d *desk) show() {
 // bounded number of records at a time: it reports whether it could go on.
 func (d *desk) pump() (more bool) {
 	for range pumpRecords {
-		if len(d.gets) == 0 && !d.Wanting() {
+		if len(d.gets) == 0 && (!d.Wanting() || d.tooFast()) {
 			return false
 		}
 		w, ok := d.Next()
@@ -191,6 +193,40 @@ func (d *desk) pump() (more bool) {
 		if !d.give(w, f) {
 			return false
 		}
+	}
+	return true
+}
+
+// rate smooths the deliveries of a queue: a bucket of tokens, which holds a tenth
+// of a second's.
+type rate struct {
+	tokens float64
+	at     time.Duration // when it was filled last, by the monotonic clock
+	armed  bool
+}
+
+// tooFast reports whether the next delivery has to wait, and sees to it then.
+func (d *desk) tooFast() bool {
+	limit := float64(d.Set().Settings().RateLimit)
+	if limit == 0 {
+		return false
+	}
+	r, b := &d.rate, d.q.s.b
+	now := b.opts.Clock.Mono()
+	r.tokens = min(r.tokens+limit*(now-r.at).Seconds(), max(1, limit/10))
+	r.at = now
+	if r.tokens >= 1 {
+		return false
+	}
+	if !r.armed {
+		r.armed = true
+		wait := time.Duration((1-r.tokens)/limit*float64(time.Second)) + time.Millisecond
+		b.opts.Clock.AfterFunc(wait, func() {
+			d.q.s.group.Post(func() {
+				r.armed = false
+				d.workNow()
+			})
+		})
 	}
 	return true
 }
@@ -226,6 +262,7 @@ func (d *desk) give(w lease.Want, f *fetched) bool {
 		get.done(&x, d.Ready(), true, nil)
 		return true
 	}
+	d.rate.tokens--
 	c := g.Consumer.User.(*Consumer)
 	if len(c.out) == 0 {
 		d.served = append(d.served, c)

@@ -104,10 +104,25 @@ func (q *queues) changed(e *replica.Entry, set *lease.Set) {
 	if p == nil {
 		return
 	}
-	if set.Settings().Retention == 0 && p.state.Settings().Lease != "" {
-		q.s.topics.Trim(e.Now, p.state, set.Floor(), &q.s.fx)
+	if p.state.Settings().Lease != "" {
+		if set.Settings().Retention == 0 {
+			q.s.topics.Trim(e.Now, p.state, set.Floor(), &q.s.fx)
+		}
+		p.keep()
 	}
 	q.touch(p.desk)
+}
+
+// keep tells the partition what its lease set lets retention remove.
+func (p *Partition) keep() { p.state.Keep(p.lease.Floor(), p.lease.Settings().Retention) }
+
+// trimmed settles what retention, or somebody who deletes records, has removed.
+func (q *queues) trimmed(p *Partition, start record.Offset) {
+	if start > p.lease.Floor() {
+		q.state.SettleBelow(p.lease, start)
+		p.keep()
+		q.touch(p.desk)
+	}
 }
 
 // open gives a partition that was none the lease set of a queue.
@@ -138,6 +153,7 @@ func (q *queues) define(p *Partition) {
 		}
 	}
 	if p.lease != nil {
+		p.keep()
 		q.opened(p)
 	}
 }

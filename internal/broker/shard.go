@@ -171,6 +171,9 @@ func (s *shard) settle(e *replica.Entry) {
 			p.publish()
 			p.publishEpochs()
 			p.waiters.changed()
+			if p.lease != nil {
+				s.queues.trimmed(p, f.Offset)
+			}
 		}
 	}
 	for _, st := range s.fx.Defined {

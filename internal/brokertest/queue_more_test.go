@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/polylog-mq/polylog/internal/broker"
+	"github.com/polylog-mq/polylog/internal/record"
 )
 
 func credit(n int32) func(*broker.ConsumerSpec) {
@@ -266,4 +267,78 @@ func TestQueueDeliveryLimit(t *testing.T) {
 	}
 	want(t, "three attempts", w.take(), "poison poison* poison*")
 	want(t, "then it is gone", counts(q), "ready 0 unacked 0")
+}
+
+func TestQueueRetention(t *testing.T) {
+	n := Start(t, Options{})
+	q := n.CreateQueue("q", func(s *broker.QueueSettings) { s.Retention = time.Hour.Milliseconds() })
+	forever := n.CreateQueue("forever", func(s *broker.QueueSettings) { s.Retention = -1 })
+	w := work(t, n, q, nil)
+	w.consume(forever, nil)
+	for i := range 10 {
+		batch := At(n.Clock.Now().UnixMilli(), fmt.Sprint("m", i))
+		if err := publish(t, n, broker.Facts{}, batch, q, forever); err != nil {
+			t.Fatal(err)
+		}
+		n.Advance(20 * time.Minute)
+	}
+	wantValues(t, n, q.Partition(), 0, values(0, 10)...) // leased, so nothing goes
+	w.settle(broker.Accept, 0, len(w.leases))
+	want(t, "settled", counts(q), "ready 0 unacked 0")
+	n.Advance(time.Minute)
+	if f := q.Partition().Floor(); f < 7 || f > 8 {
+		t.Errorf("an hour is kept from offset %d", f)
+	}
+	wantValues(t, n, forever.Partition(), 0, values(0, 10)...)
+	n = n.Restart()
+	n.Advance(3 * time.Hour)
+	if f := n.Queue("", "q").Partition().Floor(); f != 10 {
+		t.Errorf("after a restart and three hours the log begins at %d", f)
+	}
+}
+
+func TestTopicDrainedAsQueue(t *testing.T) {
+	n := Start(t, Options{})
+	p := n.Create("t", 1).Partitions[0]
+	n.MustAppend(p, Batch("a", "b"))
+	q := n.QueuesOf("", "t")[0]
+	w := work(t, n, q, nil)
+	n.MustAppend(p, Sequenced(4711, 0, 0, "c"))
+	want(t, "drained", w.take(), "a b c")
+	w.settle(broker.Accept, 0, 2)
+	want(t, "settled", counts(q), "ready 0 unacked 1")
+	wantValues(t, n, p, 0, "a", "b", "c")
+	done := false
+	p.DeleteRecords(3, func(_ record.Offset, err error) { done = err == nil })
+	n.Settle()
+	if s := q.Stats(); !done || s.Ready+s.Unacked > 1 {
+		t.Errorf("deleted %v: %+v", done, s)
+	}
+	n.MustAppend(p, Batch("d"))
+	n = n.Restart()
+	q = n.QueuesOf("", "t")[0]
+	want(t, "after a restart", work(t, n, q, nil).take(), "d*")
+}
+
+func TestQueueSmoothsDeliveries(t *testing.T) {
+	n := Start(t, Options{})
+	q := n.CreateQueue("q", func(s *broker.QueueSettings) { s.RateLimit, s.InFlightLimit = 10, 25 })
+	mustPublish(t, n, q, values(0, 50)...)
+	w := work(t, n, q, nil)
+	if got := len(w.got); got > 2 {
+		t.Errorf("%d at once", got)
+	}
+	n.Advance(time.Second)
+	if got := len(w.got); got < 9 || got > 12 {
+		t.Errorf("%d in the first second", got)
+	}
+	n.Advance(10 * time.Second)
+	if got := len(w.got); got != 25 {
+		t.Errorf("%d in flight", got)
+	}
+	w.settle(broker.Accept, 0, 10)
+	n.Advance(10 * time.Second)
+	if got := len(w.got); got != 35 {
+		t.Errorf("%d after ten were settled", got)
+	}
 }

@@ -122,8 +122,11 @@ type Want struct {
 	fresh bool // it was never given
 }
 
-// Wanting reports whether a consumer with credit waits.
-func (d *Desk) Wanting() bool { return d.consumers.pick() != nil }
+// Wanting reports whether a consumer with credit waits, and may have a record.
+func (d *Desk) Wanting() bool {
+	most := int64(d.set.settings.InFlightLimit)
+	return d.consumers.pick() != nil && (most == 0 || d.leases.count < most) && !d.leases.full()
+}
 
 // Next returns what would be given next, highest level first, and false if there
 // is nothing. The caller answers with Give, Die or Pass.

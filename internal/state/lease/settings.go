@@ -35,9 +35,6 @@ type Settings struct {
 	MaxPriority uint8
 	// SingleActive lets one consumer at a time have records.
 	SingleActive bool
-	// GroupOrdered keeps records with the same key in order: while one of them
-	// is leased, none of the others is given.
-	GroupOrdered bool
 	// DeliveryLimit is how often a record may be given back, counted, before it
 	// dies; -1 for any number.
 	DeliveryLimit int32
@@ -126,12 +123,11 @@ const (
 	flagDeadLetter = 1 << iota
 	flagKeepKeys
 	flagSingleActive
-	flagGroupOrdered
 	settingsFlags = 1<<iota - 1
 )
 
 func (s *Settings) flags() (f byte) {
-	for i, on := range [...]bool{s.DeadLetter, s.KeepKeys, s.SingleActive, s.GroupOrdered} {
+	for i, on := range [...]bool{s.DeadLetter, s.KeepKeys, s.SingleActive} {
 		if on {
 			f |= 1 << i
 		}
@@ -168,8 +164,7 @@ func DecodeSettings(b []byte) (*Settings, error) {
 	integer := func() int32 { return int32(r.Varint(math.MinInt32, math.MaxInt32)) }
 	s := &Settings{
 		DeadLetter: flags&flagDeadLetter != 0, KeepKeys: flags&flagKeepKeys != 0,
-		SingleActive: flags&flagSingleActive != 0, GroupOrdered: flags&flagGroupOrdered != 0,
-		Overflow: Overflow(r.Byte()), MaxPriority: r.Byte(),
+		SingleActive: flags&flagSingleActive != 0, Overflow: Overflow(r.Byte()), MaxPriority: r.Byte(),
 		MessageTTL: long(), Expires: long(), MaxLength: long(), MaxBytes: long(), DeliveryLimit: integer(),
 		Retry:     Retry{First: long(), Cap: long(), Factor: integer(), Jitter: integer(), Attempts: integer()},
 		RateLimit: integer(), InFlightLimit: integer(), Retention: long(), ConsumerTimeout: long(),

@@ -253,5 +253,13 @@ func (s *State) Free(set *Set, o record.Offset) bool {
 	return true
 }
 
+// SettleBelow settles everything below o.
+func (s *State) SettleBelow(set *Set, o record.Offset) {
+	s.settle(set, set.floor, o-1)
+	if set.Unsettled() == 0 {
+		set.bytes = 0
+	}
+}
+
 // Settle settles one record, whatever becomes of it otherwise.
 func (s *State) Settle(set *Set, o record.Offset) { s.settle(set, o, o) }

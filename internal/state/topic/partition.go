@@ -15,6 +15,8 @@ type Partition struct {
 	dropped   bool
 
 	start, next record.Offset  // the log is [start, next)
+	keep        record.Offset  // of a queue: retention removes nothing from here on,
+	keepFor     int64          // and nothing below before it is as old as this, in ms; 0: it does nothing
 	lastID      record.EntryID // of the last record ever appended
 	epochs      Epochs
 	txns        transactions
@@ -109,8 +111,17 @@ func nextID(last record.EntryID, now record.LogTime) record.EntryID {
 // by the width of relative offsets).
 func (p *Partition) full(set *Settings, ts int64, b Batch) bool {
 	return p.active.bytes > int64(set.SegmentBytes)-int64(b.Size) ||
-		ts-p.active.first > set.rollMs() ||
+		ts-p.active.first > p.rollMs() ||
 		p.next+record.Offset(b.Offsets)-1-p.active.base > math.MaxInt32
+}
+
+// rollMs is the span of time that a segment may cover: of a queue a quarter of
+// what it keeps, so that retention follows it closely.
+func (p *Partition) rollMs() int64 {
+	if p.keepFor > 0 {
+		return max(p.keepFor/4, 1)
+	}
+	return p.topic.settings.rollMs()
 }
 
 // ID returns the partition's id.

@@ -47,12 +47,35 @@ func (s *Partitions) Tick(now record.LogTime, hold bool, fx *Effects) {
 func (s *Partitions) retain(now record.LogTime, p *Partition, fx *Effects) {
 	set := p.topic.settings
 	start := p.start
-	for p.bytes > 0 && (p.expired(set, now) || p.oversize(set)) {
+	for p.bytes > 0 && (p.expired(now) || p.oversize(set)) && (set.Lease == "" || p.oldestEnd() <= p.keep) {
 		start = s.removeOldest(p)
 	}
 	if start > p.start {
 		s.raise(p, start, fx)
 	}
+}
+
+// oldestEnd returns the offset after the first segment.
+func (p *Partition) oldestEnd() record.Offset {
+	if len(p.sealed) > 0 {
+		return p.endOf(0)
+	}
+	return p.next
+}
+
+// Keep says of a queue that what lies below o is settled: if retention is not 0,
+// it is removed when it is as old as that, in ms. It is not part of the
+// partition's pages: the lease set says it again after a restore.
+func (p *Partition) Keep(o record.Offset, retention int64) { p.keep, p.keepFor = o, max(retention, 0) }
+
+// retention returns for how many ms the partition keeps records, and false if it
+// removes none by itself.
+func (p *Partition) retention() (ms int64, ok bool) {
+	set := p.topic.settings
+	if set.Lease != "" {
+		return p.keepFor, p.keepFor > 0
+	}
+	return set.RetentionMs, set.Delete
 }
 
 // oldest returns the first segment; there is one while bytes > 0.
@@ -63,8 +86,9 @@ func (p *Partition) oldest() *segment {
 	return &p.active
 }
 
-func (p *Partition) expired(set *Settings, now record.LogTime) bool {
-	return set.Delete && set.RetentionMs >= 0 && int64(now)-p.oldest().stamp > set.RetentionMs
+func (p *Partition) expired(now record.LogTime) bool {
+	ms, ok := p.retention()
+	return ok && ms >= 0 && int64(now)-p.oldest().stamp > ms
 }
 
 func (p *Partition) oversize(set *Settings) bool {
@@ -86,12 +110,13 @@ func (p *Partition) nextLook(now record.LogTime) record.LogTime {
 	if c != p.compaction {
 		at = now
 	}
+	ms, ok := p.retention()
 	switch {
-	case p.bytes == 0 || !set.Delete:
+	case p.bytes == 0 || !ok:
 	case p.oversize(set):
 		at = now
-	case set.RetentionMs >= 0:
-		at = min(at, later(p.oldest().stamp, set.RetentionMs))
+	case ms >= 0:
+		at = min(at, later(p.oldest().stamp, ms))
 	}
 	at = max(at, now)
 	if at > never-2*retentionInterval {
