@@ -169,7 +169,7 @@ func (w *world) heal() {
 	w.calm, w.loss = true, 0
 	clear(w.cut)
 	for _, n := range w.nodes {
-		n.slow = 0
+		n.slow, n.cutOpening, n.badOpening = 0, 0, 0
 		n.disk.capacity = 0
 		n.disk.before = nil
 		n.resume()

@@ -67,7 +67,7 @@ func (c *Coverage) counters() []counter {
 		{"records left out", &c.LeftOut, 50, 50}, {"nonsense", &c.Nonsense, 10, 10}, {"faults", &c.Faults, 4, 6},
 		{"crashes", &c.Crashes, 2, 6}, {"elections", &c.Elections, 4, 8}, {"snapshots", &c.Snapshots, 0, 1},
 		{"installs", &c.Installs, 0, 1}, {"checkpoints", &c.Checkpoints, 4, 10}, {"rewrites", &c.Rewrites, 1, 2},
-		{"files freed", &c.Freed, 1, 2}, {"aged out", &c.Aged, 20, 20}, {"compacted away", &c.Compacted, 0, 0}, {"replacements", &c.Replacements, 0, 0.2},
+		{"files freed", &c.Freed, 1, 2}, {"aged out", &c.Aged, 20, 20}, {"compacted away", &c.Compacted, 500, 500}, {"replacements", &c.Replacements, 0, 0.2},
 		{"messages", &c.Messages, 0, 5000}, {"messages lost", &c.Lost, 0, 100},
 	}
 }

@@ -28,6 +28,10 @@ const sector = 512
 // start; the names in them only once the directory was synced, and a crash
 // keeps a prefix of the changes since, as a journal does.
 //
+// It stands beside crashfs, which tears by the byte and keeps a list of writes that
+// every crash plays back: here every operation can be met with, and a run has
+// thousands of crashes of disks that hold megabytes.
+//
 // Everything of the product but Pebble calls it from the simulator's goroutine;
 // Pebble has goroutines of its own, hence the lock.
 type disk struct {
