@@ -3,7 +3,6 @@ package admin
 import (
 	"encoding/base64"
 	"encoding/binary"
-	"encoding/json"
 	"maps"
 	"math"
 	"slices"
@@ -40,15 +39,10 @@ func encodeValue(t []byte, v any) ([]byte, error) {
 			return append(t, route.TypeBool, 1), nil
 		}
 		return append(t, route.TypeBool, 0), nil
-	case json.Number:
-		if n, err := v.Int64(); err == nil {
-			return binary.BigEndian.AppendUint64(append(t, route.TypeInt64), uint64(n)), nil
-		}
-		f, err := v.Float64()
-		if err != nil {
-			return nil, wrong("the number %s: %w", v, err)
-		}
-		return binary.BigEndian.AppendUint64(append(t, route.TypeDouble), math.Float64bits(f)), nil
+	case int64:
+		return binary.BigEndian.AppendUint64(append(t, route.TypeInt64), uint64(v)), nil
+	case float64:
+		return binary.BigEndian.AppendUint64(append(t, route.TypeDouble), math.Float64bits(v)), nil
 	case []any:
 		var list []byte
 		for _, e := range v {

@@ -165,7 +165,6 @@ func fail(w http.ResponseWriter, err error) {
 func decodeBody[T any](c *call) (T, error) {
 	var v T
 	dec := json.NewDecoder(c.Body)
-	dec.UseNumber()
 	dec.DisallowUnknownFields()
 	if err := dec.Decode(&v); err != nil && !errors.Is(err, io.EOF) {
 		return v, wrong("the body: %w", err)

@@ -95,7 +95,7 @@ func TestQueues(t *testing.T) {
 	c := serve(t)
 	var q adminapi.Queue
 	c.ok("PUT", "/v1/queues/work", `{"durable":true,"arguments":{"x-max-priority":3,"x-dead-letter-exchange":"","x-dead-letter-routing-key":"dead"}}`, &q)
-	if !q.Durable || q.Arguments["x-max-priority"] != 3.0 || q.Tenant != "/" {
+	if !q.Durable || q.Arguments["x-max-priority"] != int64(3) || q.Tenant != "/" {
 		t.Errorf("declared %+v", q)
 	}
 	c.ok("PUT", "/v1/queues/dead%2Fletters", `{"durable":true}`, nil)

@@ -28,14 +28,63 @@
 // otherwise or in use, 503 not now.
 package adminapi
 
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+)
+
 // Failure is the body of every error.
 type Failure struct {
 	Error string `json:"error" yaml:"error"`
 }
 
 // Arguments are those of a declaration: texts, numbers, booleans, null, lists and
-// objects. Whole numbers are 64 bit integers.
+// objects. Numbers are int64 where they are whole, else float64.
 type Arguments map[string]any
+
+// UnmarshalJSON implements json.Unmarshaler.
+func (a *Arguments) UnmarshalJSON(b []byte) error {
+	dec := json.NewDecoder(bytes.NewReader(b))
+	dec.UseNumber()
+	var fields map[string]any
+	if err := dec.Decode(&fields); err != nil {
+		return fmt.Errorf("arguments: %w", err)
+	}
+	for name, v := range fields {
+		var err error
+		if fields[name], err = numbers(v); err != nil {
+			return fmt.Errorf("argument %s: %w", name, err)
+		}
+	}
+	*a = fields
+	return nil
+}
+
+// numbers replaces the numbers in a value by int64 or float64.
+func numbers(v any) (any, error) {
+	var err error
+	switch v := v.(type) {
+	case json.Number:
+		if n, err := v.Int64(); err == nil {
+			return n, nil
+		}
+		return v.Float64()
+	case []any:
+		for i := range v {
+			if v[i], err = numbers(v[i]); err != nil {
+				return nil, err
+			}
+		}
+	case map[string]any:
+		for name := range v {
+			if v[name], err = numbers(v[name]); err != nil {
+				return nil, err
+			}
+		}
+	}
+	return v, nil
+}
 
 // NewQueue describes a queue to declare.
 type NewQueue struct {

@@ -81,6 +81,7 @@ func (a *App) root() *cobra.Command {
 	root.SuggestionsMinimumDistance = 2
 	root.AddCommand(
 		a.serveCommand(), a.topicCommand(), a.produceCommand(), a.consumeCommand(), a.groupCommand(), a.benchCommand(),
+		a.queueCommand(), a.exchangeCommand(), a.bindingCommand(), a.vhostCommand(), a.userCommand(), a.permissionCommand(),
 		a.configCommand(), a.debugCommand(), a.versionCommand(),
 	)
 	return root

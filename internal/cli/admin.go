@@ -1,0 +1,213 @@
+package cli
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/polylog-mq/polylog/internal/adminapi"
+)
+
+const (
+	defaultHTTP = "http://127.0.0.1:15672"
+	httpEnv     = "POLYLOG_HTTP"
+	userEnv     = "POLYLOG_USER"
+)
+
+// maxAnswer bounds what is read of an answer.
+const maxAnswer = 256 << 20
+
+// adminClient asks a server's own HTTP API; see package adminapi.
+type adminClient struct {
+	base     string
+	user     string // name:password, "" for none
+	tenant   string
+	patience time.Duration
+}
+
+// adminFlags adds the flags of commands that ask the HTTP API.
+func (a *App) adminFlags(cmd *cobra.Command, c *adminClient) *cobra.Command {
+	f := cmd.Flags()
+	f.StringVar(&c.base, "http", a.env(httpEnv, defaultHTTP), "HTTP address of the server; also "+httpEnv)
+	f.StringVarP(&c.user, "user", "u", a.env(userEnv, ""), "an administrator's name:password; also "+userEnv+". Not needed on the server's machine")
+	f.DurationVar(&c.patience, "timeout", 10*time.Second, "how long to wait for the server")
+	return cmd
+}
+
+// vhostFlag adds --vhost for commands about what is in a vhost.
+func vhostFlag(cmd *cobra.Command, c *adminClient) *cobra.Command {
+	cmd.Flags().StringVar(&c.tenant, "vhost", "/", "the vhost; / is that of Kafka's topics too")
+	return cmd
+}
+
+// env returns a variable of the environment, or def.
+func (a *App) env(name, def string) string {
+	for _, kv := range a.Environ {
+		if v, ok := strings.CutPrefix(kv, name+"="); ok && v != "" {
+			return v
+		}
+	}
+	return def
+}
+
+// path returns the path of what has a name, and the query that goes with it.
+func (c *adminClient) path(noun, name, verb string) string {
+	query := url.Values{}
+	if c.tenant != "" && c.tenant != "/" {
+		query.Set("tenant", c.tenant)
+	}
+	path := "/v1/" + noun
+	if name != "" {
+		segment := url.PathEscape(name)
+		if name == "_" || strings.Contains("/"+name+"/", "//") || strings.Contains("/"+name+"/", "/./") || strings.Contains("/"+name+"/", "/../") {
+			segment = "_"
+			query.Set("name", name)
+		}
+		path += "/" + segment
+	}
+	if verb != "" {
+		path += "/" + verb
+	}
+	if len(query) > 0 {
+		path += "?" + query.Encode()
+	}
+	return path
+}
+
+// with adds to the query of a path.
+func with(path, key, value string) string {
+	separator := "?"
+	if strings.Contains(path, "?") {
+		separator = "&"
+	}
+	return path + separator + key + "=" + url.QueryEscape(value)
+}
+
+// ask sends a request and reads the answer into what into points to, which may be
+// nil.
+func (c *adminClient) ask(ctx context.Context, method, path string, body, into any) error {
+	ctx, cancel := context.WithTimeout(ctx, c.patience)
+	defer cancel()
+	var content io.Reader
+	if body != nil {
+		encoded, err := json.Marshal(body)
+		if err != nil {
+			return fmt.Errorf("encoding the request: %w", err)
+		}
+		content = bytes.NewReader(encoded)
+	}
+	base := c.base
+	if !strings.Contains(base, "://") {
+		base = "http://" + base
+	}
+	r, err := http.NewRequestWithContext(ctx, method, strings.TrimSuffix(base, "/")+path, content)
+	if err != nil {
+		return hinted{err, "--http takes host:port or a URL", exitUsage}
+	}
+	if name, password, ok := strings.Cut(c.user, ":"); ok {
+		r.SetBasicAuth(name, password)
+	}
+	answer, err := http.DefaultClient.Do(r)
+	if err != nil {
+		if errors.Is(err, context.DeadlineExceeded) || errors.Is(err, context.Canceled) {
+			return err
+		}
+		return hinted{err, "'polylog serve' starts a server; --http or " + httpEnv + " names another one", exitUnreachable}
+	}
+	defer answer.Body.Close()
+	got, err := io.ReadAll(io.LimitReader(answer.Body, maxAnswer))
+	if err != nil {
+		return fmt.Errorf("reading the answer: %w", err)
+	}
+	if answer.StatusCode/100 != 2 {
+		return refusedBy(answer, got)
+	}
+	if into == nil {
+		return nil
+	}
+	if err := json.Unmarshal(got, into); err != nil {
+		return fmt.Errorf("the answer of %s is not that of a Polylog server: %w", c.base, err)
+	}
+	return nil
+}
+
+// refusedBy returns the error that a server answered with.
+func refusedBy(answer *http.Response, body []byte) error {
+	var f adminapi.Failure
+	if json.Unmarshal(body, &f) != nil || f.Error == "" {
+		f.Error = "the server answers " + answer.Status
+	}
+	e := hinted{err: errors.New(f.Error), code: exitRefused}
+	switch answer.StatusCode {
+	case http.StatusNotFound:
+		e.code = exitNotFound
+	case http.StatusUnauthorized:
+		e.hint = "--user name:password says who asks"
+	}
+	return e
+}
+
+// parseArguments reads name=value: numbers, booleans, JSON in quotes or brackets,
+// and texts.
+func parseArguments(texts []string) (adminapi.Arguments, error) {
+	args := adminapi.Arguments{}
+	for _, text := range texts {
+		name, value, ok := strings.Cut(text, "=")
+		if !ok || name == "" {
+			return nil, fmt.Errorf("--argument %q is not name=value", text)
+		}
+		var v any = value
+		dec := json.NewDecoder(strings.NewReader(value))
+		dec.UseNumber()
+		var parsed any
+		if dec.Decode(&parsed) == nil && !dec.More() {
+			v = parsed
+		}
+		args[name] = v
+	}
+	return args, nil
+}
+
+func argumentFlag(cmd *cobra.Command, texts *[]string) {
+	cmd.Flags().StringArrayVarP(texts, "argument", "a", nil, "an argument of AMQP's declaration, name=value; can be given several times")
+}
+
+// words writes arguments for people.
+func words(args adminapi.Arguments) string {
+	if len(args) == 0 {
+		return ""
+	}
+	b, err := json.Marshal(args)
+	if err != nil {
+		return err.Error()
+	}
+	return string(b)
+}
+
+// yes writes a flag for people.
+func yes(name string, on bool) string {
+	if on {
+		return name
+	}
+	return ""
+}
+
+// listed joins what is not empty.
+func listed(parts ...string) string {
+	var out []string
+	for _, p := range parts {
+		if p != "" {
+			out = append(out, p)
+		}
+	}
+	return strings.Join(out, ",")
+}
