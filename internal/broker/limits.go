@@ -51,10 +51,14 @@ const (
 	// pumpRecords is how many records a queue delivers before others of its shard
 	// have their turn.
 	pumpRecords = 1024
-	// readBytes is how much of a queue is read at a time, and arenaBytes how much
-	// memory is taken at a time for records that were compressed.
-	readBytes  = 64 << 10
-	arenaBytes = 64 << 10
+	// readLeast and readBytes bound how much of a queue is read at a time,
+	// keptReadings is how many queues of a shard keep what they have read, and
+	// arenaBytes how much memory is taken at a time for records that were
+	// compressed.
+	readLeast    = 2 << 10
+	readBytes    = 64 << 10
+	keptReadings = 64
+	arenaBytes   = 64 << 10
 	// maxLetters bounds the dead letters of one move, funeralBytes from which size
 	// on no more are added.
 	maxLetters   = 256

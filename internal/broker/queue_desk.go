@@ -39,6 +39,7 @@ type desk struct {
 	due   int // its place among the expiries, -1: it has none
 	dueAt record.LogTime
 
+	kept      bool // its readings are kept
 	touched   bool
 	reporting bool
 	posted    bool // it will go on by itself
@@ -140,8 +141,8 @@ func (d *desk) work() {
 	more := d.pump()
 	d.overflow()
 	d.handOver()
-	d.forget()
 	d.bury()
+	d.q.keep(d)
 	d.show()
 	d.q.report(d)
 	if more && !d.posted {

@@ -17,6 +17,7 @@ type reading struct {
 	// [from, next) is what it covers; empty if nothing was read.
 	from, next record.Offset
 	records    []fetched
+	size       int    // how much the next read takes
 	arena      []byte // of records that were compressed
 }
 
@@ -53,6 +54,25 @@ func (r *reading) seek(o record.Offset) (f *fetched, ok bool) {
 		return nil, true
 	}
 	return &r.records[i], true
+}
+
+// keep keeps what a desk has read for the next time, as long as there are not too
+// many others: a consumer that asks for one record after the other must not read
+// for each.
+func (q *queues) keep(d *desk) {
+	switch {
+	case d.closed || d.Ready() == 0:
+		d.forget()
+	case !d.kept:
+		d.kept = true
+		if len(q.kept) == keptReadings {
+			oldest := q.kept[0]
+			q.kept = append(q.kept[:0], q.kept[1:]...)
+			oldest.kept = false
+			oldest.forget()
+		}
+		q.kept = append(q.kept, d)
+	}
 }
 
 // forget lets go of all bytes that were read.
@@ -105,8 +125,13 @@ func (d *desk) read(r *reading, w lease.Want) error { return d.readLevel(r, w, d
 // readLevel is read of one level, or of all.
 func (d *desk) readLevel(r *reading, w lease.Want, one bool) error {
 	d.handOver()
+	// What is read on and on is read in larger and larger pieces.
+	limit, size := w.Limit, min(max(2*r.size, readLeast), readBytes)
+	if w.From != r.next {
+		size = readLeast
+	}
 	r.forget()
-	limit, size := w.Limit, readBytes
+	r.size = size
 	if w.Exact { // the batch that holds the record may end beyond it
 		limit, size = d.part.HighWatermark(), 1
 	}

@@ -41,6 +41,8 @@ type queues struct {
 	nowAt time.Duration
 	hold  bool
 	due   expiries
+	// kept are the desks that have kept what they read, the oldest first.
+	kept []*desk
 }
 
 // sessionAt is a session as a shard knows it.
@@ -286,7 +288,7 @@ func (q *queues) closeDesks(err error) {
 			q.show(p)
 		}
 	}
-	q.touched, q.dirty, q.waiting, q.flying = nil, nil, nil, nil
+	q.touched, q.dirty, q.waiting, q.flying, q.kept = nil, nil, nil, nil, nil
 	q.sessions = map[uint64]*sessionAt{}
 	q.due = expiries{}
 }
