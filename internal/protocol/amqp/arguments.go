@@ -47,7 +47,7 @@ var arguments = []argument{
 	},
 	{
 		"x-overflow", "`drop-head`, `reject-publish`, `reject-publish-dlx`", "what happens beyond a limit",
-		oneOf(map[string]func(*declaration){
+		oneOf("overflow", map[string]func(*declaration){
 			"drop-head":          func(d *declaration) { d.Overflow = broker.DropHead },
 			"reject-publish":     func(d *declaration) { d.Overflow = broker.RejectPublish },
 			"reject-publish-dlx": func(d *declaration) { d.Overflow = broker.RejectPublishDeadLetter },
@@ -63,7 +63,7 @@ var arguments = []argument{
 	},
 	{
 		"x-dead-letter-strategy", "`at-most-once`, `at-least-once`", "dead letters are never lost, whatever is said",
-		oneOf(map[string]func(*declaration){"at-most-once": nil, "at-least-once": nil}),
+		oneOf("dead letter strategy", map[string]func(*declaration){"at-most-once": nil, "at-least-once": nil}),
 	},
 	{
 		"x-max-priority", "integer, 0 to 255", "number of priority levels above 0",
@@ -83,11 +83,11 @@ var arguments = []argument{
 	},
 	{
 		"x-queue-type", "`classic`, `quorum`", "`quorum`: the delivery limit is 20 unless given. All queues are replicated logs. `stream` is refused",
-		oneOf(map[string]func(*declaration){"classic": nil, "quorum": func(d *declaration) { d.quorum = true }}),
+		oneOf("queue type", map[string]func(*declaration){"classic": nil, "quorum": func(d *declaration) { d.quorum = true }}),
 	},
 	{
 		"x-queue-mode", "`default`, `lazy`", "nothing: messages are on the disk in any case",
-		oneOf(map[string]func(*declaration){"default": nil, "lazy": nil}),
+		oneOf("queue mode", map[string]func(*declaration){"default": nil, "lazy": nil}),
 	},
 	{
 		"x-queue-version", "1 or 2", "nothing: there is one way of storing",
@@ -110,9 +110,9 @@ var arguments = []argument{
 // quorumDeliveryLimit is that of a quorum queue that does not say (RabbitMQ 4).
 const quorumDeliveryLimit = 20
 
-// settingsOf returns what a queue's arguments ask of the engine. The error names
-// the argument and what is wrong with it.
-func settingsOf(args wire.Table) (*broker.QueueSettings, error) {
+// settingsOf returns what a queue's arguments ask of the engine. where is the
+// queue as errors call it, which are in RabbitMQ's words.
+func settingsOf(args wire.Table, where string) (*broker.QueueSettings, error) {
 	d := declaration{QueueSettings: broker.DefaultQueueSettings()}
 	limit := false
 	for name, v := range args.All() {
@@ -122,16 +122,18 @@ func settingsOf(args wire.Table) (*broker.QueueSettings, error) {
 				continue
 			}
 			if err := a.apply(&d, v); err != nil {
-				return nil, fmt.Errorf("'%s': %w", name, err)
+				return nil, refuse(codePreconditionFailed, "invalid arg '%s' for %s: %v", name, where, err)
 			}
 			limit = limit || a.name == "x-delivery-limit"
 		}
 	}
 	switch {
 	case d.keySet && !d.DeadLetter:
-		return nil, errorText("'x-dead-letter-routing-key': routing_key_but_no_dlx_defined")
+		return nil, refuse(codePreconditionFailed,
+			"invalid arg 'x-dead-letter-routing-key' for %s: routing_key_but_no_dlx_defined", where)
 	case d.quorum && d.MaxPriority > 0:
-		return nil, errorText("'x-max-priority': not supported by queues of type quorum")
+		return nil, refuse(codePreconditionFailed,
+			"invalid arg 'x-max-priority' for %s of queue type rabbit_quorum_queue", where)
 	case d.quorum && !limit:
 		d.DeliveryLimit = quorumDeliveryLimit
 	}
@@ -139,9 +141,11 @@ func settingsOf(args wire.Table) (*broker.QueueSettings, error) {
 	return &d.QueueSettings, nil
 }
 
-type errorText string
-
-func (e errorText) Error() string { return string(e) }
+// isQuorum reports whether the arguments ask for a quorum queue.
+func isQuorum(args wire.Table) bool {
+	v, _ := args.Get("x-queue-type")
+	return v.Tag == wire.TagString && string(v.Raw) == "quorum"
+}
 
 // integer makes an apply of an integer in a range.
 func integer(low, high int64, set func(*declaration, int64)) func(*declaration, wire.Value) error {
@@ -149,13 +153,15 @@ func integer(low, high int64, set func(*declaration, int64)) func(*declaration, 
 		n, ok := v.Int()
 		switch {
 		case !ok:
-			return fmt.Errorf("{unacceptable_type,%s}", typeName(v.Tag))
-		case n < low && low == 0:
+			return fmt.Errorf("\"expected integer, got %s\"", typeName(v.Tag))
+		case n < low && n < 0:
 			return fmt.Errorf("{value_negative,%d}", n)
-		case n == 0 && low == 1:
-			return errorText("{value_zero,0}")
-		case n < low || n > high:
-			return fmt.Errorf("{value_out_of_range,%d}", n)
+		case n < low:
+			return fmt.Errorf("{value_zero,%d}", n)
+		case n > high && high == lease.MaxTime:
+			return fmt.Errorf("{value_too_large,%d}", n)
+		case n > high:
+			return fmt.Errorf("{max_value_exceeded,%d}", n)
 		}
 		if set != nil {
 			set(d, n)
@@ -181,8 +187,8 @@ func text(set func(*declaration, string)) func(*declaration, wire.Value) error {
 	}
 }
 
-// oneOf makes an apply of a string out of a few.
-func oneOf(values map[string]func(*declaration)) func(*declaration, wire.Value) error {
+// oneOf makes an apply of a string out of a few; what says in errors what it is.
+func oneOf(what string, values map[string]func(*declaration)) func(*declaration, wire.Value) error {
 	return func(d *declaration, v wire.Value) error {
 		s, ok := v.Str()
 		if !ok {
@@ -190,7 +196,7 @@ func oneOf(values map[string]func(*declaration)) func(*declaration, wire.Value) 
 		}
 		set, ok := values[string(s)]
 		if !ok {
-			return fmt.Errorf("{value_not_supported,%q}", s)
+			return fmt.Errorf("\"unsupported %s '%s'\"", what, s)
 		}
 		if set != nil {
 			set(d)

@@ -29,14 +29,14 @@ func TestArguments(t *testing.T) {
 		{"something unknown", text("x-what", "ever"), base, ""},
 		{"a lifetime", number("x-message-ttl", 0), with(func(s *broker.QueueSettings) { s.MessageTTL = 0 }), ""},
 		{"of another width", small("x-message-ttl", 9), with(func(s *broker.QueueSettings) { s.MessageTTL = 9 }), ""},
-		{"that is negative", number("x-message-ttl", -1), base, "'x-message-ttl': {value_negative,-1}"},
-		{"that is a string", text("x-message-ttl", "1000"), base, "'x-message-ttl': {unacceptable_type,longstr}"},
-		{"that is too long", number("x-message-ttl", 315_360_000_001), base, "'x-message-ttl': {value_out_of_range,315360000001}"},
-		{"idle for no time", number("x-expires", 0), base, "'x-expires': {value_zero,0}"},
+		{"that is negative", number("x-message-ttl", -1), base, "PRECONDITION_FAILED - invalid arg 'x-message-ttl' for queue: {value_negative,-1}"},
+		{"that is a string", text("x-message-ttl", "1000"), base, "PRECONDITION_FAILED - invalid arg 'x-message-ttl' for queue: \"expected integer, got longstr\""},
+		{"that is too long", number("x-message-ttl", 315_360_000_001), base, "PRECONDITION_FAILED - invalid arg 'x-message-ttl' for queue: {value_too_large,315360000001}"},
+		{"idle for no time", number("x-expires", 0), base, "PRECONDITION_FAILED - invalid arg 'x-expires' for queue: {value_zero,0}"},
 		{"idle", number("x-expires", 1), with(func(s *broker.QueueSettings) { s.Expires = 1 }), ""},
 		{"limits", append(number("x-max-length", 3), number("x-max-length-bytes", 4)...), with(func(s *broker.QueueSettings) { s.MaxLength, s.MaxBytes = 3, 4 }), ""},
 		{"an overflow", text("x-overflow", "reject-publish"), with(func(s *broker.QueueSettings) { s.Overflow = broker.RejectPublish }), ""},
-		{"no overflow", text("x-overflow", "explode"), base, `'x-overflow': {value_not_supported,"explode"}`},
+		{"no overflow", text("x-overflow", "explode"), base, `PRECONDITION_FAILED - invalid arg 'x-overflow' for queue: "unsupported overflow 'explode'"`},
 		{
 			"dead letters", text("x-dead-letter-exchange", "d"),
 			with(func(s *broker.QueueSettings) { s.DeadLetter, s.KeepKeys, s.DeadLetterExchange = true, true, "d" }), "",
@@ -45,9 +45,9 @@ func TestArguments(t *testing.T) {
 			"dead letters with a key", text("x-dead-letter-exchange", "").AppendString("x-dead-letter-routing-key", "k"),
 			with(func(s *broker.QueueSettings) { s.DeadLetter, s.DeadLetterKey = true, "k" }), "",
 		},
-		{"a key alone", text("x-dead-letter-routing-key", "k"), base, "'x-dead-letter-routing-key': routing_key_but_no_dlx_defined"},
+		{"a key alone", text("x-dead-letter-routing-key", "k"), base, "PRECONDITION_FAILED - invalid arg 'x-dead-letter-routing-key' for queue: routing_key_but_no_dlx_defined"},
 		{"priorities", number("x-max-priority", 255), with(func(s *broker.QueueSettings) { s.MaxPriority = 255 }), ""},
-		{"too many", number("x-max-priority", 256), base, "'x-max-priority': {value_out_of_range,256}"},
+		{"too many", number("x-max-priority", 256), base, "PRECONDITION_FAILED - invalid arg 'x-max-priority' for queue: {max_value_exceeded,256}"},
 		{"one active", wire.Table(nil).AppendBool("x-single-active-consumer", true), with(func(s *broker.QueueSettings) { s.SingleActive = true }), ""},
 		{"quorum", text("x-queue-type", "quorum"), with(func(s *broker.QueueSettings) { s.DeliveryLimit = 20 }), ""},
 		{
@@ -55,11 +55,11 @@ func TestArguments(t *testing.T) {
 			with(func(s *broker.QueueSettings) { s.DeliveryLimit = 3 }), "",
 		},
 		{"quorum without a limit", text("x-queue-type", "quorum").AppendInt("x-delivery-limit", -5), base, ""},
-		{"quorum with priorities", text("x-queue-type", "quorum").AppendInt("x-max-priority", 3), base, "'x-max-priority': not supported by queues of type quorum"},
-		{"a stream", text("x-queue-type", "stream"), base, `'x-queue-type': {value_not_supported,"stream"}`},
+		{"quorum with priorities", text("x-queue-type", "quorum").AppendInt("x-max-priority", 3), base, "PRECONDITION_FAILED - invalid arg 'x-max-priority' for queue of queue type rabbit_quorum_queue"},
+		{"a stream", text("x-queue-type", "stream"), base, `PRECONDITION_FAILED - invalid arg 'x-queue-type' for queue: "unsupported queue type 'stream'"`},
 		{"lazy", text("x-queue-mode", "lazy").AppendInt("x-queue-version", 2), base, ""},
 	} {
-		got, err := settingsOf(c.args)
+		got, err := settingsOf(c.args, "queue")
 		switch {
 		case c.err != "":
 			if err == nil || err.Error() != c.err {

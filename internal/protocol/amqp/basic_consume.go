@@ -4,6 +4,8 @@ import (
 	"crypto/rand"
 	"encoding/base64"
 	"errors"
+	"fmt"
+	"math"
 
 	"github.com/polylog-mq/polylog/internal/broker"
 	"github.com/polylog-mq/polylog/internal/protocol/amqp/wire"
@@ -30,7 +32,8 @@ func basicConsume(ch *channel, m *wire.BasicConsume) error {
 	if err := ch.allows(access.Consume, access.Topic, name); err != nil {
 		return err
 	}
-	priority, err := consumerPriority(m.Arguments)
+	where := fmt.Sprintf("queue '%s' in vhost '%s'", name, ch.tenant)
+	priority, err := consumerPriority(m.Arguments, where)
 	if err != nil {
 		return err
 	}
@@ -40,8 +43,7 @@ func basicConsume(ch *channel, m *wire.BasicConsume) error {
 		return err
 	}
 	if m.Exclusive && q.Settings().SingleActive {
-		return refuse(codeAccessRefused, "queue '%s' in vhost '%s' has single active consumer: it cannot be consumed exclusively",
-			name, ch.tenant)
+		return refuse(codeAccessRefused, "queue '%s' in vhost '%s' in exclusive use", name, ch.tenant)
 	}
 	if len(ch.consumers) >= maxConsumers {
 		return refuse(codeNotAllowed, "reached maximum (%d) of consumers per channel", maxConsumers)
@@ -100,16 +102,21 @@ func (ch *channel) consume(q *broker.Queue, m *wire.BasicConsume, tag string, pr
 	return err
 }
 
-// consumerPriority reads the argument x-priority, 0 if there is none.
-func consumerPriority(args wire.Table) (int32, error) {
+// consumerPriority judges a consumer's arguments and returns x-priority, 0 if
+// there is none.
+func consumerPriority(args wire.Table, where string) (int32, error) {
+	if _, ok := args.Get("x-stream-offset"); ok {
+		return 0, refuse(codePreconditionFailed, "invalid arg 'x-stream-offset' for %s of queue type rabbit_classic_queue", where)
+	}
 	v, ok := args.Get("x-priority")
 	if !ok {
 		return 0, nil
 	}
 	n, ok := v.Int()
-	if !ok || n != int64(int32(n)) {
-		return 0, refuse(codePreconditionFailed, "invalid arg 'x-priority' for a consumer")
+	if !ok {
+		return 0, refuse(codePreconditionFailed, "invalid arg 'x-priority' for %s: \"expected integer, got %s\"", where, typeName(v.Tag))
 	}
+	n = min(max(n, math.MinInt32), math.MaxInt32)
 	return int32(n), nil
 }
 

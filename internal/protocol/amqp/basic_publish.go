@@ -80,9 +80,9 @@ func (ch *channel) checkProperties(p *wire.Properties, body []byte) (broker.Fact
 		f.Level = p.Priority
 	}
 	if p.Flags&wire.HasExpiration != 0 {
-		ttl, err := strconv.ParseInt(string(p.Expiration), 10, 64)
-		if err != nil || ttl < 0 || ttl > lease.MaxTime {
-			return f, refuse(codePreconditionFailed, "invalid expiration '%s'", p.Expiration)
+		ttl, why := parseExpiration(p.Expiration)
+		if why != "" {
+			return f, refuse(codePreconditionFailed, "invalid expiration '%s': %s", p.Expiration, why)
 		}
 		f.Expires, f.TTL = true, ttl
 	}
@@ -111,14 +111,35 @@ func (ch *channel) checkProperties(p *wire.Properties, body []byte) (broker.Fact
 	return f, nil
 }
 
-// checkCopies judges a CC or BCC header.
+// parseExpiration reads a lifetime in ms; why says in RabbitMQ's words what is
+// wrong with it.
+func parseExpiration(s []byte) (ttl int64, why string) {
+	digits := 0
+	for digits < len(s) && (s[digits] >= '0' && s[digits] <= '9' || digits == 0 && len(s) > 1 && (s[0] == '-' || s[0] == '+')) {
+		digits++
+	}
+	ttl, err := strconv.ParseInt(string(s[:digits]), 10, 64)
+	switch {
+	case errors.Is(err, strconv.ErrRange) || err == nil && ttl > lease.MaxTime:
+		return 0, fmt.Sprintf("{value_too_large,%s}", s[:digits])
+	case err != nil:
+		return 0, "no_integer"
+	case digits < len(s):
+		return 0, fmt.Sprintf("{leftover_string,%q}", s[digits:])
+	case ttl < 0:
+		return 0, fmt.Sprintf("{value_negative,%d}", ttl)
+	}
+	return ttl, ""
+}
+
+// checkCopies judges a CC or BCC header: an array of strings.
 func checkCopies(name string, v wire.Value) error {
 	if v.Tag != wire.TagArray {
-		return refuse(codePreconditionFailed, "invalid %s header: not an array", name)
+		return refuse(codePreconditionFailed, "invalid message: {unacceptable_type_in_header,%q,%s}", name, typeName(v.Tag))
 	}
 	for e := range v.Elements() {
 		if _, ok := e.Str(); !ok {
-			return refuse(codePreconditionFailed, "invalid %s header: not an array of strings", name)
+			return refuse(codePreconditionFailed, "invalid message: {unacceptable_type_in_header,%q,%s}", name, typeName(e.Tag))
 		}
 	}
 	return nil

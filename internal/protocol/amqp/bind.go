@@ -110,6 +110,9 @@ func (ch *channel) unbind(x *broker.Binding) error {
 	ch.ask(func(done func()) {
 		ch.server.opts.Broker.Unbind(x, ch.owner, func(e error) { err = e; done() })
 	})
+	if errors.Is(err, broker.ErrUnknownExchange) || errors.Is(err, broker.ErrUnknownQueue) {
+		return nil // nothing of it is bound
+	}
 	return ch.bindingError(x, err)
 }
 

@@ -58,7 +58,7 @@ func (ch *channel) method(payload []byte) (wire.ID, error) {
 		return 0, refuse(codeFrameError, "a method of %d bytes", len(payload))
 	}
 	if ch.content.expects != nothing {
-		return id, refuse(codeUnexpectedFrame, "expected %s, got a method", ch.content.expects)
+		return wire.IDBasicPublish, ch.content.unexpected()
 	}
 	if id == wire.IDBasicPublish {
 		return id, ch.basicPublish(args)
@@ -66,11 +66,11 @@ func (ch *channel) method(payload []byte) (wire.ID, error) {
 	row := ch.server.table.lookup(id)
 	switch {
 	case row == nil:
-		return id, refuse(codeNotImplemented, "%s", id)
+		return id, refuse(codeFrameError, "%s is not for servers", id)
 	case id == wire.IDChannelOpen:
 		return id, refuse(codeChannelError, "second 'channel.open' seen")
 	case row.channel == nil:
-		return id, refuse(codeCommandInvalid, "%s on channel %d", id, ch.number)
+		return id, refuse(codeCommandInvalid, "unimplemented method")
 	}
 	return id, row.channel(ch, args)
 }

@@ -25,9 +25,10 @@ const (
 	aBody
 )
 
-// String says it as errors do.
-func (e expectation) String() string {
-	return [...]string{"method", "content header for class 60", "content body for class 60"}[e]
+// unexpected is the fault of a frame of another kind than must come next.
+func (c *content) unexpected() *fault {
+	f := [...][2]string{{"method", "method"}, {"content header for class 60", "content header"}, {"content body", "content body"}}[c.expects]
+	return refuse(codeUnexpectedFrame, "expected %s frame, got non %s frame instead", f[0], f[1])
 }
 
 // basicPublish takes in basic.publish; the message's header and body follow.
@@ -48,7 +49,7 @@ func (ch *channel) basicPublish(args []byte) error {
 func (ch *channel) contentHeader(payload []byte) error {
 	c, h := &ch.content, &ch.session.header
 	if c.expects != aHeader {
-		return refuse(codeUnexpectedFrame, "expected %s, got a content header", c.expects)
+		return c.unexpected()
 	}
 	if err := h.Parse(payload); err != nil {
 		return err
@@ -78,7 +79,7 @@ func (ch *channel) contentHeader(payload []byte) error {
 func (ch *channel) contentBody(payload []byte) error {
 	c := &ch.content
 	if c.expects != aBody {
-		return refuse(codeUnexpectedFrame, "expected %s, got a content body", c.expects)
+		return c.unexpected()
 	}
 	if uint64(len(c.body))+uint64(len(payload)) > c.size {
 		return refuse(codeFrameError, "a body of more than the %d bytes announced", c.size)

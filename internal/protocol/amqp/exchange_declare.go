@@ -69,7 +69,8 @@ func (ch *channel) allowsAlternate(name string, args wire.Table) error {
 	}
 	alternate, ok := v.Str()
 	if !ok {
-		return refuse(codePreconditionFailed, "invalid arg 'alternate-exchange' for exchange '%s' in vhost '%s'", name, ch.tenant)
+		return refuse(codePreconditionFailed, "invalid type '%s' for arg 'alternate-exchange' in exchange '%s' in vhost '%s'",
+			typeName(v.Tag), name, ch.tenant)
 	}
 	if err := ch.allows(access.Consume, access.Exchange, name); err != nil {
 		return err

@@ -19,7 +19,7 @@ func exchangeDelete(ch *channel, m *wire.ExchangeDelete) error {
 		return err
 	}
 	if strings.HasPrefix(name, reservedPrefix) {
-		return refuse(codeAccessRefused, "exchange name '%s' contains reserved prefix 'amq.*'", name)
+		return refuse(codeAccessRefused, "deletion of system exchange '%s' in vhost '%s' not allowed", name, ch.tenant)
 	}
 	var err error
 	ch.settled()

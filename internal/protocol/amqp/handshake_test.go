@@ -132,11 +132,11 @@ func TestMethodsOutOfTurn(t *testing.T) {
 	s := server(t, openBroker(t), nil)
 	p := open(t, s)
 	p.send(0, &wire.ConnectionTuneOk{})
-	p.dropped(codeCommandInvalid, "COMMAND_INVALID - unexpected connection.tune-ok")
+	p.dropped(codeChannelError, "CHANNEL_ERROR - unexpected method in connection state running")
 
 	p = open(t, s)
 	p.send(0, &wire.BasicQos{})
-	p.dropped(codeCommandInvalid, "COMMAND_INVALID - basic.qos on channel 0")
+	p.dropped(codeChannelError, "CHANNEL_ERROR - basic.qos on channel 0")
 
 	p = open(t, s)
 	p.send(1, &wire.BasicQos{})
@@ -150,12 +150,12 @@ func TestMethodsOutOfTurn(t *testing.T) {
 	p = open(t, s)
 	p.channel(1)
 	p.send(1, &wire.ConnectionOpen{})
-	p.dropped(codeCommandInvalid, "COMMAND_INVALID - connection.open on channel 1")
+	p.dropped(codeCommandInvalid, "COMMAND_INVALID - unimplemented method")
 
 	p = open(t, s)
 	p.channel(1)
 	p.send(1, &wire.BasicDeliver{})
-	p.dropped(codeNotImplemented, "NOT_IMPLEMENTED - basic.deliver")
+	p.dropped(codeFrameError, "FRAME_ERROR - basic.deliver is not for servers")
 
 	p = connect(t, s)
 	p.raw([]byte(wire.ProtocolHeader))
@@ -171,8 +171,11 @@ func TestChannelNumbers(t *testing.T) {
 	p.send(2047, &wire.ChannelClose{})
 	expect[wire.ChannelCloseOk](p, 2047)
 	p.channel(2047) // free again
+	for n := range uint16(offerChannelMax - 1) {
+		p.channel(n + 1)
+	}
 	p.send(2048, &wire.ChannelOpen{})
-	p.dropped(codeNotAllowed, "NOT_ALLOWED - number of channels opened (1) has reached the negotiated channel_max (2047)")
+	p.dropped(codeNotAllowed, "NOT_ALLOWED - number of channels opened (2047) has reached the negotiated channel_max (2047)")
 }
 
 // TestClosingChannelDiscards: after channel.close was sent everything is passed

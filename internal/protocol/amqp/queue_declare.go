@@ -2,6 +2,7 @@ package amqp
 
 import (
 	"errors"
+	"fmt"
 	"strings"
 
 	"github.com/polylog-mq/polylog/internal/broker"
@@ -12,17 +13,26 @@ import (
 // queue.declare. What the arguments mean is in arguments.go.
 func queueDeclare(ch *channel, m *wire.QueueDeclare) error {
 	name := cleanName(m.Queue)
+	if name == replyQueue || isReplyAddress(name) {
+		return ch.declareReplies(name, m.NoWait)
+	}
 	if m.Passive {
 		return ch.declarePassively(name, m.NoWait)
 	}
-	settings, err := settingsOf(m.Arguments)
 	if name == "" {
 		name = serverName("amq.gen-")
 	} else if strings.HasPrefix(name, reservedPrefix) && ch.server.opts.Broker.Queue(ch.tenant, name) == nil {
 		return refuse(codeAccessRefused, "queue name '%s' contains reserved prefix 'amq.*'", name)
 	}
-	if err != nil {
-		return refuse(codePreconditionFailed, "invalid arg %v for queue '%s' in vhost '%s'", err, name, ch.tenant)
+	where := fmt.Sprintf("queue '%s' in vhost '%s'", name, ch.tenant)
+	settings, err := settingsOf(m.Arguments, where)
+	switch {
+	case err != nil:
+		return err
+	case isQuorum(m.Arguments) && m.Exclusive:
+		return refuse(codePreconditionFailed, "invalid property 'exclusive-owner' for %s", where)
+	case isQuorum(m.Arguments) && !m.Durable:
+		return refuse(codePreconditionFailed, "invalid property 'non-durable' for %s", where)
 	}
 	if err := ch.allowsDeclare(name, settings); err != nil {
 		return err
@@ -51,20 +61,6 @@ func queueDeclare(ch *channel, m *wire.QueueDeclare) error {
 
 // declarePassively asks whether a queue exists.
 func (ch *channel) declarePassively(name string, noWait bool) error {
-	if name == "" {
-		if name = ch.lastQueue; name == "" {
-			return refuse(codeNotFound, "no previously declared queue")
-		}
-	}
-	if name == replyQueue || isReplyAddress(name) {
-		if name != replyQueue && ch.server.replies.find([]byte(name)) == nil {
-			return noQueue(name, ch.tenant)
-		}
-		if !noWait {
-			ch.reply(&wire.QueueDeclareOk{Queue: []byte(name)})
-		}
-		return nil
-	}
 	if err := ch.allows(access.Describe, access.Topic, name); err != nil {
 		return err
 	}

@@ -68,6 +68,18 @@ func (ch *channel) consumeReplies(tag string, m *wire.BasicConsume) error {
 	return nil
 }
 
+// declareReplies is queue.declare of replyQueue, or of somebody's address, which
+// asks whether that is still there.
+func (ch *channel) declareReplies(name string, noWait bool) error {
+	if name != replyQueue && ch.server.replies.find([]byte(name)) == nil {
+		return noQueue(name, ch.tenant)
+	}
+	if !noWait {
+		ch.reply(&wire.QueueDeclareOk{Queue: []byte(name), ConsumerCount: 1})
+	}
+	return nil
+}
+
 // isReplyAddress reports whether a routing key of the default exchange, or the
 // name of a queue, is the address of a replier.
 func isReplyAddress(name string) bool { return strings.HasPrefix(name, replyQueue+".") }

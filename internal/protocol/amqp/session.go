@@ -24,6 +24,11 @@ const (
 	closing // connection.close was sent: only the answer counts
 )
 
+// String names the phase as RabbitMQ does.
+func (p phase) String() string {
+	return [...]string{"pre_init", "starting", "securing", "tuning", "opening", "running", "closing"}[p]
+}
+
 var (
 	// errClosed ends a connection as the protocol has it.
 	errClosed = errors.New("closed")
@@ -146,10 +151,12 @@ func (s *session) feed(b []byte) (n, need int, err error) {
 // frame takes in one frame. An error ends the connection.
 func (s *session) frame(f wire.Frame) error {
 	switch {
-	case f.Type == wire.FrameHeartbeat:
+	case f.Type == wire.FrameHeartbeat && f.Channel == 0:
 		return nil
 	case s.phase == closing:
 		return s.whileClosing(f)
+	case f.Type == wire.FrameHeartbeat:
+		return s.fail(nil, 0, refuse(codeUnexpectedFrame, "a heartbeat on channel %d", f.Channel), true)
 	case f.Type < wire.FrameMethod || f.Type > wire.FrameBody:
 		return s.fail(nil, 0, refuse(codeFrameError, "unknown frame type %d", f.Type), true)
 	case s.phase != running && f.Channel != 0:
@@ -166,11 +173,11 @@ func (s *session) frame(f wire.Frame) error {
 	row := s.server.table.lookup(id)
 	switch {
 	case row == nil:
-		return s.fail(nil, id, refuse(codeNotImplemented, "%s", id), true)
+		return s.fail(nil, id, refuse(codeFrameError, "%s is not for servers", id), true)
 	case row.connection == nil:
-		return s.fail(nil, id, refuse(codeCommandInvalid, "%s on channel 0", id), true)
+		return s.fail(nil, id, refuse(codeChannelError, "%s on channel 0", id), true)
 	case row.during != s.phase && row.during != anyPhase:
-		return s.fail(nil, id, refuse(codeCommandInvalid, "unexpected %s", id), true)
+		return s.fail(nil, id, refuse(codeChannelError, "unexpected method in connection state %s", s.phase), true)
 	}
 	if err := row.connection(s, args); err != nil {
 		return s.fail(nil, id, err, false)
@@ -209,7 +216,7 @@ func (s *session) openChannel(f wire.Frame) error {
 	switch {
 	case f.Type != wire.FrameMethod || !ok || id != wire.IDChannelOpen:
 		return s.fail(nil, id, refuse(codeChannelError, "expected 'channel.open'"), true)
-	case s.channelMax != 0 && (f.Channel > s.channelMax || len(s.channels) >= int(s.channelMax)):
+	case len(s.channels) >= int(s.channelMax):
 		return s.fail(nil, id, refuse(codeNotAllowed,
 			"number of channels opened (%d) has reached the negotiated channel_max (%d)", len(s.channels), s.channelMax), true)
 	}
