@@ -56,9 +56,9 @@ func (definitions) putQueue(c *call) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	settings, err := amqp.QueueSettings(args)
+	settings, err := amqp.QueueSettings(args, "queue '"+c.name()+"'")
 	if err != nil {
-		return nil, wrong("invalid arg %v", err)
+		return nil, wrong("%v", err)
 	}
 	spec := &broker.QueueSpec{
 		Tenant: c.tenant, Name: c.name(), Durable: n.Durable, AutoDelete: n.AutoDelete, Arguments: args, Settings: *settings,

@@ -257,8 +257,12 @@ func typeName(tag byte) string {
 }
 
 // QueueSettings returns what the arguments of a queue's declaration ask of the
-// engine, for those who declare by other ways than AMQP. The error names the
-// argument and what is wrong with it.
-func QueueSettings(args broker.Table) (*broker.QueueSettings, error) {
-	return settingsOf(wire.Table(args))
+// engine, for those who declare by other ways than AMQP. where is the queue as
+// the error calls it, which names the argument and what is wrong with it.
+func QueueSettings(args broker.Table, where string) (*broker.QueueSettings, error) {
+	s, err := settingsOf(wire.Table(args), where)
+	if err != nil {
+		return nil, fmt.Errorf("%w: %s", broker.ErrInvalidArgument, faultOf(err).text)
+	}
+	return s, nil
 }

@@ -16,8 +16,8 @@ import (
 // key is null. The first three headers are for AMQP's own readers, who get back
 // every byte of them; those after them are for everybody else.
 const (
-	headerExchange   = "amqp.exchange"
-	headerRoutingKey = "amqp.routing-key"
+	headerExchange   = broker.HeaderExchange
+	headerRoutingKey = broker.HeaderRoutingKey
 	// headerProperties is the properties as on the wire, flags first.
 	headerProperties = "amqp.properties"
 
@@ -43,6 +43,7 @@ type message struct {
 	exchange, key []byte
 	properties    []byte // encoded
 	body          []byte
+	dead          bool // it was dead-lettered
 }
 
 // converter turns messages into records and back. Its memory is used again from
@@ -110,6 +111,8 @@ func (c *converter) fromRecord(r *record.Record, topic string) message {
 	mine := false
 	for name, value := range r.Headers.All() {
 		switch string(name) {
+		case broker.HeaderDeaths:
+			m.dead = true
 		case headerExchange:
 			m.exchange = value
 		case headerRoutingKey:
@@ -117,7 +120,7 @@ func (c *converter) fromRecord(r *record.Record, topic string) message {
 		case headerProperties:
 			m.properties, mine = value, len(value) >= 2
 		}
-		if mine { // the other two come before it
+		if mine { // what else there is of ours comes before it
 			return m
 		}
 	}
@@ -137,6 +140,7 @@ func (c *converter) foreign(r *record.Record) []byte {
 	}
 	for name, value := range r.Headers.All() {
 		switch {
+		case string(name) == broker.HeaderDeaths:
 		case string(name) == headerContentType && len(value) <= maxName:
 			p.Flags |= wire.HasContentType
 			p.ContentType = value
@@ -250,5 +254,18 @@ func appendDecimal(dst, raw []byte) []byte {
 
 // delivered returns the message of a delivery.
 func (c *converter) delivered(d *broker.Delivery, q *broker.Queue) message {
-	return c.fromRecord(&d.Record, q.Name())
+	m := c.fromRecord(&d.Record, q.Name())
+	returned := d.Attempts
+	if q.Settings().DeliveryLimit < 0 {
+		returned = 0 // nobody counts
+	}
+	if !m.dead && returned == 0 {
+		return m
+	}
+	var history []broker.Death
+	if m.dead {
+		history, _ = broker.Deaths(&d.Record) // what cannot be read is somebody else's
+	}
+	c.annotate(&m, history, returned)
+	return m
 }
