@@ -11,6 +11,7 @@ import (
 	"github.com/google/uuid"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
+	"github.com/polylog-mq/polylog/internal/admin/management"
 	"github.com/polylog-mq/polylog/internal/adminapi"
 	"github.com/polylog-mq/polylog/internal/server"
 	"github.com/polylog-mq/polylog/internal/store"
@@ -28,6 +29,7 @@ func New(s *server.Server) http.Handler {
 	mux.HandleFunc("/v1/", func(w http.ResponseWriter, r *http.Request) {
 		writeJSON(w, http.StatusNotFound, adminapi.Failure{Error: fmt.Sprintf("there is no %s %s", r.Method, r.URL.Path)})
 	})
+	mux.Handle("/api/", management.New(s))
 	mux.HandleFunc("GET /{$}", index)
 	return mux
 }
@@ -112,5 +114,5 @@ func writeJSON(w http.ResponseWriter, status int, body any) {
 // index tells who came with a browser what there is.
 func index(w http.ResponseWriter, _ *http.Request) {
 	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
-	fmt.Fprint(w, "Polylog\n\n/livez    is the process alive\n/readyz   may clients be sent here\n/metrics  for Prometheus\n/v1/node  what this node is\n/v1/...   queues, exchanges, bindings, tenants, users\n")
+	fmt.Fprint(w, "Polylog\n\n/livez    is the process alive\n/readyz   may clients be sent here\n/metrics  for Prometheus\n/v1/node  what this node is\n/v1/...   queues, exchanges, bindings, tenants, users\n/api/     RabbitMQ's management API\n")
 }

@@ -356,6 +356,15 @@ func (s *Server) Store() *store.Store {
 // Version returns the version that the server was built as.
 func (s *Server) Version() string { return s.opts.Version }
 
+// AMQP returns the AMQP server, nil until the node serves and if it does not
+// listen for that protocol.
+func (s *Server) AMQP() *amqp.Server {
+	if s.State() < Serving {
+		return nil
+	}
+	return s.amqp
+}
+
 // Started returns when the server was started.
 func (s *Server) Started() time.Time { return s.started }
 

@@ -37,7 +37,7 @@ func (s *Server) Serve(l net.Listener) error {
 
 // ServeConn serves a connection on goroutines of its own, and closes it.
 func (s *Server) ServeConn(nc net.Conn) {
-	c := &conn{nc: nc, server: s, room: make(chan struct{}, 1), gone: make(chan struct{})}
+	c := &conn{nc: nc, server: s, since: s.opts.Clock.Now(), room: make(chan struct{}, 1), gone: make(chan struct{})}
 	c.session = newSession(s, nc.RemoteAddr().String(), isLoopback(nc.RemoteAddr()))
 	c.session.blocking, c.session.poke = c.waitForRoom, c.poke
 	c.resume = func() { signal(c.room) }
@@ -53,6 +53,7 @@ type conn struct {
 	nc      net.Conn
 	server  *Server
 	session *session
+	since   time.Time
 	once    sync.Once // for abort
 	gone    chan struct{}
 	ending  atomic.Bool // the reader is done: the writer empties the outbox and ends

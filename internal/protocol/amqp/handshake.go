@@ -2,6 +2,7 @@ package amqp
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/polylog-mq/polylog/internal/broker"
@@ -53,6 +54,7 @@ func connectionStartOk(s *session, m *wire.ConnectionStartOk) error {
 	if v, ok := m.ClientProperties.Get("capabilities"); ok && v.Tag == wire.TagTable {
 		s.can = capabilitiesOf(wire.Table(v.Raw))
 	}
+	s.properties = slices.Clone(m.ClientProperties)
 	login := mechanismOf(string(m.Mechanism))
 	if login == nil {
 		return refuse(codeAccessRefused, "no acceptable mechanism: '%s' is not one of %s", m.Mechanism, mechanismNames)

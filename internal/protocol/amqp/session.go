@@ -59,6 +59,8 @@ type session struct {
 	principal access.Principal
 	tenant    string
 	can       clientCapabilities
+	// properties are what the client said of itself.
+	properties wire.Table
 
 	// What was negotiated.
 	frameMax   uint32 // 0: no limit

@@ -1,0 +1,228 @@
+package management
+
+import (
+	"encoding/json"
+	"errors"
+	"io"
+	"net/http"
+	"slices"
+
+	"github.com/polylog-mq/polylog/internal/broker"
+	"github.com/polylog-mq/polylog/internal/state/access"
+)
+
+// need is what a user must be to make a request.
+type need uint8
+
+const (
+	// needUser lets in users with any of RabbitMQ's tags: what they see is
+	// limited to the vhosts that they may enter, and what they do is done with
+	// their own permissions.
+	needUser need = iota + 1
+	// needMonitoring is about connections of everybody and about the node.
+	needMonitoring
+	// needAdministrator is about users, vhosts and definitions.
+	needAdministrator
+)
+
+// tags are those that let a user in, by need.
+var tags = map[need][]string{
+	needUser:          {"management", "policymaker", "monitoring", access.AdministratorTag},
+	needMonitoring:    {"monitoring", access.AdministratorTag},
+	needAdministrator: {access.AdministratorTag},
+}
+
+// route is a row of the table of the API.
+type route struct {
+	pattern string
+	need    need
+	handle  func(*api, *request)
+}
+
+// routes is the table. What is not in it is answered with 404.
+var routes = []route{
+	{"GET /api/overview", needUser, (*api).overview},
+	{"GET /api/whoami", needUser, (*api).whoami},
+	{"GET /api/cluster-name", needUser, (*api).clusterName},
+	{"GET /api/nodes", needMonitoring, (*api).nodes},
+	{"GET /api/nodes/{name}", needMonitoring, (*api).oneNode},
+	{"GET /api/extensions", needUser, (*api).extensions},
+
+	{"GET /api/vhosts", needUser, (*api).vhosts},
+	{"GET /api/vhosts/{vhost}", needUser, (*api).vhost},
+	{"PUT /api/vhosts/{vhost}", needAdministrator, (*api).putVhost},
+	{"DELETE /api/vhosts/{vhost}", needAdministrator, (*api).deleteVhost},
+	{"GET /api/vhosts/{vhost}/permissions", needAdministrator, (*api).vhostPermissions},
+
+	{"GET /api/exchanges", needUser, (*api).exchanges},
+	{"GET /api/exchanges/{vhost}", needUser, (*api).exchanges},
+	{"GET /api/exchanges/{vhost}/{name}", needUser, (*api).exchange},
+	{"PUT /api/exchanges/{vhost}/{name}", needUser, (*api).putExchange},
+	{"DELETE /api/exchanges/{vhost}/{name}", needUser, (*api).deleteExchange},
+	{"POST /api/exchanges/{vhost}/{name}/publish", needUser, (*api).publish},
+	{"GET /api/exchanges/{vhost}/{name}/bindings/source", needUser, (*api).exchangeSources},
+	{"GET /api/exchanges/{vhost}/{name}/bindings/destination", needUser, (*api).exchangeDestinations},
+
+	{"GET /api/queues", needUser, (*api).queues},
+	{"GET /api/queues/{vhost}", needUser, (*api).queues},
+	{"GET /api/queues/{vhost}/{name}", needUser, (*api).queue},
+	{"PUT /api/queues/{vhost}/{name}", needUser, (*api).putQueue},
+	{"DELETE /api/queues/{vhost}/{name}", needUser, (*api).deleteQueue},
+	{"DELETE /api/queues/{vhost}/{name}/contents", needUser, (*api).purgeQueue},
+	{"POST /api/queues/{vhost}/{name}/get", needUser, (*api).getMessages},
+	{"GET /api/queues/{vhost}/{name}/bindings", needUser, (*api).queueBindings},
+
+	{"GET /api/bindings", needUser, (*api).bindings},
+	{"GET /api/bindings/{vhost}", needUser, (*api).bindings},
+	{"GET /api/bindings/{vhost}/e/{source}/{kind}/{destination}", needUser, (*api).bindingsBetween},
+	{"POST /api/bindings/{vhost}/e/{source}/{kind}/{destination}", needUser, (*api).bind},
+	{"GET /api/bindings/{vhost}/e/{source}/{kind}/{destination}/{key}", needUser, (*api).binding},
+	{"DELETE /api/bindings/{vhost}/e/{source}/{kind}/{destination}/{key}", needUser, (*api).unbind},
+
+	{"GET /api/connections", needUser, (*api).connections},
+	{"GET /api/connections/{name}", needUser, (*api).connection},
+	{"DELETE /api/connections/{name}", needUser, (*api).closeConnection},
+	{"GET /api/connections/{name}/channels", needUser, (*api).connectionChannels},
+	{"GET /api/vhosts/{vhost}/connections", needUser, (*api).connections},
+	{"GET /api/channels", needUser, (*api).channels},
+	{"GET /api/channels/{name}", needUser, (*api).channel},
+	{"GET /api/vhosts/{vhost}/channels", needUser, (*api).channels},
+	{"GET /api/consumers", needUser, (*api).consumers},
+	{"GET /api/consumers/{vhost}", needUser, (*api).consumers},
+
+	{"GET /api/users", needAdministrator, (*api).users},
+	{"GET /api/users/{user}", needAdministrator, (*api).user},
+	{"PUT /api/users/{user}", needAdministrator, (*api).putUser},
+	{"DELETE /api/users/{user}", needAdministrator, (*api).deleteUser},
+	{"GET /api/users/{user}/permissions", needAdministrator, (*api).userPermissions},
+	{"GET /api/permissions", needAdministrator, (*api).permissions},
+	{"GET /api/permissions/{vhost}/{user}", needAdministrator, (*api).permission},
+	{"PUT /api/permissions/{vhost}/{user}", needAdministrator, (*api).putPermission},
+	{"DELETE /api/permissions/{vhost}/{user}", needAdministrator, (*api).deletePermission},
+	{"GET /api/topic-permissions", needAdministrator, (*api).topicPermissions},
+	{"PUT /api/topic-permissions/{vhost}/{user}", needAdministrator, (*api).putTopicPermission},
+	{"DELETE /api/topic-permissions/{vhost}/{user}", needAdministrator, (*api).deleteTopicPermission},
+
+	{"GET /api/definitions", needAdministrator, (*api).exportDefinitions},
+	{"POST /api/definitions", needAdministrator, (*api).importDefinitions},
+	{"GET /api/definitions/{vhost}", needAdministrator, (*api).exportDefinitions},
+	{"POST /api/definitions/{vhost}", needAdministrator, (*api).importDefinitions},
+
+	{"GET /api/aliveness-test/{vhost}", needUser, (*api).aliveness},
+	{"GET /api/health/checks/alarms", needUser, (*api).checkAlarms},
+	{"GET /api/health/checks/local-alarms", needUser, (*api).checkAlarms},
+	{"GET /api/health/checks/virtual-hosts", needUser, (*api).checkVhosts},
+	{"GET /api/health/checks/port-listener/{port}", needUser, (*api).checkPort},
+	{"GET /api/health/checks/protocol-listener/{protocol}", needUser, (*api).checkProtocol},
+}
+
+// request is one request of a user who may make it.
+type request struct {
+	w              http.ResponseWriter
+	r              *http.Request
+	broker         *broker.Broker
+	user, password string
+	admin          bool
+}
+
+// guard lets in who may make a request, and answers when nobody can be.
+func (a *api) guard(route *route, w http.ResponseWriter, r *http.Request) {
+	b := a.node.Broker()
+	if b == nil {
+		fail(w, http.StatusServiceUnavailable, "service_unavailable", "the server is starting")
+		return
+	}
+	name, password, ok := r.BasicAuth()
+	if !ok || !b.Authenticate(name, password, fromLoopback(r)) {
+		w.Header().Set("WWW-Authenticate", `Basic realm="RabbitMQ Management"`)
+		fail(w, http.StatusUnauthorized, "not_authorized", "Login failed")
+		return
+	}
+	u := b.User(name)
+	if u == nil || !slices.ContainsFunc(tags[route.need], u.HasTag) {
+		fail(w, http.StatusUnauthorized, "not_authorized", "Not "+[]string{"management", "monitor", "administrator"}[route.need-needUser]+" user")
+		return
+	}
+	r.Body = http.MaxBytesReader(w, r.Body, maxBody)
+	q := &request{w: w, r: r, broker: b, user: name, password: password, admin: u.HasTag(access.AdministratorTag)}
+	if vhost := r.PathValue("vhost"); vhost != "" && route.need == needUser && b.Tenant(vhost) && !q.mayEnter(vhost) {
+		fail(w, http.StatusUnauthorized, "not_authorized", "User not authorised to access virtual host")
+		return
+	}
+	route.handle(a, q)
+}
+
+func (q *request) mayEnter(vhost string) bool { return q.broker.MayEnter(q.user, vhost) }
+
+// tenants returns the vhosts that a request is about: the one it names, or all
+// that the user may enter. Without an answer to give it has answered.
+func (q *request) tenants() (names []string, ok bool) {
+	if vhost := q.r.PathValue("vhost"); vhost != "" {
+		if !q.broker.Tenant(vhost) {
+			q.notFound()
+			return nil, false
+		}
+		return []string{vhost}, true
+	}
+	for name := range q.broker.Tenants() {
+		if q.mayEnter(name) {
+			names = append(names, name)
+		}
+	}
+	slices.Sort(names)
+	return names, true
+}
+
+// read decodes the body, which may be empty. It answers when it cannot.
+func (q *request) read(v any) bool {
+	err := json.NewDecoder(q.r.Body).Decode(v)
+	if err != nil && !errors.Is(err, io.EOF) {
+		fail(q.w, http.StatusBadRequest, "bad_request", "the body is not the JSON that is expected: "+err.Error())
+		return false
+	}
+	return true
+}
+
+// answer writes a body.
+func (q *request) answer(v any) { write(q.w, http.StatusOK, v) }
+
+// done answers a change: 201 for something new, else 204.
+func (q *request) done(created bool) {
+	if created {
+		q.w.WriteHeader(http.StatusCreated)
+		return
+	}
+	q.w.WriteHeader(http.StatusNoContent)
+}
+
+func (q *request) notFound() { fail(q.w, http.StatusNotFound, "Object Not Found", "Not Found") }
+
+// refused answers an error of the broker.
+func (q *request) refused(err error) {
+	status, what := http.StatusBadRequest, "bad_request"
+	switch {
+	case errors.Is(err, broker.ErrNotLeader), errors.Is(err, broker.ErrClosed), errors.Is(err, broker.ErrUnknownFate),
+		errors.Is(err, broker.ErrBusy), errors.Is(err, broker.ErrStorage):
+		status, what = http.StatusServiceUnavailable, "service_unavailable"
+	case errors.Is(err, access.ErrUnknownUser):
+		status, what = http.StatusNotFound, "Object Not Found"
+	}
+	fail(q.w, status, what, err.Error())
+}
+
+func fail(w http.ResponseWriter, status int, what, reason string) {
+	write(w, status, map[string]string{"error": what, "reason": reason})
+}
+
+func write(w http.ResponseWriter, status int, v any) {
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(status)
+	_ = json.NewEncoder(w).Encode(v) // the client has gone
+}
+
+// wait turns an operation with a callback into one that is waited for.
+func wait(start func(done func(error))) error {
+	answered := make(chan error, 1)
+	start(func(err error) { answered <- err })
+	return <-answered
+}

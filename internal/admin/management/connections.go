@@ -1,0 +1,228 @@
+package management
+
+import (
+	"fmt"
+	"net"
+	"net/http"
+	"slices"
+	"strconv"
+
+	"github.com/polylog-mq/polylog/internal/protocol/amqp"
+)
+
+// connectionInfo is an open connection.
+type connectionInfo struct {
+	Name       string         `json:"name"`
+	Node       string         `json:"node"`
+	Vhost      string         `json:"vhost"`
+	User       string         `json:"user"`
+	Who        string         `json:"user_who_performed_action"`
+	Protocol   string         `json:"protocol"`
+	Mechanism  string         `json:"auth_mechanism"`
+	Kind       string         `json:"type"`
+	State      string         `json:"state"`
+	PeerHost   string         `json:"peer_host"`
+	PeerPort   int            `json:"peer_port"`
+	Host       string         `json:"host"`
+	Port       int            `json:"port"`
+	SSL        bool           `json:"ssl"`
+	Channels   int            `json:"channels"`
+	ChannelMax uint16         `json:"channel_max"`
+	FrameMax   uint32         `json:"frame_max"`
+	Timeout    uint16         `json:"timeout"`
+	Since      int64          `json:"connected_at"` // ms
+	Properties map[string]any `json:"client_properties"`
+	Given      any            `json:"user_provided_name,omitempty"`
+}
+
+// peer is a connection as channels and consumers name it.
+type peer struct {
+	Name     string `json:"name"`
+	PeerHost string `json:"peer_host"`
+	PeerPort int    `json:"peer_port"`
+}
+
+func hostPort(address string) (string, int) {
+	host, port, _ := net.SplitHostPort(address) // a socket's
+	n, _ := strconv.Atoi(port)
+	return host, n
+}
+
+func (a *api) describeConnection(q *request, c *amqp.ConnectionInfo) connectionInfo {
+	info := connectionInfo{
+		Name: c.Name, Node: nodeName(q.broker), Vhost: c.Vhost, User: c.User, Who: c.User, Protocol: "AMQP 0-9-1", Mechanism: "PLAIN",
+		Kind: "network", State: "running", Channels: len(c.Channels), ChannelMax: c.ChannelMax, FrameMax: c.FrameMax, Timeout: c.Heartbeat,
+		Since: c.Since.UnixMilli(), Properties: object(c.Properties),
+	}
+	if c.Blocked {
+		info.State = "blocked"
+	}
+	info.PeerHost, info.PeerPort = hostPort(c.Client)
+	info.Host, info.Port = hostPort(c.Server)
+	if name, ok := info.Properties["connection_name"]; ok {
+		info.Given = name
+	}
+	return info
+}
+
+// visible returns the connections that the user may see: all with a tag for it,
+// else their own; those of the vhost, if the path names one.
+func (a *api) visible(q *request) []amqp.ConnectionInfo {
+	u := q.broker.User(q.user)
+	all := u != nil && slices.ContainsFunc(tags[needMonitoring], u.HasTag)
+	vhost := q.r.PathValue("vhost")
+	return slices.DeleteFunc(a.open(q.r), func(c amqp.ConnectionInfo) bool {
+		return !all && c.User != q.user || vhost != "" && c.Vhost != vhost
+	})
+}
+
+func (a *api) connections(q *request) {
+	list := []connectionInfo{}
+	for _, c := range a.visible(q) {
+		list = append(list, a.describeConnection(q, &c))
+	}
+	q.answer(list)
+}
+
+// theConnection returns the connection of the path; without one it has
+// answered.
+func (a *api) theConnection(q *request) *amqp.ConnectionInfo {
+	for _, c := range a.visible(q) {
+		if c.Name == q.r.PathValue("name") {
+			return &c
+		}
+	}
+	q.notFound()
+	return nil
+}
+
+func (a *api) connection(q *request) {
+	if c := a.theConnection(q); c != nil {
+		q.answer(a.describeConnection(q, c))
+	}
+}
+
+func (a *api) closeConnection(q *request) {
+	c := a.theConnection(q)
+	if c == nil {
+		return
+	}
+	reason := q.r.Header.Get("X-Reason")
+	if reason == "" {
+		reason = "Closed via management plugin"
+	}
+	if !a.node.AMQP().CloseConnection(c.Name, reason) {
+		q.notFound()
+		return
+	}
+	q.w.WriteHeader(http.StatusNoContent)
+}
+
+// channelInfo is an open channel.
+type channelInfo struct {
+	Name           string `json:"name"`
+	Number         uint16 `json:"number"`
+	Node           string `json:"node"`
+	Vhost          string `json:"vhost"`
+	User           string `json:"user"`
+	State          string `json:"state"`
+	Confirm        bool   `json:"confirm"`
+	Transactional  bool   `json:"transactional"`
+	Consumers      int    `json:"consumer_count"`
+	Unacked        int    `json:"messages_unacknowledged"`
+	Prefetch       int    `json:"prefetch_count"`
+	GlobalPrefetch int    `json:"global_prefetch_count"`
+	Connection     peer   `json:"connection_details"`
+}
+
+func channelName(c *amqp.ConnectionInfo, number uint16) string {
+	return fmt.Sprintf("%s (%d)", c.Name, number)
+}
+
+func (a *api) describeChannels(q *request, c *amqp.ConnectionInfo) []channelInfo {
+	list := []channelInfo{}
+	host, port := hostPort(c.Client)
+	for _, ch := range c.Channels {
+		list = append(list, channelInfo{
+			Name: channelName(c, ch.Number), Number: ch.Number, Node: nodeName(q.broker), Vhost: c.Vhost, User: c.User, State: "running",
+			Confirm: ch.Confirms, Transactional: ch.Tx, Consumers: len(ch.Consumers), Unacked: ch.Unacked, GlobalPrefetch: ch.Prefetch,
+			Connection: peer{c.Name, host, port},
+		})
+	}
+	return list
+}
+
+func (a *api) channels(q *request) {
+	list := []channelInfo{}
+	for _, c := range a.visible(q) {
+		list = append(list, a.describeChannels(q, &c)...)
+	}
+	q.answer(list)
+}
+
+func (a *api) connectionChannels(q *request) {
+	if c := a.theConnection(q); c != nil {
+		q.answer(a.describeChannels(q, c))
+	}
+}
+
+func (a *api) channel(q *request) {
+	for _, c := range a.visible(q) {
+		for _, ch := range a.describeChannels(q, &c) {
+			if ch.Name == q.r.PathValue("name") {
+				q.answer(ch)
+				return
+			}
+		}
+	}
+	q.notFound()
+}
+
+// consumerInfo is a consumer.
+type consumerInfo struct {
+	Tag       string         `json:"consumer_tag"`
+	Ack       bool           `json:"ack_required"`
+	Prefetch  int            `json:"prefetch_count"`
+	Active    bool           `json:"active"`
+	Status    string         `json:"activity_status"`
+	Arguments map[string]any `json:"arguments"`
+	Queue     struct {
+		Name  string `json:"name"`
+		Vhost string `json:"vhost"`
+	} `json:"queue"`
+	Channel struct {
+		peer
+		Channel string `json:"name"`
+		Number  uint16 `json:"number"`
+		Node    string `json:"node"`
+		User    string `json:"user"`
+	} `json:"channel_details"`
+}
+
+// allConsumers returns the consumers in vhosts.
+func (a *api) allConsumers(q *request, vhosts []string) []consumerInfo {
+	list := []consumerInfo{}
+	for _, c := range a.open(q.r) {
+		if !slices.Contains(vhosts, c.Vhost) {
+			continue
+		}
+		for _, ch := range c.Channels {
+			for _, one := range ch.Consumers {
+				info := consumerInfo{Tag: one.Tag, Ack: !one.NoAck, Prefetch: one.Prefetch, Active: true, Status: "up", Arguments: map[string]any{}}
+				info.Queue.Name, info.Queue.Vhost = one.Queue, c.Vhost
+				info.Channel.peer.Name = c.Name
+				info.Channel.PeerHost, info.Channel.PeerPort = hostPort(c.Client)
+				info.Channel.Channel, info.Channel.Number = channelName(&c, ch.Number), ch.Number
+				info.Channel.Node, info.Channel.User = nodeName(q.broker), c.User
+				list = append(list, info)
+			}
+		}
+	}
+	return list
+}
+
+func (a *api) consumers(q *request) {
+	if vhosts, ok := q.tenants(); ok {
+		q.answer(a.allConsumers(q, vhosts))
+	}
+}

@@ -1,0 +1,213 @@
+package management
+
+import (
+	"fmt"
+	"net/http"
+	"slices"
+	"strings"
+
+	"github.com/polylog-mq/polylog/internal/broker"
+	"github.com/polylog-mq/polylog/internal/protocol/amqp"
+	"github.com/polylog-mq/polylog/internal/protocol/amqp/wire"
+)
+
+// definitions are all that was declared, in the form of RabbitMQ's
+// definitions.json.
+type definitions struct {
+	RabbitVersion    string                `json:"rabbit_version"`
+	RabbitMQVersion  string                `json:"rabbitmq_version"`
+	ProductName      string                `json:"product_name"`
+	ProductVersion   string                `json:"product_version"`
+	Users            []userInfo            `json:"users,omitempty"`
+	Vhosts           []vhostInfo           `json:"vhosts,omitempty"`
+	Permissions      []permissionInfo      `json:"permissions,omitempty"`
+	TopicPermissions []topicPermissionInfo `json:"topic_permissions,omitempty"`
+	Parameters       []any                 `json:"parameters"`
+	GlobalParameters []any                 `json:"global_parameters,omitempty"`
+	Policies         []map[string]any      `json:"policies"`
+	Queues           []queueInfo           `json:"queues"`
+	Exchanges        []exchangeInfo        `json:"exchanges"`
+	Bindings         []bindingInfo         `json:"bindings"`
+}
+
+func (a *api) exportDefinitions(q *request) {
+	vhosts, ok := q.tenants()
+	if !ok {
+		return
+	}
+	d := definitions{
+		RabbitVersion: amqp.DefaultVersion, RabbitMQVersion: amqp.DefaultVersion, ProductName: "Polylog", ProductVersion: a.node.Version(),
+		Parameters: []any{}, Policies: []map[string]any{}, Queues: []queueInfo{}, Exchanges: []exchangeInfo{}, Bindings: []bindingInfo{},
+	}
+	whole := q.r.PathValue("vhost") == ""
+	if whole {
+		for _, u := range q.broker.Users() {
+			d.Users = append(d.Users, describeUser(u))
+		}
+		for _, v := range describeVhosts(q.broker) {
+			d.Vhosts = append(d.Vhosts, v)
+		}
+		slices.SortFunc(d.Vhosts, func(x, y vhostInfo) int { return strings.Compare(x.Name, y.Name) })
+		d.Permissions, d.TopicPermissions = allPermissions(q.broker), allTopicPermissions(q.broker)
+	}
+	for _, vhost := range vhosts {
+		for x := range q.broker.Exchanges(vhost) {
+			if x.Durable && x.Name != "" && !strings.HasPrefix(x.Name, "amq.") {
+				d.Exchanges = append(d.Exchanges, describeExchange(vhost, x))
+			}
+		}
+		for queue := range q.broker.Queues(vhost) {
+			if info, exclusive, ok := describeQueue(queue); ok && bool(info.Durable) && !exclusive {
+				d.Queues = append(d.Queues, info)
+			}
+		}
+	}
+	for _, x := range allBindings(q.broker, vhosts) {
+		if x.Source != "" {
+			x.Properties = ""
+			d.Bindings = append(d.Bindings, x)
+		}
+	}
+	if !whole {
+		d.forget()
+	}
+	q.answer(d)
+}
+
+// forget drops the vhost of everything: the definitions of one vhost can be
+// imported into another.
+func (d *definitions) forget() {
+	for i := range d.Exchanges {
+		d.Exchanges[i].Vhost = ""
+	}
+	for i := range d.Queues {
+		d.Queues[i].Vhost = ""
+	}
+	for i := range d.Bindings {
+		d.Bindings[i].Vhost = ""
+	}
+}
+
+func (a *api) importDefinitions(q *request) {
+	if strings.HasPrefix(q.r.Header.Get("Content-Type"), "multipart/") {
+		file, _, err := q.r.FormFile("file")
+		if err != nil {
+			fail(q.w, http.StatusBadRequest, "bad_request", "the form has no file: "+err.Error())
+			return
+		}
+		q.r.Body = file
+	}
+	var d definitions
+	if !q.read(&d) {
+		return
+	}
+	if vhost := q.r.PathValue("vhost"); vhost != "" {
+		if _, ok := q.tenants(); !ok {
+			return
+		}
+		d.Users, d.Vhosts, d.Permissions, d.TopicPermissions = nil, nil, nil, nil
+		for i := range d.Exchanges {
+			d.Exchanges[i].Vhost = vhost
+		}
+		for i := range d.Queues {
+			d.Queues[i].Vhost = vhost
+		}
+		for i := range d.Bindings {
+			d.Bindings[i].Vhost = vhost
+		}
+	}
+	if err := a.load(q, &d); err != nil {
+		fail(q.w, http.StatusBadRequest, "bad_request", err.Error())
+		return
+	}
+	q.w.WriteHeader(http.StatusNoContent)
+}
+
+// load makes what definitions define, in the order in which things need each
+// other. What exists already and is the same stays as it is.
+func (a *api) load(q *request, d *definitions) error {
+	if n := len(d.Policies) + len(d.Parameters); n > 0 {
+		return fmt.Errorf("%d policies and parameters cannot be honoured here: take them out, and give their settings to the queues as arguments", n)
+	}
+	for i := range d.Users {
+		spec, err := d.Users[i].spec(d.Users[i].Name)
+		if err == nil {
+			_, err = putUser(q.broker, spec)
+		}
+		if err != nil {
+			return fmt.Errorf("user %s: %w", d.Users[i].Name, err)
+		}
+	}
+	for _, v := range d.Vhosts {
+		info := broker.TenantInfo{Description: v.Description, Tags: strings.Join(v.Tags, ","), QueueType: v.QueueType}
+		if _, err := createVhost(q.broker, q.user, v.Name, info); err != nil {
+			return fmt.Errorf("vhost %s: %w", v.Name, err)
+		}
+	}
+	for _, p := range d.Permissions {
+		if err := wait(func(done func(error)) { q.broker.SetPermission(p.User, p.Vhost, p.Configure, p.Write, p.Read, done) }); err != nil {
+			return fmt.Errorf("permission of %s in %s: %w", p.User, p.Vhost, err)
+		}
+	}
+	for _, p := range d.TopicPermissions {
+		err := wait(func(done func(error)) {
+			q.broker.SetTopicPermission(p.User, p.Vhost, p.Exchange, p.Write, p.Read, done)
+		})
+		if err != nil {
+			return fmt.Errorf("topic permission of %s in %s: %w", p.User, p.Vhost, err)
+		}
+	}
+	return a.loadTopology(q.broker, d)
+}
+
+// loadTopology declares exchanges, queues and bindings. An administrator may,
+// whatever the permissions in the vhosts are.
+func (a *api) loadTopology(b *broker.Broker, d *definitions) error {
+	for _, x := range d.Exchanges {
+		args, err := table(x.Arguments)
+		if err != nil {
+			return fmt.Errorf("exchange %s: %w", x.Name, err)
+		}
+		spec := &broker.ExchangeSpec{
+			Tenant: x.Vhost, Name: x.Name, Type: x.Type, Durable: bool(x.Durable), AutoDelete: bool(x.AutoDelete), Internal: bool(x.Internal),
+			Arguments: broker.Table(args),
+		}
+		err = wait(func(done func(error)) { b.DeclareExchange(spec, func(_ bool, err error) { done(err) }) })
+		if err != nil {
+			return fmt.Errorf("exchange %s in vhost %s: %w", x.Name, x.Vhost, err)
+		}
+	}
+	for _, x := range d.Queues {
+		if err := declareQueue(b, &x); err != nil {
+			return fmt.Errorf("queue %s in vhost %s: %w", x.Name, x.Vhost, err)
+		}
+	}
+	for _, x := range d.Bindings {
+		args, err := table(x.Arguments)
+		if err == nil {
+			binding := &broker.Binding{
+				Tenant: x.Vhost, Source: x.Source, Destination: x.Destination, ToExchange: x.Kind == "exchange", Key: x.Key, Arguments: broker.Table(args),
+			}
+			err = wait(func(done func(error)) { b.Bind(binding, nil, done) })
+		}
+		if err != nil {
+			return fmt.Errorf("binding of %s to %s in vhost %s: %w", x.Destination, x.Source, x.Vhost, err)
+		}
+	}
+	return nil
+}
+
+func declareQueue(b *broker.Broker, x *queueInfo) error {
+	args, err := table(x.Arguments)
+	if err != nil {
+		return err
+	}
+	settings, err := amqp.Settings(wire.Table(args))
+	if err != nil {
+		return fmt.Errorf("argument %w", err)
+	}
+	spec := &broker.QueueSpec{
+		Tenant: x.Vhost, Name: x.Name, Durable: bool(x.Durable), AutoDelete: bool(x.AutoDelete), Arguments: broker.Table(args), Settings: *settings,
+	}
+	return wait(func(done func(error)) { b.DeclareQueue(spec, func(_ *broker.Queue, _ bool, err error) { done(err) }) })
+}

@@ -1,0 +1,182 @@
+package management
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"net/http"
+	"os"
+	"runtime"
+	"strconv"
+	"time"
+
+	"github.com/polylog-mq/polylog/internal/broker"
+	"github.com/polylog-mq/polylog/internal/protocol/amqp"
+	"github.com/polylog-mq/polylog/internal/store"
+)
+
+// nodeName is how this node is called where RabbitMQ names nodes.
+func nodeName(b *broker.Broker) string { return fmt.Sprintf("polylog@node-%d", b.NodeID()) }
+
+// open asks the AMQP connections what they are.
+func (a *api) open(r *http.Request) []amqp.ConnectionInfo {
+	s := a.node.AMQP()
+	if s == nil {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(r.Context(), askTime)
+	defer cancel()
+	return s.Connections(ctx)
+}
+
+func (a *api) overview(q *request) {
+	var totals queueTotals
+	objects := map[string]int{"connections": 0, "channels": 0, "consumers": 0, "exchanges": 0, "queues": 0}
+	var all counts
+	tenants, _ := q.tenants()
+	for _, vhost := range tenants {
+		for x := range q.broker.Exchanges(vhost) {
+			_ = x
+			objects["exchanges"]++
+		}
+		for queue := range q.broker.Queues(vhost) {
+			s := queue.Stats()
+			totals.add(s)
+			all.add(s)
+			objects["queues"]++
+			objects["consumers"] += int(s.Consumers)
+		}
+	}
+	for _, c := range a.open(q.r) {
+		objects["connections"]++
+		objects["channels"] += len(c.Channels)
+	}
+	types := []map[string]any{}
+	for _, t := range []string{"direct", "fanout", "headers", "topic", "x-consistent-hash", "x-delayed-message"} {
+		types = append(types, map[string]any{"name": t, "description": "AMQP " + t + " exchange", "enabled": true})
+	}
+	q.answer(map[string]any{
+		"management_version": amqp.DefaultVersion, "rabbitmq_version": amqp.DefaultVersion,
+		"product_name": "Polylog", "product_version": a.node.Version(), "cluster_name": "polylog", "node": nodeName(q.broker),
+		"erlang_version": "", "erlang_full_version": runtime.Version(), "rates_mode": "basic", "sample_retention_policies": map[string]any{},
+		"exchange_types": types, "queue_totals": totals, "object_totals": objects, "message_stats": a.rates.stats("", all),
+		"listeners": a.listeners(q.broker), "contexts": []any{}, "statistics_db_event_queue": 0,
+		"disable_stats": false, "enable_queue_totals": false, "is_op_policy_updating_enabled": false,
+	})
+}
+
+// listener is one address that a protocol is spoken at.
+type listener struct {
+	Node     string `json:"node"`
+	Protocol string `json:"protocol"`
+	Address  string `json:"ip_address"`
+	Port     int    `json:"port"`
+}
+
+func (a *api) listeners(b *broker.Broker) []listener {
+	all := []listener{}
+	for _, l := range []struct{ protocol, address string }{
+		{"amqp", a.node.AMQPAddress()}, {"kafka", a.node.KafkaAddress()}, {"http", a.node.HTTPAddress()},
+	} {
+		host, port, err := net.SplitHostPort(l.address)
+		if err != nil {
+			continue // it is switched off
+		}
+		n, _ := strconv.Atoi(port) // it was bound
+		all = append(all, listener{nodeName(b), l.protocol, host, n})
+	}
+	return all
+}
+
+func (a *api) whoami(q *request) {
+	u := q.broker.User(q.user)
+	if u == nil {
+		q.notFound()
+		return
+	}
+	q.answer(map[string]any{"name": u.Name, "tags": u.Tags, "is_internal_user": true})
+}
+
+func (a *api) clusterName(q *request) { q.answer(map[string]string{"name": "polylog"}) }
+
+func (a *api) extensions(q *request) { q.answer([]any{}) }
+
+func (a *api) nodes(q *request) { q.answer([]any{a.describeNode(q.broker)}) }
+
+func (a *api) oneNode(q *request) {
+	if q.r.PathValue("name") != nodeName(q.broker) {
+		q.notFound()
+		return
+	}
+	q.answer(a.describeNode(q.broker))
+}
+
+func (a *api) describeNode(b *broker.Broker) map[string]any {
+	var m runtime.MemStats
+	runtime.ReadMemStats(&m)
+	h := b.Health()
+	return map[string]any{
+		"name": nodeName(b), "type": "disc", "running": true, "being_drained": false, "partitions": []any{},
+		"os_pid": strconv.Itoa(os.Getpid()), "uptime": time.Since(a.node.Started()).Milliseconds(), "processors": runtime.NumCPU(), "run_queue": 0,
+		"mem_used": m.Sys - m.HeapReleased, "mem_alarm": false,
+		"disk_free": h.Free, "disk_free_alarm": h.State >= store.DiskFull,
+		"proc_used": runtime.NumGoroutine(), "rates_mode": "basic", "applications": []any{}, "enabled_plugins": []string{"rabbitmq_management"},
+	}
+}
+
+// aliveness says that messages go in and out of a vhost. It writes none: what
+// would keep it from working is known.
+func (a *api) aliveness(q *request) {
+	if _, ok := q.tenants(); !ok {
+		return
+	}
+	if why := alarm(q.broker); why != "" {
+		fail(q.w, http.StatusServiceUnavailable, "failed", why)
+		return
+	}
+	q.answer(map[string]string{"status": "ok"})
+}
+
+// alarm says what keeps producers out, "" if nothing does.
+func alarm(b *broker.Broker) string {
+	switch h := b.Health(); {
+	case h.State >= store.Dead:
+		return "the storage has failed"
+	case h.State >= store.DiskFull:
+		return "the disk is full: publishers are blocked"
+	}
+	return ""
+}
+
+func (a *api) checkAlarms(q *request) {
+	if why := alarm(q.broker); why != "" {
+		write(q.w, http.StatusServiceUnavailable, map[string]any{
+			"status": "failed", "reason": why, "alarms": []any{map[string]string{"node": nodeName(q.broker), "resource": "disk"}},
+		})
+		return
+	}
+	q.answer(map[string]string{"status": "ok"})
+}
+
+func (a *api) checkVhosts(q *request) { q.answer(map[string]string{"status": "ok"}) }
+
+func (a *api) checkPort(q *request) {
+	for _, l := range a.listeners(q.broker) {
+		if strconv.Itoa(l.Port) == q.r.PathValue("port") {
+			q.answer(map[string]any{"status": "ok", "port": l.Port})
+			return
+		}
+	}
+	write(q.w, http.StatusServiceUnavailable, map[string]any{"status": "failed", "reason": "No active listener", "missing": q.r.PathValue("port")})
+}
+
+func (a *api) checkProtocol(q *request) {
+	name := q.r.PathValue("protocol")
+	for _, l := range a.listeners(q.broker) {
+		if l.Protocol == name || name == "amqp091" && l.Protocol == "amqp" {
+			q.answer(map[string]string{"status": "ok", "protocol": name})
+			return
+		}
+	}
+	write(q.w, http.StatusServiceUnavailable, map[string]any{"status": "failed", "reason": "No active listener", "missing": name})
+}

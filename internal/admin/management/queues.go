@@ -1,0 +1,150 @@
+package management
+
+import (
+	"net/http"
+
+	"github.com/polylog-mq/polylog/internal/broker"
+	"github.com/polylog-mq/polylog/internal/protocol/amqp/wire"
+)
+
+// queueInfo is what a queue was declared as, in answers and in definitions.
+type queueInfo struct {
+	Name       string    `json:"name"`
+	Vhost      string    `json:"vhost,omitempty"`
+	Durable    flag      `json:"durable"`
+	AutoDelete flag      `json:"auto_delete"`
+	Arguments  arguments `json:"arguments"`
+}
+
+// queueState is a queue with how it stands.
+type queueState struct {
+	queueInfo
+	Exclusive bool   `json:"exclusive"`
+	Type      string `json:"type"`
+	Node      string `json:"node"`
+	State     string `json:"state"`
+	Policy    any    `json:"policy"`
+	queueTotals
+	Bytes     int64          `json:"message_bytes"`
+	Consumers int64          `json:"consumers"`
+	Memory    int64          `json:"memory"`
+	Scheduled int64          `json:"messages_scheduled"`
+	Stats     map[string]any `json:"message_stats"`
+	Details   any            `json:"consumer_details,omitempty"`
+}
+
+func describeQueue(queue *broker.Queue) (info queueInfo, exclusive, declared bool) {
+	d := queue.Definition()
+	if d == nil {
+		return info, false, false
+	}
+	return queueInfo{
+		Name: queue.Name(), Vhost: queue.Tenant(), Durable: flag(d.Durable), AutoDelete: flag(d.AutoDelete),
+		Arguments: object(wire.Table(d.Arguments)),
+	}, d.Exclusive, true
+}
+
+func (a *api) showQueue(b *broker.Broker, queue *broker.Queue) (queueState, bool) {
+	info, exclusive, ok := describeQueue(queue)
+	if !ok {
+		return queueState{}, false
+	}
+	s := queue.Stats()
+	state := queueState{
+		queueInfo: info, Exclusive: exclusive, Type: "classic", Node: nodeName(b), State: "running",
+		Bytes: s.Bytes, Consumers: s.Consumers, Scheduled: s.Scheduled,
+	}
+	if t, ok := info.Arguments["x-queue-type"].(string); ok {
+		state.Type = t
+	}
+	state.add(s)
+	var c counts
+	c.add(s)
+	state.Stats = a.rates.stats(info.Vhost+"\x00"+info.Name, c)
+	return state, true
+}
+
+func (a *api) queues(q *request) {
+	vhosts, ok := q.tenants()
+	if !ok {
+		return
+	}
+	all := []queueState{}
+	for _, vhost := range vhosts {
+		for queue := range q.broker.Queues(vhost) {
+			if s, ok := a.showQueue(q.broker, queue); ok {
+				all = append(all, s)
+			}
+		}
+	}
+	q.answer(all)
+}
+
+// named returns the queue of the path; without one it has answered.
+func (q *request) named() *broker.Queue {
+	queue := q.broker.Queue(q.r.PathValue("vhost"), q.r.PathValue("name"))
+	if queue == nil {
+		q.notFound()
+	}
+	return queue
+}
+
+func (a *api) queue(q *request) {
+	queue := q.named()
+	if queue == nil {
+		return
+	}
+	s, ok := a.showQueue(q.broker, queue)
+	if !ok {
+		q.notFound()
+		return
+	}
+	details := []consumerInfo{}
+	for _, c := range a.allConsumers(q, []string{s.Vhost}) {
+		if c.Queue.Name == s.Name {
+			details = append(details, c)
+		}
+	}
+	s.Details = details
+	q.answer(s)
+}
+
+func (a *api) putQueue(q *request) {
+	x := queueInfo{Durable: true}
+	if !q.read(&x) {
+		return
+	}
+	vhost, name := q.r.PathValue("vhost"), q.r.PathValue("name")
+	args, err := table(x.Arguments)
+	if err != nil {
+		fail(q.w, http.StatusBadRequest, "bad_request", err.Error())
+		return
+	}
+	known := q.broker.Queue(vhost, name) != nil
+	declare := &wire.QueueDeclare{Queue: []byte(name), Durable: bool(x.Durable), AutoDelete: bool(x.AutoDelete), Arguments: args}
+	if a.as(q, vhost, func(c *client) error { return c.call(declare, &wire.QueueDeclareOk{}) }) {
+		q.done(!known)
+	}
+}
+
+func (a *api) deleteQueue(q *request) {
+	if q.named() == nil {
+		return
+	}
+	m := &wire.QueueDelete{
+		Queue: []byte(q.r.PathValue("name")), IfUnused: q.r.FormValue("if-unused") == "true", IfEmpty: q.r.FormValue("if-empty") == "true",
+	}
+	if a.as(q, q.r.PathValue("vhost"), func(c *client) error { return c.call(m, &wire.QueueDeleteOk{}) }) {
+		q.done(false)
+	}
+}
+
+func (a *api) purgeQueue(q *request) {
+	if q.named() == nil {
+		return
+	}
+	m := &wire.QueuePurge{Queue: []byte(q.r.PathValue("name"))}
+	if a.as(q, q.r.PathValue("vhost"), func(c *client) error { return c.call(m, &wire.QueuePurgeOk{}) }) {
+		q.done(false)
+	}
+}

@@ -1,0 +1,272 @@
+package management
+
+import (
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"net/http"
+
+	"github.com/polylog-mq/polylog/internal/broker"
+	"github.com/polylog-mq/polylog/internal/state/access"
+)
+
+// userInfo is a user, in answers and in definitions.
+type userInfo struct {
+	Name     string         `json:"name"`
+	Hash     string         `json:"password_hash"`
+	Hashing  string         `json:"hashing_algorithm"`
+	Tags     any            `json:"tags"`
+	Limits   map[string]any `json:"limits"`
+	Password *string        `json:"password,omitempty"` // only in requests
+}
+
+func describeUser(u *access.User) userInfo {
+	list := u.Tags
+	if list == nil {
+		list = []string{}
+	}
+	return userInfo{
+		Name: u.Name, Hash: base64.StdEncoding.EncodeToString(u.Hash), Hashing: u.Hashing.String(), Tags: list, Limits: map[string]any{},
+	}
+}
+
+// spec reads what a request, or a definition, says of a user.
+func (u *userInfo) spec(name string) (*broker.UserSpec, error) {
+	s := &broker.UserSpec{Name: name, Tags: tagList(u.Tags)}
+	if u.Password != nil && *u.Password != "" {
+		s.Password = *u.Password
+		return s, nil
+	}
+	hashing, err := access.ParseHashing(u.Hashing)
+	if err != nil {
+		return nil, err
+	}
+	if s.Hash, err = base64.StdEncoding.DecodeString(u.Hash); err != nil {
+		return nil, fmt.Errorf("password_hash of user %s: %w", name, err)
+	}
+	s.Hashing = hashing
+	return s, nil
+}
+
+func putUser(b *broker.Broker, s *broker.UserSpec) (created bool, err error) {
+	err = wait(func(done func(error)) {
+		b.PutUser(s, func(is bool, err error) {
+			created = is
+			done(err)
+		})
+	})
+	return created, err
+}
+
+func (a *api) users(q *request) {
+	list := []userInfo{}
+	for _, u := range q.broker.Users() {
+		list = append(list, describeUser(u))
+	}
+	q.answer(list)
+}
+
+// theUser returns the user of the path; without one it has answered.
+func (q *request) theUser() *access.User {
+	u := q.broker.User(q.r.PathValue("user"))
+	if u == nil {
+		q.notFound()
+	}
+	return u
+}
+
+func (a *api) user(q *request) {
+	if u := q.theUser(); u != nil {
+		q.answer(describeUser(u))
+	}
+}
+
+func (a *api) putUser(q *request) {
+	var body userInfo
+	if !q.read(&body) {
+		return
+	}
+	if body.Tags == nil {
+		fail(q.w, http.StatusBadRequest, "bad_request", "tags is missing")
+		return
+	}
+	spec, err := body.spec(q.r.PathValue("user"))
+	if err == nil && body.Password == nil && body.Hash == "" {
+		spec.KeepPassword = q.broker.User(spec.Name) != nil
+	}
+	if err != nil {
+		fail(q.w, http.StatusBadRequest, "bad_request", err.Error())
+		return
+	}
+	created, err := putUser(q.broker, spec)
+	if err != nil {
+		q.refused(err)
+		return
+	}
+	q.done(created)
+}
+
+func (a *api) deleteUser(q *request) {
+	if q.theUser() == nil {
+		return
+	}
+	if err := wait(func(done func(error)) { q.broker.DeleteUser(q.r.PathValue("user"), done) }); err != nil {
+		q.refused(err)
+		return
+	}
+	q.done(false)
+}
+
+// permissionInfo is what a user may do in a vhost.
+type permissionInfo struct {
+	User      string `json:"user"`
+	Vhost     string `json:"vhost"`
+	Configure string `json:"configure"`
+	Write     string `json:"write"`
+	Read      string `json:"read"`
+}
+
+// tenantName is the vhost of a state's tenant: the default one has no name
+// there.
+func tenantName(tenant string) string {
+	if tenant == "" {
+		return broker.DefaultTenant
+	}
+	return tenant
+}
+
+func allPermissions(b *broker.Broker) []permissionInfo {
+	list := []permissionInfo{}
+	for _, u := range b.Users() {
+		for _, p := range u.Permissions {
+			list = append(list, permissionInfo{u.Name, tenantName(p.Tenant), p.Configure.String(), p.Write.String(), p.Read.String()})
+		}
+	}
+	return list
+}
+
+// showPermissions answers with the permissions that fit.
+func (q *request) showPermissions(fits func(permissionInfo) bool) {
+	list := []permissionInfo{}
+	for _, p := range allPermissions(q.broker) {
+		if fits(p) {
+			list = append(list, p)
+		}
+	}
+	q.answer(list)
+}
+
+func (a *api) permissions(q *request) {
+	q.showPermissions(func(permissionInfo) bool { return true })
+}
+
+func (a *api) userPermissions(q *request) {
+	if u := q.theUser(); u != nil {
+		q.showPermissions(func(p permissionInfo) bool { return p.User == u.Name })
+	}
+}
+
+func (a *api) vhostPermissions(q *request) {
+	if vhosts, ok := q.tenants(); ok {
+		q.showPermissions(func(p permissionInfo) bool { return p.Vhost == vhosts[0] })
+	}
+}
+
+func (a *api) permission(q *request) {
+	for _, p := range allPermissions(q.broker) {
+		if p.User == q.r.PathValue("user") && p.Vhost == q.r.PathValue("vhost") {
+			q.answer(p)
+			return
+		}
+	}
+	q.notFound()
+}
+
+// both returns the user and the vhost of the path; without them it has
+// answered.
+func (q *request) both() (user, vhost string, ok bool) {
+	u, vhost := q.broker.User(q.r.PathValue("user")), q.r.PathValue("vhost")
+	if u == nil || !q.broker.Tenant(vhost) {
+		fail(q.w, http.StatusBadRequest, "bad_request", "no such user or virtual host")
+		return "", "", false
+	}
+	return u.Name, vhost, true
+}
+
+// settled answers a change that was waited for.
+func (q *request) settled(created bool, start func(done func(error))) {
+	if err := wait(start); err != nil {
+		q.refused(err)
+		return
+	}
+	q.done(created)
+}
+
+func (a *api) putPermission(q *request) {
+	var body struct{ Configure, Write, Read *string }
+	user, vhost, ok := q.both()
+	if !ok || !q.read(&body) {
+		return
+	}
+	if err := present(body.Configure, body.Write, body.Read); err != nil {
+		fail(q.w, http.StatusBadRequest, "bad_request", err.Error())
+		return
+	}
+	created := q.broker.User(user).Permission(vhost) == nil
+	q.settled(created, func(done func(error)) {
+		q.broker.SetPermission(user, vhost, *body.Configure, *body.Write, *body.Read, done)
+	})
+}
+
+func present(fields ...*string) error {
+	for _, f := range fields {
+		if f == nil {
+			return errors.New("a permission is missing: configure, write and read are needed")
+		}
+	}
+	return nil
+}
+
+func (a *api) deletePermission(q *request) {
+	if user, vhost, ok := q.both(); ok {
+		q.settled(false, func(done func(error)) { q.broker.ClearPermission(user, vhost, done) })
+	}
+}
+
+// topicPermissionInfo limits the routing keys of a user at a topic exchange.
+type topicPermissionInfo struct {
+	User     string `json:"user"`
+	Vhost    string `json:"vhost"`
+	Exchange string `json:"exchange"`
+	Write    string `json:"write"`
+	Read     string `json:"read"`
+}
+
+func allTopicPermissions(b *broker.Broker) []topicPermissionInfo {
+	list := []topicPermissionInfo{}
+	for _, u := range b.Users() {
+		for _, p := range u.Topics {
+			list = append(list, topicPermissionInfo{u.Name, tenantName(p.Tenant), p.Exchange, p.Write.String(), p.Read.String()})
+		}
+	}
+	return list
+}
+
+func (a *api) topicPermissions(q *request) { q.answer(allTopicPermissions(q.broker)) }
+
+func (a *api) putTopicPermission(q *request) {
+	var body topicPermissionInfo
+	user, vhost, ok := q.both()
+	if !ok || !q.read(&body) {
+		return
+	}
+	q.settled(true, func(done func(error)) {
+		q.broker.SetTopicPermission(user, vhost, body.Exchange, body.Write, body.Read, done)
+	})
+}
+
+func (a *api) deleteTopicPermission(q *request) {
+	if user, vhost, ok := q.both(); ok {
+		q.settled(false, func(done func(error)) { q.broker.ClearTopicPermission(user, vhost, "", done) })
+	}
+}

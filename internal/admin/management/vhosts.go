@@ -1,0 +1,138 @@
+package management
+
+import (
+	"net/http"
+	"strings"
+
+	"github.com/polylog-mq/polylog/internal/broker"
+)
+
+// vhostInfo is a vhost, in answers and in definitions.
+type vhostInfo struct {
+	Name        string         `json:"name"`
+	Description string         `json:"description"`
+	Tags        []string       `json:"tags"`
+	QueueType   string         `json:"default_queue_type,omitempty"`
+	Metadata    map[string]any `json:"metadata"`
+	Tracing     bool           `json:"tracing"`
+	*queueTotals
+	State map[string]string `json:"cluster_state,omitempty"`
+}
+
+// describeVhosts returns all vhosts by name.
+func describeVhosts(b *broker.Broker) map[string]vhostInfo {
+	all := make(chan map[string]vhostInfo, 1)
+	b.DescribeTenants(func(names []string, infos []broker.TenantInfo) {
+		m := map[string]vhostInfo{}
+		for i, name := range names {
+			v := vhostInfo{Name: name, Description: infos[i].Description, QueueType: infos[i].QueueType, Tags: []string{}}
+			if infos[i].Tags != "" {
+				v.Tags = strings.Split(infos[i].Tags, ",")
+			}
+			v.Metadata = map[string]any{"description": v.Description, "tags": v.Tags}
+			m[name] = v
+		}
+		all <- m
+	})
+	return <-all
+}
+
+func (a *api) showVhosts(q *request, names []string) []vhostInfo {
+	known := describeVhosts(q.broker)
+	list := []vhostInfo{}
+	for _, name := range names {
+		v, ok := known[name]
+		if !ok {
+			continue // deleted since
+		}
+		v.queueTotals = &queueTotals{}
+		for queue := range q.broker.Queues(name) {
+			v.add(queue.Stats())
+		}
+		v.State = map[string]string{nodeName(q.broker): "running"}
+		list = append(list, v)
+	}
+	return list
+}
+
+func (a *api) vhosts(q *request) {
+	names, _ := q.tenants()
+	q.answer(a.showVhosts(q, names))
+}
+
+func (a *api) vhost(q *request) {
+	names, ok := q.tenants()
+	if !ok {
+		return
+	}
+	if list := a.showVhosts(q, names); len(list) == 1 {
+		q.answer(list[0])
+		return
+	}
+	q.notFound()
+}
+
+func (a *api) putVhost(q *request) {
+	var body struct {
+		Description string `json:"description"`
+		Tags        any    `json:"tags"`
+		QueueType   string `json:"default_queue_type"`
+	}
+	if !q.read(&body) {
+		return
+	}
+	info := broker.TenantInfo{Description: body.Description, Tags: strings.Join(tagList(body.Tags), ","), QueueType: body.QueueType}
+	created, err := createVhost(q.broker, q.user, q.r.PathValue("vhost"), info)
+	if err != nil {
+		q.refused(err)
+		return
+	}
+	q.done(created)
+}
+
+// createVhost makes a vhost, in which its maker may do everything, as RabbitMQ's
+// API has it.
+func createVhost(b *broker.Broker, user, name string, info broker.TenantInfo) (created bool, err error) {
+	err = wait(func(done func(error)) {
+		b.CreateTenant(name, info, func(is bool, err error) {
+			created = is
+			done(err)
+		})
+	})
+	if err != nil || !created {
+		return created, err
+	}
+	return true, wait(func(done func(error)) { b.SetPermission(user, name, ".*", ".*", ".*", done) })
+}
+
+func (a *api) deleteVhost(q *request) {
+	name := q.r.PathValue("vhost")
+	if !q.broker.Tenant(name) {
+		q.notFound()
+		return
+	}
+	if err := wait(func(done func(error)) { q.broker.DeleteTenant(name, done) }); err != nil {
+		q.refused(err)
+		return
+	}
+	q.w.WriteHeader(http.StatusNoContent)
+}
+
+// tagList reads tags, which are a list or a text with commas.
+func tagList(v any) (list []string) {
+	switch v := v.(type) {
+	case string:
+		for t := range strings.SplitSeq(v, ",") {
+			if t = strings.TrimSpace(t); t != "" {
+				list = append(list, t)
+			}
+		}
+	case []any:
+		for _, t := range v {
+			if s, ok := t.(string); ok && s != "" {
+				list = append(list, s)
+			}
+		}
+	}
+	return list
+}

@@ -1,0 +1,147 @@
+package amqp
+
+import (
+	"context"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/polylog-mq/polylog/internal/broker"
+	"github.com/polylog-mq/polylog/internal/protocol/amqp/wire"
+)
+
+// ConnectionInfo is an open connection, as it is to be shown.
+type ConnectionInfo struct {
+	// Name is "client -> server", as RabbitMQ names connections.
+	Name   string
+	Client string // host:port
+	Server string
+	User   string
+	Vhost  string
+	Since  time.Time
+	// Properties are what the client said of itself.
+	Properties wire.Table
+	FrameMax   uint32
+	ChannelMax uint16
+	Heartbeat  uint16 // seconds
+	Blocked    bool
+	Channels   []ChannelInfo
+}
+
+// ChannelInfo is an open channel.
+type ChannelInfo struct {
+	Number    uint16
+	Confirms  bool
+	Tx        bool
+	Prefetch  int // of the channel as a whole; 0: no limit
+	Unacked   int
+	Consumers []ConsumerInfo
+}
+
+// ConsumerInfo is a consumer of a channel.
+type ConsumerInfo struct {
+	Tag      string
+	Queue    string
+	NoAck    bool
+	Prefetch int // 0: no limit
+}
+
+// Settings returns what the arguments of queue.declare ask of the engine. The
+// error names the argument and what is wrong with it.
+func Settings(args wire.Table) (*broker.QueueSettings, error) { return settingsOf(args) }
+
+// Connections asks every open connection what it is, sorted by name. One that
+// does not answer before ctx is done is left out.
+func (s *Server) Connections(ctx context.Context) []ConnectionInfo {
+	asked := s.open()
+	answers := make(chan ConnectionInfo, len(asked))
+	for _, c := range asked {
+		c.session.post(func() {
+			if c.session.phase == running {
+				answers <- c.describe()
+			} else {
+				answers <- ConnectionInfo{}
+			}
+		})
+	}
+	var all []ConnectionInfo
+	for range asked {
+		select {
+		case info := <-answers:
+			if info.Name != "" {
+				all = append(all, info)
+			}
+		case <-ctx.Done():
+			return sorted(all)
+		}
+	}
+	return sorted(all)
+}
+
+func sorted(all []ConnectionInfo) []ConnectionInfo {
+	slices.SortFunc(all, func(a, b ConnectionInfo) int { return strings.Compare(a.Name, b.Name) })
+	return all
+}
+
+// CloseConnection closes the connection of this name with CONNECTION_FORCED. It
+// reports whether there is one.
+func (s *Server) CloseConnection(name, reason string) bool {
+	for _, c := range s.open() {
+		if c.name() == name {
+			c.session.post(func() { c.session.force(reason) })
+			return true
+		}
+	}
+	return false
+}
+
+// open returns the connections there are.
+func (s *Server) open() []*conn {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	all := make([]*conn, 0, len(s.conns))
+	for c := range s.conns {
+		all = append(all, c)
+	}
+	return all
+}
+
+func (c *conn) name() string { return c.session.client + " -> " + c.nc.LocalAddr().String() }
+
+// describe runs on the reader.
+func (c *conn) describe() ConnectionInfo {
+	s := c.session
+	info := ConnectionInfo{
+		Name: c.name(), Client: s.client, Server: c.nc.LocalAddr().String(), User: s.principal.Name, Vhost: s.tenant,
+		Since: c.since, Properties: s.properties, FrameMax: s.frameMax, ChannelMax: s.channelMax, Heartbeat: s.heartbeat, Blocked: s.told,
+	}
+	for _, ch := range s.channels {
+		if !ch.closing {
+			info.Channels = append(info.Channels, ch.describe())
+		}
+	}
+	slices.SortFunc(info.Channels, func(a, b ChannelInfo) int { return int(a.Number) - int(b.Number) })
+	return info
+}
+
+// isOn reports whether the channel is in confirm mode.
+func (c *confirms) isOn() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.next > 0
+}
+
+func (ch *channel) describe() ChannelInfo {
+	ch.mu.Lock()
+	defer ch.mu.Unlock()
+	info := ChannelInfo{Number: ch.number, Prefetch: ch.limit, Unacked: ch.unacked.live, Confirms: ch.confirms.isOn(), Tx: ch.tx != nil}
+	for tag, c := range ch.consumers {
+		queue := ""
+		if c.queue != nil {
+			queue = c.queue.Name()
+		}
+		info.Consumers = append(info.Consumers, ConsumerInfo{Tag: tag, Queue: queue, NoAck: c.noAck, Prefetch: c.prefetch})
+	}
+	slices.SortFunc(info.Consumers, func(a, b ConsumerInfo) int { return strings.Compare(a.Tag, b.Tag) })
+	return info
+}
