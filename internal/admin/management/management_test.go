@@ -2,9 +2,11 @@ package management_test
 
 import (
 	"encoding/json"
+	"flag"
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"os"
 	"strings"
 	"testing"
 
@@ -250,5 +252,36 @@ func TestOverview(t *testing.T) {
 	m.ok(503, "GET", "/api/health/checks/port-listener/1", "")
 	if n := get[[]object](m, "/api/nodes"); len(n) != 1 || n[0]["running"] != true {
 		t.Errorf("nodes: %v", n)
+	}
+}
+
+var rewrite = flag.Bool("rewrite", false, "rewrite the generated part of docs/protocol/management.md")
+
+// TestDocumented holds the table in the documentation against the program's.
+func TestDocumented(t *testing.T) {
+	const file = "../../../docs/protocol/management.md"
+	doc, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var table strings.Builder
+	table.WriteString("\n| Request | Needs |\n|---|---|\n")
+	for _, r := range management.Routes() {
+		table.WriteString("| `" + r.Pattern + "` | " + r.Need + " |\n")
+	}
+	head, rest, _ := strings.Cut(string(doc), "<!-- generated: begin -->\n")
+	_, tail, ok := strings.Cut(rest, "<!-- generated: end -->")
+	if !ok {
+		t.Fatal("the marks around the generated part are gone")
+	}
+	want := head + "<!-- generated: begin -->\n" + table.String() + "\n<!-- generated: end -->" + tail
+	switch {
+	case want == string(doc):
+	case !*rewrite:
+		t.Fatalf("%s is out of date: go test ./internal/admin/management -run Documented -rewrite", file)
+	default:
+		if err := os.WriteFile(file, []byte(want), 0o644); err != nil {
+			t.Fatal(err)
+		}
 	}
 }
