@@ -8,7 +8,6 @@ import (
 
 	"github.com/polylog-mq/polylog/internal/broker"
 	"github.com/polylog-mq/polylog/internal/protocol/amqp"
-	"github.com/polylog-mq/polylog/internal/protocol/amqp/wire"
 )
 
 // definitions are all that was declared, in the form of RabbitMQ's
@@ -202,9 +201,9 @@ func declareQueue(b *broker.Broker, x *queueInfo) error {
 	if err != nil {
 		return err
 	}
-	settings, err := amqp.Settings(wire.Table(args))
+	settings, err := amqp.QueueSettings(broker.Table(args), fmt.Sprintf("queue '%s' in vhost '%s'", x.Name, x.Vhost))
 	if err != nil {
-		return fmt.Errorf("argument %w", err)
+		return err
 	}
 	spec := &broker.QueueSpec{
 		Tenant: x.Vhost, Name: x.Name, Durable: bool(x.Durable), AutoDelete: bool(x.AutoDelete), Arguments: broker.Table(args), Settings: *settings,

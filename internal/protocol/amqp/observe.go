@@ -6,7 +6,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/polylog-mq/polylog/internal/broker"
 	"github.com/polylog-mq/polylog/internal/protocol/amqp/wire"
 )
 
@@ -45,10 +44,6 @@ type ConsumerInfo struct {
 	NoAck    bool
 	Prefetch int // 0: no limit
 }
-
-// Settings returns what the arguments of queue.declare ask of the engine. The
-// error names the argument and what is wrong with it.
-func Settings(args wire.Table) (*broker.QueueSettings, error) { return settingsOf(args) }
 
 // Connections asks every open connection what it is, sorted by name. One that
 // does not answer before ctx is done is left out.
