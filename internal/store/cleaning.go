@@ -87,7 +87,7 @@ func (c *cleaning) step(budget int) (bool, error) {
 
 // read notes the keys of some batches.
 func (c *cleaning) read(budget int) error {
-	res := Result{Whole: true}
+	res := Result{Whole: true, own: true}
 	defer res.Release()
 	if err := c.s.Read(&res, c.p.id, c.at, c.upto, min(budget, windowBytes), true); err != nil {
 		return fmt.Errorf("reading its keys: %w", err)

@@ -5,6 +5,7 @@ import (
 	"maps"
 	"math/rand/v2"
 	"slices"
+	"sync"
 	"testing"
 	"time"
 
@@ -32,7 +33,9 @@ type keyed struct {
 	now     *keyedState // after those applied
 	applied record.Index
 	acked   record.Index
-	inside  bool
+
+	mu     sync.Mutex // guards inside, and what a hook looks at while that is set
+	inside bool
 }
 
 type keyedEntry struct {
@@ -131,8 +134,13 @@ func (w *keyed) open() {
 }
 
 func (w *keyed) touch(fn func()) {
-	w.inside = true
-	defer func() { w.inside = false }()
+	set := func(inside bool) {
+		w.mu.Lock()
+		defer w.mu.Unlock()
+		w.inside = inside
+	}
+	set(true)
+	defer set(false)
 	fn()
 }
 
@@ -179,6 +187,8 @@ func (w *keyed) propose() {
 	w.entries = append(w.entries, e)
 	w.end.apply(&e)
 	w.s.Append([]Append{{Sync: true, Entries: []Entry{{Index: i, Term: 1, Data: e.data}}}}, func(err error) {
+		w.mu.Lock()
+		defer w.mu.Unlock()
 		if err == nil {
 			w.acked = max(w.acked, i)
 		}
@@ -619,6 +629,8 @@ func TestCompactionSurvivesACrashAtEverySyncPoint(t *testing.T) {
 		var points []point
 		w := newKeyed(t, 900+uint64(seed))
 		hook := errorfs.InjectorFunc(func(op errorfs.Op) error {
+			w.mu.Lock()
+			defer w.mu.Unlock()
 			if !isSync(op) || !w.inside {
 				return nil
 			}

@@ -2,7 +2,9 @@ package store
 
 import (
 	"errors"
+	"math"
 	"math/rand/v2"
+	"strconv"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -106,5 +108,107 @@ func readSome(t *testing.T, s *Store, r *Result, p record.PartitionID, from, end
 	})
 	if next >= 0 && next != r.Next {
 		t.Errorf("next is %d, the batches end before %d", r.Next, next)
+	}
+}
+
+// Readers of a compacted partition see the last record of every key, or a later
+// one, while it is written and compacted.
+func TestReadersBesideCompaction(t *testing.T) {
+	const keys = 12
+	o := Options{FS: vfs.NewMem(), WALFileSize: 32 << 10, TailBytes: 16 << 10, CompactionBytes: slotBytes * 40}
+	o.Rewriting = Rewriting{MinFiles: 2, MaxFiles: 3, OwnFile: 8 << 10, CompactChunk: 4 << 10}
+	x := openSimple(t, o)
+	defer x.s.Close()
+	var lasts [keys]atomic.Int64
+	var stop atomic.Bool
+	var wg sync.WaitGroup
+	wg.Go(func() {
+		defer stop.Store(true)
+		rng := rand.New(rand.NewPCG(1, 1))
+		for i := 0; i < 300 || i < 20_000 && x.s.Stats().Compactions.Load() < 20; i++ {
+			base := x.next[1]
+			var ks []string
+			var at []int
+			for range 1 + rng.IntN(4) {
+				at = append(at, rng.IntN(keys))
+				ks = append(ks, strconv.Itoa(at[len(at)-1]))
+			}
+			x.write(1, ks...)
+			x.write(2, ks...) // not compacted, in the same files
+			for n, k := range at {
+				lasts[k].Store(int64(base) + int64(n))
+			}
+			if i%15 == 0 {
+				x.s.SetCompaction(0, x.last, 1, &Compaction{Below: base})
+			}
+			if i%20 == 0 {
+				x.checkpoint()
+			}
+		}
+	})
+	wg.Go(func() {
+		for !stop.Load() {
+			if _, err := x.s.Rewrite(4000); err != nil {
+				t.Error(err)
+				return
+			}
+		}
+	})
+	for range 2 {
+		wg.Go(func() {
+			for !stop.Load() && !t.Failed() {
+				var least [keys]int64
+				for k := range least {
+					least[k] = lasts[k].Load()
+				}
+				readKeys(t, x.s, least[:])
+			}
+		})
+	}
+	wg.Wait()
+	if st := x.s.Stats(); st.Compactions.Load() < 5 || st.Compacted.Load() == 0 {
+		t.Errorf("%d compactions removed %d bytes", st.Compactions.Load(), st.Compacted.Load())
+	}
+}
+
+// readKeys reads partition 1 to its end: what replaces a record may lie behind
+// where that was when the reader began. Of no key may the last record lie below
+// the least offset given.
+func readKeys(t *testing.T, s *Store, least []int64) {
+	t.Helper()
+	seen := make([]int64, len(least))
+	r := Result{Whole: true}
+	defer r.Release()
+	last := record.Offset(-1)
+	for from := record.Offset(0); ; from = r.Next {
+		r.Release()
+		if err := s.Read(&r, 1, from, math.MaxInt64, 6000, true); err != nil {
+			if !errors.Is(err, ErrNoPartition) {
+				t.Error(err)
+			}
+			return
+		}
+		if r.Next == from {
+			break
+		}
+		r.Batches(func(_ *Run, b []byte) bool {
+			err := record.Records(b, func(rec record.Record) error {
+				k, err := strconv.Atoi(string(rec.Key))
+				if rec.Offset <= last {
+					t.Errorf("offset %d follows %d", rec.Offset, last)
+				}
+				last, seen[k] = rec.Offset, int64(rec.Offset)
+				return err
+			})
+			if err != nil {
+				t.Error(err)
+			}
+			return err == nil
+		})
+	}
+	for k := range least {
+		if seen[k] < least[k] {
+			t.Errorf("the last record of key %d below %d is %d, want %d or a later one", k, last, seen[k], least[k])
+		}
 	}
 }

@@ -32,10 +32,10 @@ const slotBytes = 24
 // limit bytes.
 func (m *keyMap) reset(keys, limit int64) {
 	n := max(min(keys+keys/(freeSlots-1)+freeSlots, limit/slotBytes), 2)
-	if int64(len(m.slots)) != n {
-		m.slots = nil // before the new ones come
+	if int64(cap(m.slots)) < n {
 		m.slots = make([]keySlot, n)
 	} else {
+		m.slots = m.slots[:n]
 		clear(m.slots)
 	}
 	m.used, m.max = 0, max(len(m.slots)-len(m.slots)/freeSlots-1, 1)

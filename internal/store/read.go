@@ -195,7 +195,9 @@ func (w *walker) memory(r *located) error {
 		}
 		base, body = last+1, body[n:]
 	}
-	w.s.stats.TailReads.Add(uint64(w.dst.Size - size))
+	if !w.dst.own {
+		w.s.stats.TailReads.Add(uint64(w.dst.Size - size))
+	}
 	return nil
 }
 
@@ -227,7 +229,11 @@ func (w *walker) file(r *located, reach int64) error {
 		}
 		base, pos = last+1, pos+int64(n)
 	}
-	w.s.stats.FileReads.Add(uint64(w.dst.Size - size))
+	if w.dst.own {
+		w.s.stats.RewriteRead.Add(uint64(w.dst.Size - size))
+	} else {
+		w.s.stats.FileReads.Add(uint64(w.dst.Size - size))
+	}
 	return nil
 }
 

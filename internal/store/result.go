@@ -28,6 +28,7 @@ type Result struct {
 	// without meaning, and Len is the bytes taken of the run.
 	Runs []Run
 
+	own   bool   // the store reads for itself, which is counted elsewhere
 	arena []byte // where copies and patched headers go; never moved, only replaced
 	small []byte // the first arena, which outlives Release
 	open  bool   // the last buffer is arena[start:] and can grow

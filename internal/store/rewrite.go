@@ -73,11 +73,11 @@ func (s *Store) Rewrite(budget int) (bool, error) {
 	if err != nil {
 		j.abort()
 		s.job = nil
+		if errors.Is(err, errGone) {
+			return true, nil // a file was dropped under it; the next job knows
+		}
 		if j.clean != nil {
 			return s.giveUp(j.clean, err)
-		}
-		if errors.Is(err, errGone) {
-			return true, nil // a file was dropped under it; the next plan knows
 		}
 		return false, fmt.Errorf("rewriting segments: %w", err)
 	}
