@@ -53,10 +53,23 @@ func (w *world) makeActors() {
 	if w.o.Transactors > 0 {
 		w.actors = append(w.actors, &committedReader{w: w, topic: planOf(plans, "ledger")})
 	}
+	w.makeQueueActors()
 	for range w.o.Careless {
 		w.actors = append(w.actors, &careless{w: w})
 	}
 	first.begin()
+}
+
+// makeQueueActors makes those who work with queues.
+func (w *world) makeQueueActors() {
+	w.queues = queueHistory{w: w, fresh: map[freshKey]int{}}
+	if w.o.Queues == 0 {
+		return
+	}
+	w.actors = append(w.actors, &queueFounder{w: w})
+	for i := range w.o.Queues {
+		w.actors = append(w.actors, &publisher{w: w, number: i}, &worker{w: w, name: fmt.Sprintf("worker-%d", i)})
+	}
 }
 
 func planOf(plans []*topicPlan, name string) *topicPlan {

@@ -18,6 +18,7 @@ func (w *world) judge() {
 		}
 	}
 	w.judgeTransactions()
+	w.judgeQueues()
 	w.linear.judge()
 }
 

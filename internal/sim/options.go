@@ -40,6 +40,7 @@ type Options struct {
 	Careless        int
 	Transactors     int
 	Keyed           int           // producers of a compacted topic
+	Queues          int           // publishers to a queue, and as many workers
 	Pace            time.Duration // mean time between two sends of a producer
 	NetDelay        time.Duration // at most
 	Loss, Duplicate float64
@@ -69,16 +70,16 @@ func Derive(seed uint64, nodes int) Options {
 		Survival: []float64{0, 0.5, 0.9}[rng.IntN(3)],
 		// Elections take seconds: with faults all the time nobody gets anywhere.
 		FaultEvery:  one(4*time.Second, 8*time.Second, 16*time.Second),
-		Transactors: rng.IntN(3), Keyed: rng.IntN(3),
+		Transactors: rng.IntN(3), Keyed: rng.IntN(3), Queues: rng.IntN(3),
 	}
 }
 
 // String lists what decides the run.
 func (o Options) String() string {
 	return fmt.Sprintf("seed=%d nodes=%d safety=%v shards=%d wal=%d tail=%d checkpoint=%d keep=%d "+
-		"producers=%d plain=%d readers=%d members=%d admins=%d careless=%d txns=%d keyed=%d pace=%v net=%v loss=%v dup=%v sync=%v survival=%v faults=%v",
+		"producers=%d plain=%d readers=%d members=%d admins=%d careless=%d txns=%d keyed=%d queues=%d pace=%v net=%v loss=%v dup=%v sync=%v survival=%v faults=%v",
 		o.Seed, o.Nodes, o.Safety, o.Shards, o.WALFile, o.Tail, o.Checkpoint, o.KeepLog,
-		o.Producers, o.Plain, o.Readers, o.Members, o.Admins, o.Careless, o.Transactors, o.Keyed, o.Pace, o.NetDelay, o.Loss, o.Duplicate,
+		o.Producers, o.Plain, o.Readers, o.Members, o.Admins, o.Careless, o.Transactors, o.Keyed, o.Queues, o.Pace, o.NetDelay, o.Loss, o.Duplicate,
 		o.SyncTime, o.Survival, o.FaultEvery)
 }
 

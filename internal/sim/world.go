@@ -35,6 +35,7 @@ type world struct {
 	trace
 	history
 	elections elections
+	queues    queueHistory
 	cover     Coverage
 	actors    []actor
 	replacing *replacement
