@@ -6,6 +6,7 @@ import (
 	"math"
 
 	"github.com/polylog-mq/polylog/internal/codec"
+	"github.com/polylog-mq/polylog/internal/fault"
 	"github.com/polylog-mq/polylog/internal/record"
 	"github.com/polylog-mq/polylog/internal/replica"
 )
@@ -90,6 +91,9 @@ func (s *shard) applyMove(e *replica.Entry, payload []byte, end int) error {
 			continue
 		}
 		for _, t := range l.targets {
+			if fault.On(fault.LoseLetter) && l.number%4 == 0 {
+				continue
+			}
 			if err := s.deliver(e, m.source, l, t, uint32(e.Base+end-len(payload)+l.at)); err != nil {
 				return err
 			}
@@ -115,5 +119,11 @@ func (s *shard) deliver(e *replica.Entry, from record.PartitionID, l *letter, t 
 		return nil
 	}
 	a := appending{s: s, e: e, target: t, part: p, pos: pos, facts: facts{ttl: -1, bytes: l.body}}
+	if fault.On(fault.RepeatLetter) && l.number%4 == 0 {
+		again := a
+		if err := again.all(l.batch); err != nil {
+			return err
+		}
+	}
 	return a.all(l.batch)
 }

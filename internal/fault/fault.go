@@ -68,6 +68,20 @@ const (
 	// CompactIgnoresDirtyPoint compacts up to the end of the log, open
 	// transactions and what is not durable included (store).
 	CompactIgnoresDirtyPoint
+	// LoseSettle answers now and then a settle that it forgets (state/lease).
+	LoseSettle
+	// ForgetRedelivered delivers after a change of leadership as if nothing had
+	// been delivered before (state/lease).
+	ForgetRedelivered
+	// LoseReturned forgets the records that a session gives back when it ends
+	// (state/lease).
+	LoseReturned
+	// GiveTwice gives some records to two consumers (state/lease).
+	GiveTwice
+	// LoseLetter settles some dead letters that it does not deliver (broker).
+	LoseLetter
+	// RepeatLetter delivers some dead letters twice (broker).
+	RepeatLetter
 	end
 )
 
@@ -77,6 +91,7 @@ var names = [...]string{
 	"zombie-commit", "stale-read", "greedy-retention", "forget-vote", "poison-command", "lose-decision",
 	"stable-ahead", "forget-aborted",
 	"compact-drops-latest", "compact-ignores-dirty-point",
+	"lose-settle", "forget-redelivered", "lose-returned", "give-twice", "lose-letter", "repeat-letter",
 }
 
 // String returns the bug's name.

@@ -3,6 +3,7 @@ package lease
 import (
 	"math/bits"
 
+	"github.com/polylog-mq/polylog/internal/fault"
 	"github.com/polylog-mq/polylog/internal/record"
 )
 
@@ -50,6 +51,9 @@ func NewDesk(set *Set, term record.Term) *Desk {
 	for i := range d.levels {
 		l := &d.levels[i]
 		l.cursor, l.high, l.old = set.floor, set.next, set.Marked(uint8(i))
+		if fault.On(fault.ForgetRedelivered) {
+			l.old = 0
+		}
 		d.look(uint8(i))
 	}
 	return d
@@ -227,6 +231,9 @@ func (d *Desk) take(w Want, f Found) {
 		l.back.drop()
 		return
 	}
+	if fault.On(fault.GiveTwice) && f.Offset%16 == 0 && l.cursor <= f.Offset {
+		l.back.add(backItem{f.Offset, true})
+	}
 	l.cursor = f.Offset + 1
 }
 
@@ -331,6 +338,10 @@ func (d *Desk) End(h *Holder) {
 		d.Remove(h.consumers[0])
 	}
 	for h.first != 0 {
+		if fault.On(fault.LoseReturned) {
+			d.leases.remove(h.first)
+			continue
+		}
 		d.judge(d.leases.remove(h.first), ReleaseCounted)
 	}
 }

@@ -5,6 +5,7 @@ import (
 	"maps"
 	"slices"
 
+	"github.com/polylog-mq/polylog/internal/fault"
 	"github.com/polylog-mq/polylog/internal/page"
 	"github.com/polylog-mq/polylog/internal/record"
 )
@@ -188,6 +189,9 @@ func (s *State) change(now record.LogTime, hold bool, set *Set, c *Change, fx *E
 				fx.Dying = note(fx.Dying, set)
 			}
 		}
+	}
+	if fault.On(fault.LoseSettle) && now%8 == 0 {
+		c.Settled = nil
 	}
 	for _, r := range c.Settled { // last: a purge names whole ranges
 		s.settle(set, r.First, r.Last)
