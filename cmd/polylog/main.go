@@ -17,7 +17,7 @@ var version = "devel"
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	app := &cli.App{
-		Version: version, In: os.Stdin, Out: os.Stdout, Err: os.Stderr, Environ: os.Environ(),
+		Version: version, Name: os.Args[0], In: os.Stdin, Out: os.Stdout, Err: os.Stderr, Environ: os.Environ(),
 		HTTP: admin.New,
 	}
 	code := app.Run(ctx, os.Args[1:])

@@ -221,9 +221,16 @@ func (b *Broker) Close(ctx context.Context) error {
 // closed once those under way are answered.
 func (b *Broker) Drain() <-chan struct{} {
 	b.closed.Store(true)
+	b.EndWaits()
+	return b.budget.drained()
+}
+
+// EndWaits answers all who wait for others, members for the rest of their group
+// above all, with ErrClosed: a node that stops has not the time. It returns at
+// once, and refuses nothing that comes later.
+func (b *Broker) EndWaits() {
 	b.endGroupWaits()
 	b.endTxnWaits()
-	return b.budget.drained()
 }
 
 // ClusterID returns the uuid that the cluster got when it was begun.

@@ -28,9 +28,11 @@ import (
 // App is what the command line runs in.
 type App struct {
 	Version string
-	In      io.Reader
-	Out     io.Writer
-	Err     io.Writer
+	// Name is how the program was started ("./bin/polylog"); default "polylog".
+	Name string
+	In   io.Reader
+	Out  io.Writer
+	Err  io.Writer
 	// Environ holds the environment as "NAME=value".
 	Environ []string
 	// HTTP makes the handler that a server mounts on http.listen.

@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -93,7 +94,7 @@ func (a *App) welcome(s *server.Server, c *config.Config) error {
 		text += fmt.Sprintf("\nTry, in another terminal:\n"+
 			"  echo hello | kcat -P -b %[1]s -t greetings\n"+
 			"  kcat -C -b %[1]s -t greetings -o beginning\n"+
-			"  polylog topic list%[2]s\n", kafka, own)
+			"  %[3]s topic list%[2]s\n", kafka, own, cmp.Or(a.Name, "polylog"))
 	}
 	_, err := fmt.Fprint(a.Out, text+"\nReady.\n")
 	return err

@@ -2,6 +2,7 @@ package cli
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"os"
@@ -164,5 +165,26 @@ func TestManyRecords(t *testing.T) {
 	s.ok(in, "produce", "many", "-z", "lz4")
 	if out := s.ok("", "consume", "many", "-e"); len(out) != len(in) {
 		t.Errorf("%d bytes came back, want %d", len(out), len(in))
+	}
+}
+
+// TestWelcome: what to try is written as the program was started.
+func TestWelcome(t *testing.T) {
+	c := config.Default()
+	c.Data.Dir, c.Data.Shards, c.Kafka.Listen, c.AMQP.Listen, c.HTTP.Listen = "data", 2, "127.0.0.1:0", "", ""
+	s, err := server.Start(t.Context(), server.Options{Config: c, FS: vfs.NewMem()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(s.Stop)
+	for _, name := range []string{"", "./bin/polylog"} {
+		var out bytes.Buffer
+		app := &App{Name: name, Out: &out}
+		if err := app.welcome(s, &c); err != nil {
+			t.Fatal(err)
+		}
+		if want := "\n  " + cmp.Or(name, "polylog") + " topic list -b " + s.KafkaAddress() + "\n"; !strings.Contains(out.String(), want) {
+			t.Errorf("%q is not in %s", want, out.String())
+		}
 	}
 }

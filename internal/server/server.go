@@ -321,6 +321,9 @@ func (s *Server) close() {
 
 // shutdown lets the protocols answer what is under way.
 func (s *Server) shutdown(drain context.Context) {
+	if b := s.Broker(); b != nil {
+		b.EndWaits()
+	}
 	var all sync.WaitGroup
 	if s.kafka != nil {
 		all.Go(func() { s.kafka.Shutdown(drain) })
