@@ -212,12 +212,14 @@ func (r *run) resolve(text string) string {
 var (
 	numbered = regexp.MustCompile(`amq\.(gen|ctag)-\d+\b`)
 	chosen   = regexp.MustCompile(`amq\.(gen|ctag)-[A-Za-z0-9_-]+`)
+	// later are headers that RabbitMQ has only since 3.13.
+	later    = regexp.MustCompile(`,x-last-death-[a-z]+:S:[^,}]*`)
 	recent   = regexp.MustCompile(`\bT:\d{10}\b|timestamp=\d{10}\b`)
 )
 
 // readable is resolve's inverse, for what a server says.
 func (r *run) readable(text string) string {
-	text = strings.ReplaceAll(text, r.prefix, "$")
+	text = strings.ReplaceAll(later.ReplaceAllString(text, ""), r.prefix, "$")
 	text = chosen.ReplaceAllStringFunc(text, func(name string) string {
 		number, ok := r.made[name]
 		if !ok {

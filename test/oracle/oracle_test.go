@@ -59,8 +59,9 @@ func each(all map[string][]*dialogue, fn func(file string, d *dialogue, n int)) 
 				continue
 			}
 			places <- struct{}{}
+			mine := n
 			wg.Go(func() {
-				fn(file, d, n)
+				fn(file, d, mine)
 				<-places
 			})
 		}

@@ -13,7 +13,7 @@ type mechanism func(response []byte) (user, password string, ok bool)
 
 // mechanismNames are what is offered, by preference of most clients; see
 // mechanismOf.
-const mechanismNames = "AMQPLAIN PLAIN"
+const mechanismNames = "PLAIN AMQPLAIN"
 
 // mechanismOf returns the mechanism of a name, nil for one that is not offered.
 // EXTERNAL, which trusts a certificate, is not, since no listener has TLS.
