@@ -9,6 +9,7 @@ import (
 	"net"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -38,6 +39,7 @@ type client struct {
 	nc     net.Conn
 	events chan<- event
 	done   sync.WaitGroup
+	hungUp atomic.Bool // by the dialogue: the end that follows is no event
 }
 
 // dial connects; the handshake is the dialogue's or handshake's.
@@ -134,7 +136,7 @@ func (c *client) read() {
 	for {
 		var head [7]byte
 		if _, err := io.ReadFull(r, head[:]); err != nil {
-			if !over {
+			if !over && !c.hungUp.Load() {
 				c.events <- event{c.name, 0, "closed"}
 			}
 			return

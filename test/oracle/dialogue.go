@@ -175,6 +175,7 @@ func (r *run) say(line string) error {
 	case "dial":
 		return nil
 	case "hangup":
+		c.hungUp.Store(true)
 		return c.nc.Close()
 	case "bytes":
 		b, err := hex.DecodeString(strings.ReplaceAll(text, " ", ""))
@@ -213,8 +214,8 @@ var (
 	numbered = regexp.MustCompile(`amq\.(gen|ctag)-\d+\b`)
 	chosen   = regexp.MustCompile(`amq\.(gen|ctag)-[A-Za-z0-9_-]+`)
 	// later are headers that RabbitMQ has only since 3.13.
-	later    = regexp.MustCompile(`,x-last-death-[a-z]+:S:[^,}]*`)
-	recent   = regexp.MustCompile(`\bT:\d{10}\b|timestamp=\d{10}\b`)
+	later  = regexp.MustCompile(`,x-last-death-[a-z]+:S:[^,}]*`)
+	recent = regexp.MustCompile(`\bT:\d{10}\b|timestamp=\d{10}\b`)
 )
 
 // readable is resolve's inverse, for what a server says.

@@ -89,9 +89,9 @@ func (c *conn) serve() {
 	c.ending.Store(true)
 	signal(c.session.out.wake)
 	<-written
+	c.session.end() // first: what the client had must not wait for its farewell
 	c.linger()
 	c.abort()
-	c.session.end()
 }
 
 // linger lets the client read the last that was written: to close a socket with
