@@ -78,6 +78,8 @@ func (m *metadata) followRoute(now record.LogTime, cmd route.Command) (deleted [
 				deleted = append(deleted, m.dropTopic(now, t.ID))
 			}
 		}
+	case *route.PutPolicy, *route.DeletePolicy, *route.PutTenant:
+		m.obeyPolicies()
 	case *route.EndSession:
 		for _, id := range slices.Clone(m.owned[cmd.Session]) {
 			deleted = append(deleted, m.dropTopic(now, id))
@@ -210,9 +212,11 @@ func (d *declaration) equivalent(t *topic.Topic, tenant *route.Tenant) error {
 var queueConfig = []topic.Config{{Name: "max.message.bytes", Value: "16777216"}, {Name: "retention.ms", Value: "-1"}}
 
 func (m *metadata) createQueue(d *declaration) {
+	d.queue.Settings = d.settings.AppendTo(nil)
+	settings := m.underPolicies(d.tenant, d.name, &d.queue, &d.settings)
 	cmd := &topic.CreateTopic{
 		Tenant: d.tenant, Name: d.name, Partitions: 1, Config: queueConfig,
-		Lease: d.settings.AppendTo(nil), Attributes: d.queue.AppendTo(nil),
+		Lease: settings.AppendTo(nil), Attributes: d.queue.AppendTo(nil),
 	}
 	var err error
 	if cmd.UUID, err = m.b.newUUID(); err != nil {

@@ -121,6 +121,8 @@ var (
 	ErrInUse = route.ErrInUse
 	// ErrNotEmpty: it has messages. AMQP: 406 PRECONDITION_FAILED.
 	ErrNotEmpty = errors.New("not empty")
+	// ErrUnknownPolicy: no policy of this name.
+	ErrUnknownPolicy = route.ErrUnknownPolicy
 	// ErrInvalidName: not a name that a tenant or an exchange can have.
 	ErrInvalidName = route.ErrInvalidName
 	// ErrUnknownUser: no user of this name.

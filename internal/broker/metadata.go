@@ -34,6 +34,8 @@ type metadata struct {
 	// reign counts the changes of leadership, so that what was begun under one
 	// is not continued under the next.
 	reign int
+	// obeyed counts how often queues were held against the policies.
+	obeyed int
 	// starting says that the node's incarnation is being begun.
 	starting bool
 }
@@ -200,6 +202,7 @@ func (m *metadata) LeaderChanged(self bool, leader record.NodeID, term record.Te
 	m.sendAll()
 	if self {
 		m.start()
+		m.obeyPolicies()
 	} else if leader != 0 { // which begins the incarnations of the nodes it knows
 		m.b.ready.note(startMark, 0, true)
 	}

@@ -2,6 +2,7 @@ package brokertest
 
 import (
 	"errors"
+	"fmt"
 	"slices"
 	"strings"
 	"testing"
@@ -461,5 +462,72 @@ func TestUsers(t *testing.T) {
 	}
 	if err := n.Ask(func(done func(error)) { n.ClearPermission("app", "/", done) }); !errors.Is(err, broker.ErrUnknownUser) {
 		t.Error(err)
+	}
+}
+
+func TestPolicies(t *testing.T) {
+	n := Start(t, Options{})
+	put := func(p broker.Policy) {
+		t.Helper()
+		if err := n.Ask(func(done func(error)) { n.PutPolicy(&p, func(_ bool, err error) { done(err) }) }); err != nil {
+			t.Fatal(err)
+		}
+	}
+	declare := func(name string, change func(*broker.QueueSettings)) *broker.Queue {
+		t.Helper()
+		settings := broker.DefaultQueueSettings()
+		change(&settings)
+		q, _, err := n.Declare(broker.QueueSpec{Name: name, Durable: true, Settings: settings})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return q
+	}
+	plain := declare("work.plain", func(*broker.QueueSettings) {})
+	tight := declare("work.tight", func(s *broker.QueueSettings) {
+		s.MaxLength, s.DeadLetter, s.DeadLetterExchange, s.DeadLetterKey, s.Overflow = 10, true, "own", "key", broker.RejectPublish
+	})
+	definition := route.AppendText(route.AppendText(route.AppendInteger(nil, "max-length", 50), "dead-letter-exchange", "dlx"), "overflow", "reject-publish-dlx")
+	put(broker.Policy{Name: "work", Pattern: "^work", ApplyTo: route.ToQueues, Definition: route.AppendInteger(definition, "retry-first-ms", 100)})
+	check := func(q *broker.Queue, want string) {
+		t.Helper()
+		s := q.Settings()
+		if got := fmt.Sprintf("%d %t %t %s,%s %d %d", s.MaxLength, s.DeadLetter, s.KeepKeys, s.DeadLetterExchange, s.DeadLetterKey, s.Overflow, s.Retry.First); got != want {
+			t.Errorf("%s: %s, want %s", q.Name(), got, want)
+		}
+	}
+	check(plain, "50 true true dlx, 2 100")
+	check(tight, "10 true false own,key 1 100")
+	later := declare("work.later", func(*broker.QueueSettings) {})
+	check(later, "50 true true dlx, 2 100")
+	check(n.MustDeclare("other"), "-1 false false , 0 0")
+	put(broker.Policy{Name: "all", Operator: true, Pattern: "", ApplyTo: route.ToAll, Definition: route.AppendText(route.AppendInteger(nil, "max-length", 20), "overflow", "drop-head")})
+	check(plain, "20 true true dlx, 0 100")
+	check(tight, "10 true false own,key 0 100")
+	n = n.Crash(false)
+	n.Settle()
+	plain = n.Queue("/", "work.plain")
+	check(plain, "20 true true dlx, 0 100")
+	if _, _, err := n.Declare(broker.QueueSpec{Name: "work.plain", Durable: true}); err != nil {
+		t.Errorf("under a policy it is not what it was declared as: %v", err)
+	}
+	var names []string
+	n.Policies("/", false, func(list []*broker.Policy) {
+		for _, p := range list {
+			names = append(names, p.Name)
+		}
+	})
+	for _, p := range []struct {
+		name     string
+		operator bool
+	}{{"work", false}, {"all", true}} {
+		if err := n.Ask(func(done func(error)) { n.DeletePolicy("/", p.name, p.operator, done) }); err != nil {
+			t.Fatal(err)
+		}
+	}
+	check(plain, "-1 false false , 0 0")
+	check(n.Queue("/", "work.tight"), "10 true false own,key 1 0")
+	if err := n.Ask(func(done func(error)) { n.DeletePolicy("/", "work", false, done) }); !errors.Is(err, broker.ErrUnknownPolicy) || !slices.Equal(names, []string{"work"}) {
+		t.Errorf("%v, policies were %v", err, names)
 	}
 }

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"fmt"
 	"slices"
+	"strings"
 	"unicode/utf8"
 
 	"github.com/polylog-mq/polylog/internal/record"
@@ -37,6 +38,10 @@ func (s *State) Apply(cmd Command, topics Topics) (Result, error) {
 		return Result{}, s.unbind(&cmd.Ends, topics)
 	case *StartNode:
 		return s.startNode(cmd)
+	case *PutPolicy:
+		return s.putPolicy(cmd)
+	case *DeletePolicy:
+		return Result{}, s.deletePolicy(cmd)
 	}
 	return Result{}, nil
 }
@@ -52,6 +57,9 @@ func checkName(name string) error {
 func (s *State) putTenant(cmd *PutTenant) (Result, error) {
 	if cmd.Name == DefaultTenantName {
 		return Result{}, fmt.Errorf("%w: '%s' is the default tenant", ErrInvalidName, cmd.Name)
+	}
+	if strings.ContainsRune(cmd.Name, 0) {
+		return Result{}, fmt.Errorf("%w: it has a zero byte", ErrInvalidName)
 	}
 	if len(cmd.Info.Description)+len(cmd.Info.Tags)+len(cmd.Info.QueueType) > MaxTableLen {
 		return Result{}, fmt.Errorf("%w: the description is too long", ErrInvalidArgument)
@@ -111,6 +119,7 @@ func (s *State) deleteTenant(cmd *DeleteTenant) error {
 	for _, x := range s.snapshot.Exchanges(cmd.Name) {
 		s.removeExchange(x)
 	}
+	s.dropPolicies(cmd.Name)
 	s.pages.Touch(pageKey{kind: pageTenant, name: cmd.Name})
 	delete(s.tenants, cmd.Name)
 	s.show(s.snapshot.withoutTenant(cmd.Name))

@@ -9,8 +9,8 @@ import (
 )
 
 // Command is a command of the metadata group: *PutTenant, *DeleteTenant,
-// *DeclareExchange, *DeleteExchange, *Bind, *Unbind, *StartNode or *EndSession.
-// Names are resolved where a command is applied, so that a client may declare
+// *DeclareExchange, *DeleteExchange, *Bind, *Unbind, *StartNode, *EndSession,
+// *PutPolicy or *DeletePolicy. Names are resolved where a command is applied, so that a client may declare
 // and bind without waiting in between.
 type Command interface {
 	// AppendTo appends the logged form, to be read by DecodeCommand.
@@ -82,6 +82,16 @@ type StartNode struct{ Node record.NodeID }
 // composer of the metadata group deletes.
 type EndSession struct{ Session Owner }
 
+// PutPolicy creates a policy, or replaces the one of its name. ErrUnknownTenant,
+// ErrInvalidName, ErrInvalidArgument, ErrTooMany.
+type PutPolicy struct{ Policy }
+
+// DeletePolicy deletes a policy. ErrUnknownPolicy.
+type DeletePolicy struct {
+	Tenant, Name string
+	Operator     bool
+}
+
 func (*PutTenant) command()       {}
 func (*DeleteTenant) command()    {}
 func (*DeclareExchange) command() {}
@@ -90,6 +100,8 @@ func (*Bind) command()            {}
 func (*Unbind) command()          {}
 func (*StartNode) command()       {}
 func (*EndSession) command()      {}
+func (*PutPolicy) command()       {}
+func (*DeletePolicy) command()    {}
 
 // The first byte of a logged command. They are part of the log's format: never
 // change one, and give a new form a new number.
@@ -102,6 +114,8 @@ const (
 	kindUnbind          = 6
 	kindStartNode       = 7
 	kindEndSession      = 8
+	kindPutPolicy       = 9
+	kindDeletePolicy    = 10
 )
 
 // The flags of an exchange.
@@ -173,6 +187,26 @@ func (c *EndSession) AppendTo(dst []byte) []byte {
 	return appendOwner(append(dst, kindEndSession), c.Session)
 }
 
+// AppendTo implements Command.
+func (c *PutPolicy) AppendTo(dst []byte) []byte {
+	dst = codec.AppendBytes(codec.AppendBool(append(dst, kindPutPolicy), c.Operator), c.Tenant)
+	return c.Policy.appendTo(codec.AppendBytes(dst, c.Name))
+}
+
+// appendTo appends what a policy is beside its key.
+func (p *Policy) appendTo(dst []byte) []byte {
+	dst = codec.AppendBytes(dst, p.Pattern)
+	dst = codec.AppendBytes(dst, p.ApplyTo)
+	dst = codec.AppendVarint(dst, p.Priority)
+	return codec.AppendBytes(dst, p.Definition)
+}
+
+// AppendTo implements Command.
+func (c *DeletePolicy) AppendTo(dst []byte) []byte {
+	dst = codec.AppendBytes(codec.AppendBool(append(dst, kindDeletePolicy), c.Operator), c.Tenant)
+	return codec.AppendBytes(dst, c.Name)
+}
+
 func appendOwner(dst []byte, o Owner) []byte {
 	dst = codec.AppendUvarint(dst, o.Node)
 	dst = codec.AppendUvarint(dst, o.Incarnation)
@@ -211,6 +245,14 @@ func DecodeCommand(b []byte) (Command, error) {
 		cmd = &StartNode{record.NodeID(r.Uvarint(math.MaxUint64))}
 	case kindEndSession:
 		cmd = &EndSession{readOwner(&r)}
+	case kindPutPolicy:
+		p := Policy{Operator: r.Bool(), Tenant: readText(&r), Name: readText(&r)}
+		p.read(&r)
+		cmd = &PutPolicy{p}
+	case kindDeletePolicy:
+		c := &DeletePolicy{Operator: r.Bool()}
+		c.Tenant, c.Name = readText(&r), readText(&r)
+		cmd = c
 	default:
 		r.Fail("command kind %d", kind)
 	}
@@ -218,6 +260,13 @@ func DecodeCommand(b []byte) (Command, error) {
 		return nil, fmt.Errorf("decoding a command about routes: %w", err)
 	}
 	return cmd, nil
+}
+
+// read reads what appendTo wrote.
+func (p *Policy) read(r *codec.Reader) {
+	p.Pattern, p.ApplyTo = readText(r), readText(r)
+	p.Priority = int32(r.Varint(math.MinInt32, math.MaxInt32))
+	p.Definition = readTable(r)
 }
 
 // readText reads a string of any length that the input holds.

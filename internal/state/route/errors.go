@@ -25,6 +25,8 @@ var (
 	ErrInvalidArgument = errors.New("invalid argument")
 	// ErrNotEquivalent is wrapped by NotEquivalentErrors.
 	ErrNotEquivalent = errors.New("declared differently")
+	// ErrUnknownPolicy: no policy of this name.
+	ErrUnknownPolicy = errors.New("no such policy")
 	// ErrInUse refuses to delete an exchange that is the source of a binding.
 	ErrInUse = errors.New("in use")
 	// ErrTooMany refuses what would pass a limit of limits.go.

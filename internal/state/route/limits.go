@@ -14,6 +14,10 @@ const (
 	// binding in consistent hashing.
 	MaxHashes = 8
 	MaxWeight = 1000
+	// MaxPolicies bounds a cluster: every one is looked at for every declaration.
+	// MaxPatternLen bounds the pattern of one, in bytes.
+	MaxPolicies   = 1 << 10
+	MaxPatternLen = 1024
 	// MaxTenants, MaxExchanges and MaxBindings bound a cluster.
 	MaxTenants   = 1 << 16
 	MaxExchanges = 1 << 18

@@ -7,6 +7,7 @@ import (
 	"maps"
 	"math"
 	"slices"
+	"strings"
 
 	"github.com/polylog-mq/polylog/internal/codec"
 	"github.com/polylog-mq/polylog/internal/record"
@@ -26,12 +27,32 @@ const (
 	pageTenant   = 't' // a tenant, by name
 	pageExchange = 'x' // an exchange that is not predeclared, by id
 	pageBindings = 'b' // bindingsPerPage bindings of consecutive numbers
+	pagePolicy   = 'p' // a policy, by whose it is, tenant and name
 )
 
 var rootPage = pageKey{kind: pageRoot}
 
 func bindingPage(number uint64) pageKey {
 	return pageKey{kind: pageBindings, number: number / bindingsPerPage}
+}
+
+// policyPage names the page of a policy: 1 for an operator's and 0 for another,
+// tenant, a zero byte, name.
+func policyPage(k policyKey) pageKey {
+	whose := "\x00"
+	if k.operator {
+		whose = "\x01"
+	}
+	return pageKey{kind: pagePolicy, name: whose + k.tenant + "\x00" + k.name}
+}
+
+// policyKey is the reverse.
+func (k pageKey) policyKey() (policyKey, bool) {
+	if k.name == "" || k.name[0] > 1 {
+		return policyKey{}, false
+	}
+	tenant, name, ok := strings.Cut(k.name[1:], "\x00")
+	return policyKey{k.name[0] == 1, tenant, name}, ok
 }
 
 func (k pageKey) appendKey(dst []byte) []byte {
@@ -48,7 +69,7 @@ func parsePageKey(key []byte) (pageKey, error) {
 		switch {
 		case k.kind == pageRoot && len(key) == 1:
 			return k, nil
-		case k.kind == pageTenant:
+		case k.kind == pageTenant || k.kind == pagePolicy:
 			k.name = string(key[1:])
 			return k, nil
 		case (k.kind == pageExchange || k.kind == pageBindings) && len(key) == 9:
@@ -88,6 +109,13 @@ func (s *State) encodePage(dst []byte, k pageKey) ([]byte, bool) {
 			return dst, false
 		}
 		return x.encode(dst), true
+	case pagePolicy:
+		key, _ := k.policyKey()
+		p := s.policies[key]
+		if p == nil {
+			return dst, false
+		}
+		return p.appendTo(dst), true
 	case pageBindings:
 		start := len(dst)
 		for n := k.number * bindingsPerPage; n < (k.number+1)*bindingsPerPage; n++ {
@@ -145,6 +173,8 @@ func (s *State) RestorePage(key, value []byte) error {
 		s.restoreExchange(ID(k.number), &r)
 	case pageBindings:
 		s.restoreBindings(k, &r)
+	case pagePolicy:
+		s.restorePolicy(k, &r)
 	}
 	if err := r.Close(); err != nil {
 		return fmt.Errorf("page %q of routes: %w", key, err)
@@ -192,6 +222,20 @@ func (s *State) restoreExchange(id ID, r *codec.Reader) {
 	s.exchanges[id] = x
 }
 
+func (s *State) restorePolicy(k pageKey, r *codec.Reader) {
+	key, ok := k.policyKey()
+	p := &Policy{Operator: key.operator, Tenant: key.tenant, Name: key.name}
+	p.read(r)
+	if r.Err() != nil {
+		return
+	}
+	if err := p.interpret(); err != nil || !ok {
+		r.Fail("policy %q: %v", k.name, err)
+		return
+	}
+	s.policies[key] = p
+}
+
 func (s *State) restoreBindings(k pageKey, r *codec.Reader) {
 	for r.Len() > 0 {
 		b := &Binding{
@@ -215,6 +259,8 @@ func (s *State) restoreBindings(k pageKey, r *codec.Reader) {
 func (s *State) Restored() error {
 	fresh := New()
 	fresh.lastExchange, fresh.lastBinding, fresh.incarnations = s.lastExchange, s.lastBinding, s.incarnations
+	fresh.policies = s.policies
+	fresh.obey("")
 	for _, t := range s.Tenants() {
 		if uint64(t.first)+uint64(len(predeclared)) > uint64(s.lastExchange)+1 {
 			return fmt.Errorf("restoring routes: %w: tenant %q has exchanges from %d", codec.ErrMalformed, t.Name, t.first)
@@ -234,6 +280,11 @@ func (s *State) Restored() error {
 			return fmt.Errorf("restoring routes: %w: exchange %d, %q in tenant %q", codec.ErrMalformed, id, x.Name, x.Tenant)
 		}
 		fresh.addExchange(x)
+	}
+	for k := range s.policies {
+		if fresh.tenants[k.tenant] == nil {
+			return fmt.Errorf("restoring routes: %w: policy %q in tenant %q", codec.ErrMalformed, k.name, k.tenant)
+		}
 	}
 	if err := fresh.restoreAll(slices.SortedFunc(maps.Values(s.bindings), func(a, b *Binding) int {
 		return cmp.Compare(a.Number, b.Number)

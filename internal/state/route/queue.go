@@ -17,6 +17,9 @@ type Queue struct {
 	Owner Owner
 	// Arguments are those of the declaration, byte for byte. Read only.
 	Arguments Table
+	// Settings are those of the lease set that the arguments ask for, encoded,
+	// before any policy; none if the queue was not declared.
+	Settings []byte
 }
 
 // queueVersion begins the encoding of a Queue.
@@ -29,7 +32,11 @@ const flagExclusive = flagInternal
 func (q *Queue) AppendTo(dst []byte) []byte {
 	dst = append(dst, queueVersion, flags(q.Durable, q.AutoDelete, q.Exclusive))
 	dst = appendOwner(dst, q.Owner)
-	return codec.AppendBytes(dst, q.Arguments)
+	dst = codec.AppendBytes(dst, q.Arguments)
+	if len(q.Settings) > 0 {
+		dst = codec.AppendBytes(dst, q.Settings)
+	}
+	return dst
 }
 
 // DecodeQueue reads what AppendTo wrote. No bytes at all are a durable queue
@@ -46,6 +53,9 @@ func DecodeQueue(b []byte) (*Queue, error) {
 	q := &Queue{}
 	q.Durable, q.AutoDelete, q.Exclusive = readFlags(&r)
 	q.Owner, q.Arguments = readOwner(&r), readTable(&r)
+	if r.Len() > 0 {
+		q.Settings = append([]byte(nil), r.Bytes(MaxTableLen)...)
+	}
 	if err := r.Close(); err != nil {
 		return nil, fmt.Errorf("decoding the attributes of a queue: %w", err)
 	}

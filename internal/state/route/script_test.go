@@ -134,6 +134,22 @@ func (w *world) run(c *script.Command) string {
 		return w.apply(&Unbind{w.ends(c)})
 	case "start":
 		return w.apply(&StartNode{record.NodeID(c.Int("node", 1))})
+	case "policy":
+		return w.apply(&PutPolicy{Policy{
+			Tenant: c.Str("tenant", ""), Name: c.Args[0], Pattern: c.Args[1], ApplyTo: c.Str("to", "all"),
+			Priority: int32(c.Int("priority", 0)), Operator: c.Str("of", "") == "operator", Definition: fieldsOf(w.t, c.Body),
+		}})
+	case "delete-policy":
+		return w.apply(&DeletePolicy{c.Str("tenant", ""), c.Args[0], c.Str("of", "") == "operator"})
+	case "policies":
+		user, operator := w.s.QueuePolicies(c.Str("tenant", ""), c.Args[0], &Queue{Arguments: fieldsOf(w.t, c.Body)})
+		name := func(p *Policy) string {
+			if p == nil {
+				return "none"
+			}
+			return p.Name
+		}
+		return name(user) + ", of the operator " + name(operator)
 	case "logged":
 		return hex.EncodeToString(w.logged)
 	case "page":

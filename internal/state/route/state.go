@@ -33,6 +33,7 @@ type State struct {
 	tenants      map[string]*Tenant
 	exchanges    map[ID]*Exchange
 	bindings     map[uint64]*Binding
+	policies     map[policyKey]*Policy
 	// incarnations counts how often each node was started.
 	incarnations map[record.NodeID]uint64
 	pages        *page.Set[pageKey]
@@ -64,6 +65,7 @@ func New() *State {
 		tenants:      map[string]*Tenant{},
 		exchanges:    map[ID]*Exchange{},
 		bindings:     map[uint64]*Binding{},
+		policies:     map[policyKey]*Policy{},
 		incarnations: map[record.NodeID]uint64{},
 		byKey:        map[bindingKey]*Binding{},
 		from:         map[ID][]*Binding{},
@@ -124,6 +126,7 @@ func (s *State) addTenant(t *Tenant) {
 }
 
 func (s *State) addExchange(x *Exchange) {
+	s.govern(x)
 	s.exchanges[x.ID] = x
 	if x.Home != (Owner{}) {
 		s.transient[x.Home] = append(s.transient[x.Home], x.ID)

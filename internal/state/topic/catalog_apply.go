@@ -1,6 +1,7 @@
 package topic
 
 import (
+	"bytes"
 	"fmt"
 	"slices"
 
@@ -20,6 +21,8 @@ func (c *Catalog) Check(cmd CatalogCommand) error {
 	case *AlterConfigs:
 		_, _, err := c.altered(cmd)
 		return err
+	case *AlterQueue:
+		return c.checkAlterQueue(cmd)
 	case *CreatePartitions:
 		return c.checkCreatePartitions(cmd)
 	case *AllocateProducerIDs:
@@ -50,6 +53,8 @@ func (c *Catalog) Apply(now record.LogTime, cmd CatalogCommand) (Result, error) 
 		res.Topic = c.delete(cmd)
 	case *AlterConfigs:
 		res.Topic = c.alter(cmd)
+	case *AlterQueue:
+		res.Topic = c.alterQueue(cmd)
 	case *CreatePartitions:
 		res.Topic = c.createPartitions(cmd)
 	case *AllocateProducerIDs:
@@ -163,6 +168,32 @@ func (c *Catalog) create(now record.LogTime, cmd *CreateTopic) *Topic {
 	c.put(t)
 	c.announce(t)
 	return t
+}
+
+func (c *Catalog) checkAlterQueue(cmd *AlterQueue) error {
+	t, err := c.existing(cmd.UUID)
+	switch {
+	case err != nil:
+		return err
+	case t.Lease == nil:
+		return fmt.Errorf("%w: %q is no queue", ErrInvalidConfig, t.Name)
+	case len(cmd.Lease) == 0 || len(cmd.Lease) > MaxLeaseLen:
+		return fmt.Errorf("%w: the settings of the queue are empty or too large", ErrInvalidConfig)
+	}
+	return nil
+}
+
+func (c *Catalog) alterQueue(cmd *AlterQueue) *Topic {
+	old := c.byUUID[cmd.UUID]
+	if bytes.Equal(old.Lease, cmd.Lease) {
+		return old
+	}
+	t := *old
+	t.Lease, t.Settings, t.Revision = cmd.Lease, old.Settings.withLease(cmd.Lease), c.change()
+	c.touchTopic(t.ID, 0, 0)
+	c.put(&t)
+	c.announce(&t)
+	return &t
 }
 
 func (c *Catalog) delete(cmd *DeleteTopic) *Topic {

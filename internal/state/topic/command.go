@@ -3,7 +3,7 @@ package topic
 import "github.com/polylog-mq/polylog/internal/record"
 
 // CatalogCommand is a command of the metadata group: *Bootstrap, *CreateTopic,
-// *DeleteTopic, *AlterConfigs, *CreatePartitions, *AllocateProducerIDs or
+// *DeleteTopic, *AlterConfigs, *AlterQueue, *CreatePartitions, *AllocateProducerIDs or
 // *Confirm.
 type CatalogCommand interface {
 	// AppendTo appends the logged form, to be read by DecodeCatalogCommand.
@@ -30,6 +30,13 @@ type CreateTopic struct {
 	Lease []byte
 	// Attributes of a queue; see Topic.Attributes.
 	Attributes []byte
+}
+
+// AlterQueue gives a queue other settings of its lease set. ErrUnknownTopic,
+// ErrInvalidConfig if it is no queue.
+type AlterQueue struct {
+	UUID  UUID
+	Lease []byte
 }
 
 // DeleteTopic deletes a topic and its data. ErrUnknownTopic.
@@ -110,6 +117,7 @@ type DeleteRecords struct {
 
 func (*Bootstrap) catalog()           {}
 func (*CreateTopic) catalog()         {}
+func (*AlterQueue) catalog()          {}
 func (*DeleteTopic) catalog()         {}
 func (*AlterConfigs) catalog()        {}
 func (*CreatePartitions) catalog()    {}

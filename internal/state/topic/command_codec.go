@@ -19,6 +19,7 @@ const (
 	kindAllocateProducerIDs = 6
 	kindConfirm             = 7
 	kindCreateQueue         = 8 // CreateTopic with a lease set
+	kindAlterQueue          = 9
 
 	kindDefineOld     = 1 // Define with TermIsEpoch
 	kindDeleteRecords = 2
@@ -46,6 +47,11 @@ func (c *CreateTopic) AppendTo(dst []byte) []byte {
 	dst = codec.AppendBytes(dst, c.Name)
 	dst = codec.AppendVarint(dst, c.Partitions)
 	return appendConfig(dst, c.Config)
+}
+
+// AppendTo implements CatalogCommand.
+func (c *AlterQueue) AppendTo(dst []byte) []byte {
+	return codec.AppendBytes(append(append(dst, kindAlterQueue), c.UUID[:]...), c.Lease)
 }
 
 // AppendTo implements CatalogCommand.
@@ -101,6 +107,8 @@ func DecodeCatalogCommand(b []byte) (CatalogCommand, error) {
 		cmd = readCreateTopic(&r, &CreateTopic{})
 	case kindCreateQueue:
 		cmd = readCreateTopic(&r, &CreateTopic{Lease: readBlob(&r), Attributes: readBlob(&r)})
+	case kindAlterQueue:
+		cmd = &AlterQueue{UUID: readUUID(&r), Lease: readBlob(&r)}
 	case kindDeleteTopic:
 		cmd = &DeleteTopic{UUID: readUUID(&r)}
 	case kindAlterConfigs:
