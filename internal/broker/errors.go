@@ -88,6 +88,9 @@ var (
 	// ErrExclusive: an exclusive consumer has the queue, or one asks for a queue
 	// that has consumers. AMQP: 403.
 	ErrExclusive = errors.New("the queue is in exclusive use")
+	// ErrConsumerTimeout: a session held a record longer than the queue allows,
+	// and has lost what it had of it. AMQP: 406 PRECONDITION_FAILED.
+	ErrConsumerTimeout = errors.New("a delivery was not settled in time")
 	// ErrRejected: a queue is full and refuses what is published. AMQP:
 	// basic.nack.
 	ErrRejected = errors.New("a queue is full")

@@ -32,6 +32,7 @@ type desk struct {
 	// flying counts what is on its way into a queue that can be full.
 	flying, flyingBytes int64
 	rate                rate
+	watch               consumerWatch
 
 	// heads are the deadlines of the first record of each level, as far as they
 	// were looked up.
@@ -145,6 +146,7 @@ func (d *desk) work() {
 	d.q.keep(d)
 	d.show()
 	d.q.report(d)
+	d.watchConsumers()
 	if more && !d.posted {
 		d.posted = true
 		d.q.s.group.Post(func() {

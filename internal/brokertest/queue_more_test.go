@@ -342,3 +342,27 @@ func TestQueueSmoothsDeliveries(t *testing.T) {
 		t.Errorf("%d after ten were settled", got)
 	}
 }
+
+func TestConsumerTimeout(t *testing.T) {
+	n := Start(t, Options{})
+	q := n.CreateQueue("q", func(s *broker.QueueSettings) { s.ConsumerTimeout = 60_000 })
+	mustPublish(t, n, q, "a", "b")
+	slow := work(t, n, q, credit(1))
+	good := work(t, n, q, credit(1))
+	n.Advance(30 * time.Second)
+	good.settle(broker.Accept, 0, 1)
+	mustPublish(t, n, q, "c")
+	good.consumer.Grant(1)
+	n.Advance(29 * time.Second)
+	if slow.ended != nil {
+		t.Errorf("ended too early: %v", slow.ended)
+	}
+	n.Advance(15 * time.Second)
+	if !errors.Is(slow.ended, broker.ErrConsumerTimeout) || good.ended != nil {
+		t.Errorf("after the timeout: %v, %v", slow.ended, good.ended)
+	}
+	want(t, "given back", counts(q), "ready 1 unacked 1")
+	good.consumer.Grant(1)
+	n.Settle()
+	want(t, "to the other", good.take(), "b c a*")
+}

@@ -76,6 +76,13 @@ func (d *Desk) Levels() int { return len(d.levels) }
 // Leased returns how many records are in somebody's hands.
 func (d *Desk) Leased() int64 { return d.leases.count }
 
+// Given returns how many leases the desk has given, ever.
+func (d *Desk) Given() uint64 { return d.leases.given }
+
+// HeldSince returns, each once, the holders that still have one of the first n
+// leases.
+func (d *Desk) HeldSince(n uint64) []*Holder { return d.leases.upTo(n) }
+
 // Ready returns how many records could be given if there were consumers.
 func (d *Desk) Ready() int64 {
 	return d.set.Unsettled() - d.set.Held() - d.leases.count - d.pending

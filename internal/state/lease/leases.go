@@ -87,6 +87,17 @@ func (t *leases) remove(at int32) lease {
 	return was
 }
 
+// upTo returns, each once, the holders of leases that were among the first n.
+func (t *leases) upTo(n uint64) (holders []*Holder) {
+	for i := range t.table {
+		l := &t.table[i]
+		if l.holder != nil && l.number>>placeBits <= n && !slices.Contains(holders, l.holder) {
+			holders = append(holders, l.holder)
+		}
+	}
+	return holders
+}
+
 // sorted returns the offsets that are leased, ascending.
 func (t *leases) sorted() []record.Offset {
 	list := make([]record.Offset, 0, t.count)
