@@ -14,7 +14,8 @@ import (
 
 // Fetch is a load of Fetch requests, one partition each, one in flight per
 // connection. Connection i reads partition i modulo Partitions from offset 0
-// and begins again at the end.
+// and begins again at the end; with Once it stops there, and all that is read
+// counts, in the time that it takes.
 type Fetch struct {
 	Addr        string
 	Topic       string
@@ -22,20 +23,21 @@ type Fetch struct {
 	Connections int
 	MaxBytes    int // per request
 	Size        int // bytes of value per record, to count the same bytes as Produce
+	Once        bool
 	Warmup      time.Duration
 	Duration    time.Duration
 }
 
 // Run drives the load; see Produce.Run.
 func (f Fetch) Run(ctx context.Context, onCount, onEnd func()) (Result, error) {
+	if f.Once {
+		f.Warmup, f.Duration = 0, onceLimit
+	}
 	begin := time.Now().Add(f.Warmup)
 	end := begin.Add(f.Duration)
 	ctx, cancel := context.WithDeadline(ctx, end.Add(30*time.Second))
 	defer cancel()
-	stop := time.AfterFunc(f.Warmup, onCount)
-	defer stop.Stop()
-	ended := make(chan struct{})
-	time.AfterFunc(f.Warmup+f.Duration, func() { onEnd(); close(ended) })
+	finish := timed(f.Once, f.Warmup, f.Duration, onCount, onEnd)
 
 	workers := make([]fetcher, f.Connections)
 	errs := make([]error, f.Connections)
@@ -46,9 +48,8 @@ func (f Fetch) Run(ctx context.Context, onCount, onEnd func()) (Result, error) {
 		wg.Go(func() { errs[i] = w.run(ctx) })
 	}
 	wg.Wait()
-	<-ended
+	r := Result{Seconds: finish()}
 	total := NewHistogram()
-	r := Result{Seconds: f.Duration.Seconds()}
 	for i := range workers {
 		if errs[i] != nil {
 			return Result{}, fmt.Errorf("connection %d: %w", i, errs[i])
@@ -107,6 +108,9 @@ func (w *fetcher) run(ctx context.Context) error {
 			w.records += n
 		}
 		if next = to; next >= last {
+			if w.load.Once {
+				return nil
+			}
 			next = 0
 		}
 	}
@@ -115,49 +119,74 @@ func (w *fetcher) run(ctx context.Context) error {
 
 // scan counts the records of an answer and returns the offset to read next.
 func (w *fetcher) scan(b []byte, from int64) (records, next int64, err error) {
+	batches, err := fetched(b, w.load.Topic)
+	if err != nil {
+		return 0, 0, err
+	}
+	next = from
+	err = eachBatch(batches, func(_ []byte, to, n int64) {
+		next = to
+		records += n
+	})
+	if err == nil && next == from {
+		err = fmt.Errorf("no whole batch at offset %d", from)
+	}
+	return records, next, err
+}
+
+// eachBatch calls f with every whole batch, the offset behind it, and the
+// number of its records.
+func eachBatch(batches []byte, f func(b []byte, next, records int64)) error {
+	be := binary.BigEndian
+	for len(batches) >= batchHeader {
+		size := 12 + int(be.Uint32(batches[8:]))
+		if size < batchHeader {
+			return fmt.Errorf("a batch of %d bytes", size)
+		}
+		if size > len(batches) {
+			break // cut off at the request's limit
+		}
+		f(batches[:size], int64(be.Uint64(batches))+int64(be.Uint32(batches[23:]))+1, int64(be.Uint32(batches[57:])))
+		batches = batches[size:]
+	}
+	return nil
+}
+
+// fetched returns the record bytes of an answer about one partition of a topic.
+func fetched(b []byte, topic string) ([]byte, error) {
 	be := binary.BigEndian
 	// correlation id, throttle, error, session, array length, topic, array
 	// length, partition; then error, high watermark, last stable offset, log
 	// start offset.
-	at := 4 + 4 + 2 + 4 + 4 + 2 + len(w.load.Topic) + 4 + 4
+	at := 4 + 4 + 2 + 4 + 4 + 2 + len(topic) + 4 + 4
 	if len(b) < at+34 {
-		return 0, 0, fmt.Errorf("answer of %d bytes is too short", len(b))
+		return nil, fmt.Errorf("answer of %d bytes is too short", len(b))
 	}
 	if code := int16(be.Uint16(b[at:])); code != 0 {
-		return 0, 0, fmt.Errorf("fetch refused with error code %d", code)
+		return nil, fmt.Errorf("fetch refused with error code %d", code)
 	}
 	at += 2 + 8 + 8 + 8
 	aborted := max(int(int32(be.Uint32(b[at:]))), 0)
 	at += 4 + aborted*16 + 4 // aborted transactions, preferred replica
 	if len(b) < at+4 {
-		return 0, 0, errors.New("answer ends before its records")
+		return nil, errors.New("answer ends before its records")
 	}
-	batches := b[at+4:]
-	next = from
-	for len(batches) >= 61 {
-		size := 12 + int(be.Uint32(batches[8:]))
-		if size > len(batches) {
-			break // cut off at the request's limit
-		}
-		next = int64(be.Uint64(batches)) + int64(be.Uint32(batches[23:])) + 1
-		records += int64(be.Uint32(batches[57:]))
-		batches = batches[size:]
-	}
-	if next == from {
-		return 0, 0, fmt.Errorf("no whole batch at offset %d", from)
-	}
-	return records, next, nil
+	return b[at+4:], nil
 }
 
-// request returns a Fetch frame and the place of its fetch offset.
 func (w *fetcher) request() (frame []byte, offsetAt int) {
+	return fetchRequest(w.load.Topic, w.partition, w.load.MaxBytes)
+}
+
+// fetchRequest returns a Fetch frame and the place of its fetch offset.
+func fetchRequest(topic string, partition int32, maxBytes int) (frame []byte, offsetAt int) {
 	const marker = 0x1122334455667788
 	p := kmsg.NewFetchRequestTopicPartition()
-	p.Partition, p.FetchOffset, p.PartitionMaxBytes = w.partition, marker, int32(w.load.MaxBytes)
+	p.Partition, p.FetchOffset, p.PartitionMaxBytes = partition, marker, int32(maxBytes)
 	t := kmsg.NewFetchRequestTopic()
-	t.Topic, t.Partitions = w.load.Topic, append(t.Partitions, p)
+	t.Topic, t.Partitions = topic, append(t.Partitions, p)
 	req := kmsg.NewPtrFetchRequest()
-	req.MaxWaitMillis, req.MinBytes, req.MaxBytes = 500, 1, int32(w.load.MaxBytes)
+	req.MaxWaitMillis, req.MinBytes, req.MaxBytes = 500, 1, int32(maxBytes)
 	req.SessionEpoch = -1
 	req.Topics = append(req.Topics, t)
 	frame = encode(req, fetchVersion)

@@ -13,21 +13,31 @@ import (
 )
 
 // Produce is a load of Produce requests with acks=all, one batch each.
-// Connection i writes to partition i modulo Partitions.
+// Connection i writes to partition i modulo Partitions; with Spread, to that
+// one first and then to one after the other.
 type Produce struct {
 	Addr        string
 	Topic       string
 	Partitions  int
 	Connections int
-	InFlight    int           // requests unanswered per connection, 1 and up; closed loop only
-	Records     int           // per batch
-	Size        int           // bytes of value per record
+	InFlight    int   // requests unanswered per connection, 1 and up; closed loop only
+	Records     int   // per batch
+	Size        int   // bytes of value per record
+	Codec       Codec // of the batch
+	Spread      bool
 	Warmup      time.Duration // not counted
 	Duration    time.Duration // counted
+	// Requests, when above 0, is how many each connection sends, without a
+	// warm-up and in what time that takes; Duration is ignored.
+	Requests int
 	// Rate, when above 0, makes the load an open loop: requests per second and
 	// connection, sent on schedule whatever the server does, latency counted
 	// from the scheduled moment (no coordinated omission). InFlight is ignored.
 	Rate float64
+	// Stamp puts the moment for which a batch was scheduled, in Unix
+	// nanoseconds, into its first value, for Flow; uncompressed values of 64 to
+	// 8191 bytes only.
+	Stamp bool
 }
 
 // Result is what a load did in its counted time.
@@ -48,14 +58,14 @@ func (r Result) MegabytesPerSecond() float64 { return float64(r.Bytes) / r.Secon
 // Run drives the load; onCount runs at the moment that counting begins, and
 // onEnd when it ends, while the server is still loaded.
 func (p Produce) Run(ctx context.Context, onCount, onEnd func()) (Result, error) {
+	if p.Requests > 0 {
+		p.Warmup, p.Duration = 0, onceLimit
+	}
 	begin := time.Now().Add(p.Warmup)
 	end := begin.Add(p.Duration)
 	ctx, cancel := context.WithDeadline(ctx, end.Add(30*time.Second))
 	defer cancel()
-	stop := time.AfterFunc(p.Warmup, onCount)
-	defer stop.Stop()
-	ended := make(chan struct{})
-	time.AfterFunc(p.Warmup+p.Duration, func() { onEnd(); close(ended) })
+	finish := timed(p.Requests > 0, p.Warmup, p.Duration, onCount, onEnd)
 
 	workers := make([]producer, p.Connections)
 	errs := make([]error, p.Connections)
@@ -66,7 +76,7 @@ func (p Produce) Run(ctx context.Context, onCount, onEnd func()) (Result, error)
 		wg.Go(func() { errs[i] = w.run(ctx) })
 	}
 	wg.Wait()
-	<-ended
+	seconds := finish()
 	total := NewHistogram()
 	var n int64
 	for i := range workers {
@@ -79,8 +89,31 @@ func (p Produce) Run(ctx context.Context, onCount, onEnd func()) (Result, error)
 	records := n * int64(p.Records)
 	return Result{
 		Requests: n, Records: records, Bytes: records * int64(p.Size),
-		Seconds: p.Duration.Seconds(), Latency: Summarize(total),
+		Seconds: seconds, Latency: Summarize(total),
 	}, nil
+}
+
+// onceLimit bounds a load that does a given amount of work.
+const onceLimit = 5 * time.Minute
+
+// timed calls onCount and onEnd when their times come; with all, at once and by
+// finish. finish, called when the work is done, returns the seconds that count.
+func timed(all bool, warmup, duration time.Duration, onCount, onEnd func()) (finish func() float64) {
+	began := time.Now()
+	if all {
+		onCount()
+		return func() float64 {
+			onEnd()
+			return time.Since(began).Seconds()
+		}
+	}
+	time.AfterFunc(warmup, onCount)
+	ended := make(chan struct{})
+	time.AfterFunc(warmup+duration, func() { onEnd(); close(ended) })
+	return func() float64 {
+		<-ended
+		return duration.Seconds()
+	}
 }
 
 // producer is one connection of a Produce load.
@@ -119,7 +152,12 @@ func (w *producer) run(ctx context.Context) error {
 
 // send writes requests until the end of the load.
 func (w *producer) send(c *conn, sent chan<- time.Time, slots chan<- struct{}) error {
-	frame := w.request()
+	frame, size, err := w.request()
+	if err != nil {
+		return err
+	}
+	batch := frame[len(frame)-size:]
+	partition := frame[len(frame)-size-8:]
 	var gap time.Duration
 	next := time.Now()
 	if w.load.Rate > 0 {
@@ -127,7 +165,7 @@ func (w *producer) send(c *conn, sent chan<- time.Time, slots chan<- struct{}) e
 		// Spread the connections over one gap, so that they do not march in step.
 		next = next.Add(gap * time.Duration(w.id) / time.Duration(w.load.Connections))
 	}
-	for i := uint32(0); ; i++ {
+	for i := uint32(0); w.load.Requests == 0 || i < uint32(w.load.Requests); i++ {
 		if gap > 0 {
 			next = next.Add(gap)
 			time.Sleep(time.Until(next))
@@ -145,10 +183,18 @@ func (w *producer) send(c *conn, sent chan<- time.Time, slots chan<- struct{}) e
 		}
 		sent <- now
 		binary.BigEndian.PutUint32(frame[8:], i)
+		if w.load.Spread {
+			binary.BigEndian.PutUint32(partition, (uint32(w.id)+i)%uint32(w.load.Partitions))
+		}
+		if w.load.Stamp {
+			binary.BigEndian.PutUint64(batch[stampAt:], uint64(now.UnixNano()))
+			seal(batch)
+		}
 		if _, err := c.Write(frame); err != nil {
 			return fmt.Errorf("send: %w", err)
 		}
 	}
+	return nil
 }
 
 // receive reads an answer for each request sent.
@@ -176,15 +222,19 @@ func (w *producer) receive(c *conn, sent <-chan time.Time, slots <-chan struct{}
 	return nil
 }
 
-func (w *producer) request() []byte {
+// request returns a frame and how many of its last bytes are the batch, which
+// its length and the partition's number stand before.
+func (w *producer) request() (frame []byte, size int, err error) {
 	rng := rand.NewChaCha8([32]byte{byte(w.id), byte(w.id >> 8)})
 	p := kmsg.NewProduceRequestTopicPartition()
 	p.Partition = int32(w.id % w.load.Partitions)
-	p.Records = batch(w.load.Records, w.load.Size, rng)
+	if p.Records, err = batch(w.load.Records, w.load.Size, w.load.Codec, rng); err != nil {
+		return nil, 0, err
+	}
 	t := kmsg.NewProduceRequestTopic()
 	t.Topic, t.Partitions = w.load.Topic, append(t.Partitions, p)
 	req := kmsg.NewPtrProduceRequest()
 	req.Acks, req.TimeoutMillis = -1, 30_000
 	req.Topics = append(req.Topics, t)
-	return encode(req, produceVersion)
+	return encode(req, produceVersion), len(p.Records), nil
 }

@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"os/exec"
 	"path/filepath"
+	"regexp"
+	"slices"
 	"strings"
 )
 
@@ -34,8 +36,18 @@ func StartPolylog(bin, dir string) (*Server, error) {
 	if err != nil {
 		return nil, fmt.Errorf("ask polylog for its version: %w", err)
 	}
-	s, err := start("polylog", dir, addr, exec.Command(bin, "serve",
-		"--data-dir", filepath.Join(dir, "data"), "--kafka-listen", addr, "--amqp-listen", amqp, "--http-listen", ""))
+	help, _ := exec.Command(bin, "serve", "--help").Output() // without it there is no other listener
+	args := []string{bin, "serve", "--data-dir", filepath.Join(dir, "data"), "--kafka-listen", addr}
+	for _, flag := range listeners(string(help)) {
+		switch flag {
+		case "--kafka-listen":
+		case "--amqp-listen":
+			args = append(args, flag, amqp)
+		default: // the machine may have a server already
+			args = append(args, flag, "")
+		}
+	}
+	s, err := start("polylog", dir, addr, nil, args...)
 	if err != nil {
 		return nil, err
 	}
@@ -43,3 +55,12 @@ func StartPolylog(bin, dir string) (*Server, error) {
 	s.Version = strings.TrimSpace(string(version))
 	return s, nil
 }
+
+// listeners returns the flags that say where to listen.
+func listeners(help string) []string {
+	flags := listenFlag.FindAllString(help, -1)
+	slices.Sort(flags)
+	return slices.Compact(flags)
+}
+
+var listenFlag = regexp.MustCompile(`--[a-z0-9]+-listen\b`)

@@ -12,16 +12,21 @@ import (
 	"strings"
 	"syscall"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 // Server is a running peer.
 type Server struct {
 	Name    string
 	Version string
-	Addr    string // where it speaks Kafka, or what else it is a peer for
-	AMQP    string // where it speaks AMQP
-	Dir     string // its scratch directory
-	Started time.Duration
+	Addr    string        // where it speaks Kafka, or what else it is a peer for
+	AMQP    string        // where it speaks AMQP
+	Dir     string        // its scratch directory
+	Started time.Duration // from the start of the process until it listens
+	Began   time.Time     // when the process was started
+	env     []string      // beside that of this process
+	args    []string
 	cmd     *exec.Cmd
 	exited  chan error
 }
@@ -33,36 +38,48 @@ type Usage struct {
 	Written  int64         // bytes handed to the block layer
 }
 
-// start runs cmd with its output in dir/name.log and returns when the address
-// accepts connections.
-func start(name, dir, addr string, cmd *exec.Cmd) (*Server, error) {
-	log, err := os.Create(filepath.Join(dir, name+".log"))
+// start runs a program, with more environment, with its output in dir/name.log
+// and returns when the address accepts connections.
+func start(name, dir, addr string, env []string, args ...string) (*Server, error) {
+	s := &Server{Name: name, Addr: addr, Dir: dir, env: env, args: args}
+	return s, s.launch()
+}
+
+// launch starts the process.
+func (s *Server) launch() error {
+	log, err := os.OpenFile(filepath.Join(s.Dir, s.Name+".log"), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o644)
 	if err != nil {
-		return nil, fmt.Errorf("start %s: %w", name, err)
+		return fmt.Errorf("start %s: %w", s.Name, err)
 	}
 	defer func() { _ = log.Close() }()
-	cmd.Stdout, cmd.Stderr, cmd.Dir = log, log, dir
+	cmd := exec.Command(s.args[0], s.args[1:]...)
+	cmd.Stdout, cmd.Stderr, cmd.Dir = log, log, s.Dir
+	cmd.Env = append(os.Environ(), s.env...)
 	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL, Setpgid: true}
-	began := time.Now()
+	s.Began = time.Now()
 	if err := cmd.Start(); err != nil {
-		return nil, fmt.Errorf("start %s: %w", name, err)
+		return fmt.Errorf("start %s: %w", s.Name, err)
 	}
-	s := &Server{Name: name, Addr: addr, Dir: dir, cmd: cmd, exited: make(chan error, 1)}
+	s.cmd, s.exited = cmd, make(chan error, 1)
 	go func() { s.exited <- cmd.Wait() }()
-	for time.Since(began) < time.Minute {
-		c, err := net.DialTimeout("tcp", addr, time.Second)
+	for time.Since(s.Began) < 5*time.Minute {
+		c, err := net.DialTimeout("tcp", s.Addr, time.Second)
 		if err == nil {
-			s.Started = time.Since(began)
-			return s, c.Close()
+			s.Started = time.Since(s.Began)
+			return c.Close()
 		}
 		select {
 		case err := <-s.exited:
-			return nil, fmt.Errorf("start %s: it exited (%w); see %s", name, err, log.Name())
+			return fmt.Errorf("start %s: it exited (%w); see %s", s.Name, err, log.Name())
 		case <-time.After(2 * time.Millisecond):
 		}
 	}
-	return nil, errors.Join(fmt.Errorf("start %s: nothing listens on %s after a minute; see %s", name, addr, log.Name()), s.Stop())
+	return errors.Join(fmt.Errorf("start %s: nothing listens on %s after five minutes; see %s", s.Name, s.Addr, log.Name()), s.Kill())
 }
+
+// Restart starts a server anew that was stopped or killed, on the same data and
+// address.
+func (s *Server) Restart() error { return s.launch() }
 
 // Stop ends the server and waits for it.
 func (s *Server) Stop() error {
@@ -167,6 +184,61 @@ func procField(path, name string) (int64, error) {
 		}
 	}
 	return 0, fmt.Errorf("read %s: no such line in %s", name, path)
+}
+
+// DiskUsed returns the bytes that the server's folder takes.
+func (s *Server) DiskUsed() int64 {
+	var sum int64
+	s.files(func(_ string, st *syscall.Stat_t) { sum += st.Blocks * 512 })
+	return sum
+}
+
+// DropCache makes the kernel forget what it has in memory of the server's
+// files, so that reading them again needs the disk.
+func (s *Server) DropCache() {
+	unix.Sync()
+	s.files(func(path string, _ *syscall.Stat_t) {
+		f, err := os.Open(path)
+		if err != nil {
+			return // deleted meanwhile
+		}
+		_ = unix.Fadvise(int(f.Fd()), 0, 0, unix.FADV_DONTNEED)
+		_ = f.Close()
+	})
+}
+
+// Rewritten waits until the folder below the server's called name has grown
+// beyond min bytes and then has not for a second, but no longer than limit.
+func (s *Server) Rewritten(name string, least int64, limit time.Duration) int64 {
+	var size int64
+	for end := time.Now().Add(limit); time.Now().Before(end); time.Sleep(time.Second) {
+		was := size
+		size = 0
+		s.files(func(path string, st *syscall.Stat_t) {
+			if filepath.Base(filepath.Dir(path)) == name {
+				size += st.Blocks * 512
+			}
+		})
+		if size > least && size == was {
+			break
+		}
+	}
+	return size
+}
+
+// files calls f for every file of the server's.
+func (s *Server) files(f func(path string, st *syscall.Stat_t)) {
+	_ = filepath.WalkDir(s.Dir, func(path string, d os.DirEntry, err error) error {
+		if err != nil || !d.Type().IsRegular() {
+			return nil // deleted meanwhile
+		}
+		if i, err := d.Info(); err == nil {
+			if st, ok := i.Sys().(*syscall.Stat_t); ok {
+				f(path, st)
+			}
+		}
+		return nil
+	})
 }
 
 // freePort returns a loopback address that nothing listens on.

@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"net"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"regexp"
 )
@@ -28,20 +27,19 @@ func StartRabbitMQ(dir string) (*Server, error) {
 			return nil, fmt.Errorf("find a free port: %w", err)
 		}
 	}
-	cmd := exec.Command(rabbitMQ)
-	cmd.Env = append(os.Environ(),
-		"HOME="+dir,
-		"RABBITMQ_NODENAME=bench"+ports[0]+"@localhost",
+	env := []string{
+		"HOME=" + dir,
+		"RABBITMQ_NODENAME=bench" + ports[0] + "@localhost",
 		"RABBITMQ_NODE_IP_ADDRESS=127.0.0.1",
-		"RABBITMQ_NODE_PORT="+ports[0],
-		"RABBITMQ_DIST_PORT="+ports[1],
-		"ERL_EPMD_PORT="+ports[2], "ERL_EPMD_ADDRESS=127.0.0.1",
-		"RABBITMQ_MNESIA_BASE="+filepath.Join(dir, "data"),
-		"RABBITMQ_LOG_BASE="+filepath.Join(dir, "log"),
-		"RABBITMQ_CONFIG_FILE="+filepath.Join(dir, "none"),
-		"RABBITMQ_ENABLED_PLUGINS_FILE="+filepath.Join(dir, "plugins"),
-	)
-	s, err := start("rabbitmq", dir, addrs[0], cmd)
+		"RABBITMQ_NODE_PORT=" + ports[0],
+		"RABBITMQ_DIST_PORT=" + ports[1],
+		"ERL_EPMD_PORT=" + ports[2], "ERL_EPMD_ADDRESS=127.0.0.1",
+		"RABBITMQ_MNESIA_BASE=" + filepath.Join(dir, "data"),
+		"RABBITMQ_LOG_BASE=" + filepath.Join(dir, "log"),
+		"RABBITMQ_CONFIG_FILE=" + filepath.Join(dir, "none"),
+		"RABBITMQ_ENABLED_PLUGINS_FILE=" + filepath.Join(dir, "plugins"),
+	}
+	s, err := start("rabbitmq", dir, addrs[0], env, rabbitMQ)
 	if err != nil {
 		return nil, err
 	}

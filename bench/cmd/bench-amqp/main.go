@@ -77,7 +77,8 @@ func compare(ctx context.Context, o options) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, stop()) }()
-	rep := report.New(ctx, dir, o.root)
+	rep := report.New(ctx, dir, o.root, "Polylog and RabbitMQ, side by side", "Messages are persistent and confirmed.",
+		fmt.Sprintf("loads of %v after %v, %d rounds", o.duration, o.warmup, o.rounds))
 	for _, t := range targets {
 		rep.AddServer(t.column, t.server)
 	}
@@ -92,7 +93,7 @@ func compare(ctx context.Context, o options) (err error) {
 				if err != nil {
 					return fmt.Errorf("%s on %s: %w", l.name, t.column, err)
 				}
-				rep.Add(l.name, t.column, s)
+				rep.Add(l.name, report.NoLimit, t.column, s)
 			}
 		}
 	}

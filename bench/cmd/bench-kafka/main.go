@@ -12,14 +12,14 @@ import (
 	"os/signal"
 	"path/filepath"
 	"regexp"
+	"strings"
 	"time"
 
-	"github.com/polylog-mq/polylog/bench/peer"
 	"github.com/polylog-mq/polylog/bench/report"
 )
 
 func main() {
-	if err := run(); err != nil {
+	if err := start(); err != nil {
 		fmt.Fprintln(os.Stderr, "bench-kafka:", err)
 		os.Exit(1)
 	}
@@ -27,28 +27,77 @@ func main() {
 
 // options are the command's flags.
 type options struct {
-	root, cache, scratch, results string
-	only                          string
-	rounds                        int
-	duration, warmup              time.Duration
-	skipKafka                     bool
+	root, cache, scratch, results, name string
+	only, against                       string
+	rounds                              int
+	duration, warmup, sustained, budget time.Duration
+	restartGB                           float64
+	skipKafka                           bool
+
+	lib      string    // folder of Kafka's jars, once they are there
+	deadline time.Time // by budget; zero: none
 }
 
-func run() error {
+// Under a budget a load lasts no longer than these, and lastSteps is kept for
+// what comes after the lines.
+const (
+	shortDuration  = 2500 * time.Millisecond
+	shortWarmup    = 1500 * time.Millisecond
+	shortSustained = 30 * time.Second
+	shortRestartGB = 2
+	lastSteps      = time.Minute
+)
+
+func start() error {
 	var o options
 	flag.StringVar(&o.root, "root", "..", "folder of the main module")
 	flag.StringVar(&o.cache, "cache", defaultCache(), "folder that keeps downloaded peers")
 	flag.StringVar(&o.scratch, "scratch", os.TempDir(), "folder for the servers' data; its disk is measured")
-	flag.StringVar(&o.results, "results", "results", "folder for the JSON and the table")
-	flag.StringVar(&o.only, "only", "", "regular expression: run only the lines whose name it matches")
+	flag.StringVar(&o.results, "results", "results", "folder for the results")
+	flag.StringVar(&o.name, "name", "", "name of the results' files; default kafka, or partial with -only")
+	flag.StringVar(&o.only, "only", "", "regular expression: run only the lines whose name it matches; 'restart' is one")
+	flag.StringVar(&o.against, "against", "", "another polylog program, as one more column")
 	flag.IntVar(&o.rounds, "rounds", 3, "times that each line is run on each server, alternating")
 	flag.DurationVar(&o.duration, "duration", 5*time.Second, "counted time of each load")
 	flag.DurationVar(&o.warmup, "warmup", 3*time.Second, "uncounted time before it")
+	flag.DurationVar(&o.sustained, "sustained", 10*time.Minute, "counted time of the sustained load, which is run once")
+	flag.Float64Var(&o.restartGB, "restart-gb", 20, "10^9 bytes of values that a server holds when it is killed and started anew")
+	flag.DurationVar(&o.budget, "budget", 0, "time for the whole run: loads are shortened, and rounds left out, to keep it; 0: as long as it takes")
 	flag.BoolVar(&o.skipKafka, "skip-kafka", false, "measure Polylog alone")
 	flag.Parse()
+	o.fit()
 	ctx, cancel := signal.NotifyContext(context.Background(), os.Interrupt)
 	defer cancel()
 	return compare(ctx, o)
+}
+
+// fit shortens the loads if there is a budget.
+func (o *options) fit() {
+	if o.name == "" {
+		if o.name = "kafka"; o.only != "" {
+			o.name = "partial"
+		}
+	}
+	if o.budget == 0 {
+		return
+	}
+	o.deadline = time.Now().Add(o.budget - lastSteps)
+	o.duration, o.warmup = min(o.duration, shortDuration), min(o.warmup, shortWarmup)
+	o.sustained, o.restartGB = min(o.sustained, shortSustained), min(o.restartGB, shortRestartGB)
+}
+
+func (o *options) timeIsUp() bool { return !o.deadline.IsZero() && time.Now().After(o.deadline) }
+
+// String is what the page of results says of the run.
+func (o *options) String() string {
+	s := fmt.Sprintf("loads of %v after %v, up to %d rounds", o.duration, o.warmup, o.rounds)
+	if o.budget > 0 {
+		s += fmt.Sprintf(", within %v", o.budget)
+	}
+	if o.only != "" {
+		s += ", only " + o.only
+	}
+	return s
 }
 
 func defaultCache() string {
@@ -57,13 +106,6 @@ func defaultCache() string {
 		dir = os.TempDir()
 	}
 	return filepath.Join(dir, "polylog-bench")
-}
-
-// target is a server with the topic configuration that makes it one column.
-type target struct {
-	column string
-	server *peer.Server
-	topic  map[string]string
 }
 
 func compare(ctx context.Context, o options) (err error) {
@@ -76,75 +118,45 @@ func compare(ctx context.Context, o options) (err error) {
 		return fmt.Errorf("make a scratch folder: %w", err)
 	}
 	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
-	targets, stop, err := startTargets(o, dir)
+	rep := report.New(ctx, dir, o.root, "Polylog and Apache Kafka, side by side",
+		"Polylog syncs all that it acknowledges; kafka has its defaults and acknowledges before any sync; “kafka, synced” has flush.messages=1.", o.String())
+	h, err := openHouse(ctx, &o, dir, rep)
 	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, stop()) }()
-
-	rep := report.New(ctx, dir, o.root)
-	for _, t := range targets {
-		rep.AddServer(t.column, t.server)
-	}
-	for _, l := range lines {
-		if !only.MatchString(l.name) {
-			continue
-		}
-		for round := range o.rounds {
-			for _, t := range targets {
-				fmt.Fprintf(os.Stderr, "%-44s %-16s round %d of %d\n", l.name, t.column, round+1, o.rounds)
-				s, err := measure(ctx, o, l, t, round)
-				if err != nil {
-					return fmt.Errorf("%s on %s: %w", l.name, t.column, err)
-				}
-				rep.Add(l.name, t.column, s)
+	defer func() { err = errors.Join(err, h.close()) }()
+	for round := range o.rounds {
+		for _, l := range lines {
+			if only.MatchString(l.name) && (round == 0 || !strings.HasPrefix(l.name, "sustained")) {
+				h.line(ctx, o, l, round, rep)
 			}
 		}
 	}
-	return rep.Write(o.results, "kafka", os.Stdout)
+	if only.MatchString("restart") {
+		h.restarts(ctx, o, rep)
+	}
+	return rep.Write(o.results, o.name, os.Stdout)
 }
 
-func startTargets(o options, dir string) ([]target, func() error, error) {
-	var servers []*peer.Server
-	stop := func() error {
-		var errs []error
-		for _, s := range servers {
-			errs = append(errs, s.Stop())
+// line runs a line on every target. What goes wrong is noted; the others go on.
+func (h *house) line(ctx context.Context, o options, l line, round int, rep *report.Report) {
+	if o.timeIsUp() || ctx.Err() != nil {
+		if round == 0 {
+			rep.Leave("%s: the time was up", l.name)
 		}
-		return errors.Join(errs...)
+		return
 	}
-	bin, err := peer.BuildPolylog(o.root, filepath.Join(dir, "bin"))
-	if err != nil {
-		return nil, nil, err
+	for _, t := range h.targets {
+		if l.reads && t.synced {
+			continue
+		}
+		fmt.Fprintf(os.Stderr, "%s  %-54s %-16s round %d of %d\n", time.Now().Format(time.TimeOnly), l.name, t.column, round+1, o.rounds)
+		s, err := measure(ctx, o, l, t)
+		if err != nil {
+			fmt.Fprintln(os.Stderr, "  failed:", err)
+			rep.Leave("%s on %s, round %d: %v", l.name, t.column, round+1, err)
+			continue
+		}
+		rep.Add(l.name, l.limit, t.column, s)
 	}
-	polylog, err := startIn(dir, "polylog", func(d string) (*peer.Server, error) { return peer.StartPolylog(bin, d) })
-	if err != nil {
-		return nil, nil, err
-	}
-	servers = append(servers, polylog)
-	targets := []target{{column: "polylog", server: polylog}}
-	if o.skipKafka {
-		return targets, stop, nil
-	}
-	lib, err := peer.InstallKafka(o.cache)
-	if err != nil {
-		return nil, nil, errors.Join(err, stop())
-	}
-	kafka, err := startIn(dir, "kafka", func(d string) (*peer.Server, error) { return peer.StartKafka(lib, d) })
-	if err != nil {
-		return nil, nil, errors.Join(err, stop())
-	}
-	servers = append(servers, kafka)
-	return append(targets,
-		target{column: "kafka", server: kafka},
-		target{column: "kafka, synced", server: kafka, topic: map[string]string{"flush.messages": "1"}},
-	), stop, nil
-}
-
-func startIn(dir, name string, start func(string) (*peer.Server, error)) (*peer.Server, error) {
-	d := filepath.Join(dir, name)
-	if err := os.Mkdir(d, 0o755); err != nil {
-		return nil, fmt.Errorf("make a folder for %s: %w", name, err)
-	}
-	return start(d)
 }

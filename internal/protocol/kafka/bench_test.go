@@ -1,6 +1,7 @@
 package kafka
 
 import (
+	"bytes"
 	"encoding/binary"
 	"fmt"
 	"io"
@@ -63,6 +64,31 @@ func TestFetchAllocatesLittle(t *testing.T) {
 		r.skip(buf)
 	}); n > 3 {
 		t.Errorf("%v allocations for one fetch", n)
+	}
+}
+
+// TestProduceAllocatesLittle is a gate on the steady path. An entry of Raft's
+// costs its allocations, a request none: many requests that go into few entries
+// must not cost more than those entries.
+func TestProduceAllocatesLittle(t *testing.T) {
+	if raceDetector {
+		t.Skip("the race detector makes pools forget")
+	}
+	r := newRig(t)
+	r.topic("t", 1)
+	frame := frameOf(produceRequest(9, "t", [16]byte{}, batchOf(t, record.Template(record.None), now(), "x")), 1)
+	many := bytes.Repeat(frame, maxInFlight/2)
+	buf := make([]byte, 1<<16)
+	entries := r.store.Stats().Appends.Load()
+	n := testing.AllocsPerRun(100, func() {
+		r.client.write(many)
+		for range maxInFlight / 2 {
+			r.skip(buf)
+		}
+	})
+	perRun := float64(r.store.Stats().Appends.Load()-entries) / 101
+	if own := (n - 75*perRun) / (maxInFlight / 2); own > 0.5 {
+		t.Errorf("%v allocations for %d requests in %.1f entries: %.1f for each request", n, maxInFlight/2, perRun, own)
 	}
 }
 

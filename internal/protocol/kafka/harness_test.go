@@ -19,7 +19,7 @@ import (
 )
 
 // openBroker runs a broker on a store in fs, until close.
-func openBroker(tb testing.TB, fs vfs.FS) (b *broker.Broker, end func()) {
+func openBroker(tb testing.TB, fs vfs.FS) (b *broker.Broker, st *store.Store, end func()) {
 	tb.Helper()
 	st, err := store.Open(store.Options{FS: fs, Dir: "data", WALFileSize: 8 << 20})
 	if err != nil {
@@ -55,7 +55,7 @@ func openBroker(tb testing.TB, fs vfs.FS) (b *broker.Broker, end func()) {
 	case <-time.After(20 * time.Second):
 		tb.Fatal("the broker does not get ready")
 	}
-	return b, end
+	return b, st, end
 }
 
 // rig is a server with a broker, and a connection to it.
@@ -64,6 +64,7 @@ type rig struct {
 	address string
 	server  *Server
 	broker  *broker.Broker
+	store   *store.Store
 	fs      vfs.FS
 	end     func() // of the broker
 }
@@ -79,13 +80,13 @@ func newRig(tb testing.TB, set ...func(*Server)) *rig {
 // begin opens a broker and a connection to it.
 func (r *rig) begin(tb testing.TB, set ...func(*Server)) {
 	tb.Helper()
-	b, end := openBroker(tb, r.fs)
+	b, st, end := openBroker(tb, r.fs)
 	s := New(Options{Broker: b, Access: b, Logger: slog.New(slog.DiscardHandler)})
 	for _, f := range set {
 		f(s)
 	}
 	r.address = listen(tb, s)
-	r.client, r.server, r.broker, r.end = dial(tb, r.address), s, b, end
+	r.client, r.server, r.broker, r.store, r.end = dial(tb, r.address), s, b, st, end
 }
 
 // restart closes the broker and opens another on what it has stored: leader
