@@ -8,10 +8,10 @@ import (
 	"github.com/cockroachdb/pebble/v2/vfs"
 )
 
-// Direct gives a file system files that are written past the page cache, as
-// osfs has them: each WriteAt is a write and a sync of the file below, so that
-// whoever watches the operations of FS can crash in between, and it is refused
-// unless all of it is aligned.
+// Direct gives a file system files that are written and read past the page
+// cache, as osfs has them: each WriteAt is a write and a sync of the file below, so that
+// whoever watches the operations of FS can crash in between, and what is
+// not aligned is refused.
 type Direct struct{ vfs.FS }
 
 // directPage is what everything must be a multiple of.
@@ -26,6 +26,15 @@ func (d Direct) OpenDirect(name string, c vfs.DiskWriteCategory) (vfs.File, erro
 	return direct{f, name}, nil
 }
 
+// OpenDirectRead opens a file that is there.
+func (d Direct) OpenDirectRead(name string) (vfs.File, error) {
+	f, err := d.Open(name)
+	if err != nil {
+		return nil, err
+	}
+	return direct{f, name}, nil
+}
+
 // Unwrap returns the file system below.
 func (d Direct) Unwrap() vfs.FS { return d.FS }
 
@@ -34,10 +43,25 @@ type direct struct {
 	name string
 }
 
-func (f direct) WriteAt(p []byte, off int64) (int, error) {
+// check refuses what a disk would.
+func (f direct) check(p []byte, off int64) error {
 	at := uintptr(unsafe.Pointer(unsafe.SliceData(p)))
 	if off%directPage != 0 || len(p)%directPage != 0 || at%directPage != 0 {
-		return 0, fmt.Errorf("%s: a direct write of %d bytes at %d, memory at %#x: %w", f.name, len(p), off, at, syscall.EINVAL)
+		return fmt.Errorf("%s: %d bytes at %d, memory at %#x, past the page cache: %w", f.name, len(p), off, at, syscall.EINVAL)
+	}
+	return nil
+}
+
+func (f direct) ReadAt(p []byte, off int64) (int, error) {
+	if err := f.check(p, off); err != nil {
+		return 0, err
+	}
+	return f.File.ReadAt(p, off)
+}
+
+func (f direct) WriteAt(p []byte, off int64) (int, error) {
+	if err := f.check(p, off); err != nil {
+		return 0, err
 	}
 	n, err := f.File.WriteAt(p, off)
 	if err != nil {

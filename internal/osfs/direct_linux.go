@@ -25,8 +25,17 @@ func (fs FS) OpenDirect(name string, _ vfs.DiskWriteCategory) (vfs.File, error) 
 	return direct{f}, nil
 }
 
-// direct is a file written past the page cache. Reading through it needs
-// aligned memory too.
+// OpenDirectRead opens a file that is read past the page cache, neither using nor
+// filling it. The same must be multiples of 4 KiB.
+func (fs FS) OpenDirectRead(name string) (vfs.File, error) {
+	f, err := os.OpenFile(name, os.O_RDONLY|syscall.O_DIRECT, 0)
+	if err != nil {
+		return nil, fmt.Errorf("open for direct reads: %w", err)
+	}
+	return direct{f}, nil
+}
+
+// direct is a file written or read past the page cache.
 type direct struct{ *os.File }
 
 // keepSize is FALLOC_FL_KEEP_SIZE of fallocate(2).

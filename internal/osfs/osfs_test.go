@@ -14,6 +14,7 @@ import (
 // opener is what the log asks for.
 type opener interface {
 	OpenDirect(name string, category vfs.DiskWriteCategory) (vfs.File, error)
+	OpenDirectRead(name string) (vfs.File, error)
 }
 
 func page(fill byte) []byte {
@@ -47,6 +48,11 @@ func TestDirect(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer r.Close()
+	d, err := fs.OpenDirectRead(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer d.Close()
 	got := make([]byte, 4096)
 	for _, fill := range []byte("abcab") {
 		if _, err := w.WriteAt(page(fill), 0); err != nil {
@@ -54,6 +60,10 @@ func TestDirect(t *testing.T) {
 		}
 		if _, err := r.ReadAt(got, 0); err != nil || !bytes.Equal(got, page(fill)) {
 			t.Fatalf("wrote %q, read %q, %v", fill, got[0], err)
+		}
+		p := page(0)
+		if _, err := d.ReadAt(p, 0); err != nil || !bytes.Equal(p, page(fill)) {
+			t.Fatalf("wrote %q, read directly %q, %v", fill, p[0], err)
 		}
 	}
 	if i, err := w.Stat(); err != nil || i.Size() != 4096 {

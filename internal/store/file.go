@@ -26,6 +26,9 @@ type file struct {
 	runs  atomic.Int64 // added, wanted or not
 	dirty atomic.Bool  // runs were added that no durable index has
 
+	// looked says which pieces of lookBytes of a WAL file were read before.
+	looked [maxLooked / 64]atomic.Uint64
+
 	// final is the index once it holds all runs that the file will ever have.
 	final atomic.Pointer[segment.Index]
 
@@ -135,6 +138,11 @@ func (s *Store) readFile(f *file, b []byte, off int64) error {
 	} else {
 		err = s.reader.ReadData(f.path, b, off)
 	}
+	return s.readError(f, off, err)
+}
+
+// readError says what it means that a read failed, if it did.
+func (s *Store) readError(f *file, off int64, err error) error {
 	switch {
 	case err == nil:
 		return nil
@@ -144,6 +152,40 @@ func (s *Store) readFile(f *file, b []byte, off int64) error {
 		return s.damage(s.pathOf(f), off, "the file ends too early")
 	}
 	return s.explain(fmt.Errorf("reading records: %w", err))
+}
+
+// firstLook notes that bytes of a file are read, and reports whether most of
+// them are for the first time.
+func (f *file) firstLook(off, n int64) bool {
+	fresh, all := 0, 0
+	for i := off / lookBytes; i <= (off+n-1)/lookBytes && i < maxLooked; i++ {
+		bit := uint64(1) << (i % 64)
+		if f.looked[i/64].Or(bit)&bit == 0 {
+			fresh++
+		}
+		all++
+	}
+	return 2*fresh > all
+}
+
+// readPiece reads size bytes of a data file, or a few more around them, into
+// pooled memory, and returns where that begins in the file.
+//
+// Much of a WAL file that nobody has read before is read past the page cache,
+// as it was written: one reader who catches up would only push out of the cache
+// what others need, and to fill it takes more processor time than all the rest.
+// Who comes later reads through the cache, so that many who catch up together
+// need the disk twice and not many times.
+func (s *Store) readPiece(f *file, off, size int64) (b *[]byte, at int64, err error) {
+	if f.level > 0 || size < directBytes || !s.lane.Direct() || !f.firstLook(off, size) {
+		b = getRead(int(size))
+		return b, off, s.readFile(f, *b, off)
+	}
+	const page = wal.PageSize
+	at = off &^ (page - 1)
+	b = getRead(int((off+size+page-1)&^(page-1) - at))
+	_, err = s.lane.ReadDirect(wal.FileNum(f.num), *b, at)
+	return b, at, s.readError(f, off, err)
 }
 
 // pathOf names a data file in messages.

@@ -21,14 +21,17 @@ const (
 	cacheBytes = 4 << 20 // decoded index blocks kept
 
 	// Reading.
-	copyBytes   = 512     // a batch in memory up to this size is copied whole rather than split (docs/adr/0008-run-index.md)
-	arenaBytes  = 4 << 10 // the first piece of memory a Result takes for copies
-	pieceRuns   = 256     // runs in memory are kept in pieces of so many
-	fillRuns    = 64      // runs looked up under a partition's lock at a time
-	gapBytes    = 4 << 10 // runs of a file closer than this are read in one go
-	maxReadSize = 4 << 20 // one read call asks for no more, unless a single batch is larger
-	maxRetries  = 16      // look-ups of a run whose file is being replaced
-	findBytes   = 1 << 20 // records looked through at a time in a search by time
+	copyBytes   = 512       // a batch in memory up to this size is copied whole rather than split (docs/adr/0008-run-index.md)
+	arenaBytes  = 4 << 10   // the first piece of memory a Result takes for copies
+	pieceRuns   = 256       // runs in memory are kept in pieces of so many
+	fillRuns    = 64        // runs looked up under a partition's lock at a time
+	gapBytes    = 4 << 10   // runs of a file closer than this are read in one go
+	maxReadSize = 4 << 20   // one read call asks for no more, unless a single batch is larger
+	maxRetries  = 16        // look-ups of a run whose file is being replaced
+	directBytes = 128 << 10 // what is less than this is always read through the page cache
+	lookBytes   = 64 << 10  // see file.looked
+	maxLooked   = 1024      // pieces of a file remembered there
+	findBytes   = 1 << 20   // records looked through at a time in a search by time
 
 	// An import begins another file beyond these.
 	importBytes = 256 << 20

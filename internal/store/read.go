@@ -261,12 +261,12 @@ func (w *walker) take(r *located, pos int64, n int, base record.Offset, reach in
 func (w *walker) view(f *file, pos, n, reach int64) ([]byte, error) {
 	if at := pos - w.chunkAt; f != w.chunkOf || at < 0 || at+n > int64(len(w.chunk)) {
 		size := max(n, min(reach-pos, int64(w.left)+gapBytes, maxReadSize))
-		b := getRead(int(size))
+		b, from, err := w.s.readPiece(f, pos, size)
 		w.dst.reads = append(w.dst.reads, b)
-		if err := w.s.readFile(f, *b, pos); err != nil {
+		if err != nil {
 			return nil, err
 		}
-		w.chunk, w.chunkAt, w.chunkOf, w.joined = *b, pos, f, -1
+		w.chunk, w.chunkAt, w.chunkOf, w.joined = *b, from, f, -1
 	}
 	at := pos - w.chunkAt
 	return w.chunk[at : at+n], nil

@@ -8,14 +8,50 @@ import (
 	"github.com/cockroachdb/pebble/v2/vfs"
 )
 
-// DirectFS is a file system whose files can be written past the page cache.
-// The lane uses it where Options.FS has it and a first write succeeds.
+// DirectFS is a file system whose files can be written and read past the page
+// cache. The lane uses it where Options.FS has it and a first write succeeds.
 type DirectFS interface {
 	// OpenDirect opens a file, a new one if there is none. Each WriteAt through
 	// it is durable on return, with all that is needed to read it back through
 	// other handles, which see it from then on. Offset, length and the address
 	// of the bytes are multiples of 4 KiB.
 	OpenDirect(name string, category vfs.DiskWriteCategory) (vfs.File, error)
+	// OpenDirectRead opens a file that is there for reading, under the same
+	// conditions.
+	OpenDirectRead(name string) (vfs.File, error)
+}
+
+// PageSize is what direct reads are aligned to, in the file and in memory.
+const PageSize = pageSize
+
+// Aligned reports whether ReadDirect takes p.
+func Aligned(p []byte) bool {
+	return uintptr(unsafe.Pointer(unsafe.SliceData(p)))%pageSize == 0 && len(p)%pageSize == 0
+}
+
+// Direct reports whether ReadDirect is any different from ReadAt.
+func (l *Lane) Direct() bool { return l.direct != nil }
+
+// ReadDirect is ReadAt past the page cache, for whole pages into aligned
+// memory: what is read once and is much costs less so. Where that cannot be it
+// does what ReadAt does.
+func (l *Lane) ReadDirect(n FileNum, p []byte, off int64) (int, error) {
+	if l.direct == nil || !Aligned(p) || off%pageSize != 0 {
+		return l.ReadAt(n, p, off)
+	}
+	f, err := l.files.acquire(n)
+	if err != nil {
+		return 0, err
+	}
+	got := 0
+	if h := l.files.direct(f, l.direct); h != nil {
+		got, _ = h.ReadAt(p, off)
+	}
+	l.files.release(f)
+	if got == len(p) {
+		return got, nil
+	}
+	return l.ReadAt(n, p, off) // or that knows what is wrong
 }
 
 // probeName is the file of the first write. It is gone again at once.

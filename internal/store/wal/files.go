@@ -15,6 +15,7 @@ type file struct {
 	path string
 
 	h    vfs.File // open for reading, or nil
+	d    vfs.File // the same past the page cache, or nil; only while h is open
 	refs int      // reads under way
 	used uint64   // when it was last read, in reads
 	gone func()   // set once freed: what to do when the last read is over
@@ -87,8 +88,25 @@ func (t *files) evict(keep *file) {
 	}
 }
 
-// shut closes a handle for reading, which has nothing to lose.
+// direct returns a handle of an acquired file that reads past the page cache,
+// nil if there is none to be had.
+func (t *files) direct(f *file, fs DirectFS) vfs.File {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if f.d == nil && f.gone == nil { // a file that is gone no longer has its name
+		if h, err := fs.OpenDirectRead(f.path); err == nil {
+			f.d = h
+		}
+	}
+	return f.d
+}
+
+// shut closes a file's handles for reading, which have nothing to lose.
 func (t *files) shut(f *file) {
+	if f.d != nil {
+		_ = f.d.Close()
+		f.d = nil
+	}
 	if f.h != nil {
 		_ = f.h.Close()
 		f.h = nil
