@@ -12,7 +12,6 @@ import (
 	"os/signal"
 	"path/filepath"
 	"regexp"
-	"strings"
 	"time"
 
 	"github.com/polylog-mq/polylog/bench/report"
@@ -127,7 +126,7 @@ func compare(ctx context.Context, o options) (err error) {
 	defer func() { err = errors.Join(err, h.close()) }()
 	for round := range o.rounds {
 		for _, l := range lines {
-			if only.MatchString(l.name) && (round == 0 || !strings.HasPrefix(l.name, "sustained")) {
+			if only.MatchString(l.name) && (round == 0 || !l.once) {
 				h.line(ctx, o, l, round, rep)
 			}
 		}
