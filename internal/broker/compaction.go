@@ -10,14 +10,15 @@ import (
 
 // compact tells the store how to compact a partition, as of entry i; 0: as a
 // checkpoint has it. state/topic decides what may be compacted, and the store
-// does it when that pays.
+// does it when that pays. What a lease set names must be there: once somebody
+// consumes a topic as a queue it is compacted no further.
 func (s *shard) compact(i record.Index, st *topic.Partition) {
 	p := s.parts[st.ID()]
 	if p == nil || st.Dropped() {
 		return
 	}
 	set := st.Settings()
-	if !set.Compact {
+	if !set.Compact || p.lease != nil {
 		if p.compacted {
 			p.compacted = false
 			s.b.store.SetCompaction(s.id, i, p.id, nil)

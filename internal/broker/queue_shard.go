@@ -138,6 +138,7 @@ func (q *queues) open(o *lease.Open) {
 		q.state.Append(p.lease, lease.Batch{Range: lease.Range{First: p.lease.Next(), Last: next - 1}, TTL: -1})
 	}
 	q.opened(p)
+	q.s.compact(q.s.entry.Index, p.state)
 }
 
 // define is called when a partition was defined, or has new settings.

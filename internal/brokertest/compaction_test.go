@@ -345,3 +345,27 @@ func TestCompactionAndTransactions(t *testing.T) {
 		t.Errorf("a reader of committed data sees %q", got)
 	}
 }
+
+// A compacted topic that is consumed as a queue delivers what is left, and keeps
+// the rest until it is settled.
+func TestACompactedTopicAsQueue(t *testing.T) {
+	n := Start(t, Options{})
+	p := n.compacted()
+	n.put(p, "a=1", "b=1", "a=2")
+	n.roll(p)
+	n.compact()
+	n.want(p, "before", "1:b=1 2:a=2")
+	q := n.QueuesOf("", "t")[0]
+	w := work(t, n, q, nil)
+	want(t, "delivered", w.take(), "1 2 ")
+	n.put(p, "a=3", "a=4")
+	n.roll(p)
+	n.compact()
+	n.want(p, "afterwards", "1:b=1 2:a=2 4:a=3 5:a=4")
+	want(t, "delivered", w.take(), "3 4 ")
+	n = n.Restart()
+	p = n.Topic("t").Partitions[0]
+	n.roll(p)
+	n.compact()
+	n.want(p, "after a restart", "1:b=1 2:a=2 4:a=3 5:a=4")
+}
