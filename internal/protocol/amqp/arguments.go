@@ -3,6 +3,7 @@ package amqp
 import (
 	"fmt"
 	"math"
+	"slices"
 
 	"github.com/polylog-mq/polylog/internal/broker"
 	"github.com/polylog-mq/polylog/internal/protocol/amqp/wire"
@@ -47,7 +48,7 @@ var arguments = []argument{
 	},
 	{
 		"x-overflow", "`drop-head`, `reject-publish`, `reject-publish-dlx`", "what happens beyond a limit",
-		oneOf("overflow", map[string]func(*declaration){
+		oneOf("", map[string]func(*declaration){
 			"drop-head":          func(d *declaration) { d.Overflow = broker.DropHead },
 			"reject-publish":     func(d *declaration) { d.Overflow = broker.RejectPublish },
 			"reject-publish-dlx": func(d *declaration) { d.Overflow = broker.RejectPublishDeadLetter },
@@ -91,7 +92,12 @@ var arguments = []argument{
 	},
 	{
 		"x-queue-version", "1 or 2", "nothing: there is one way of storing",
-		integer(1, 2, nil),
+		func(_ *declaration, v wire.Value) error {
+			if n, ok := v.Int(); ok && n != 1 && n != 2 {
+				return fmt.Errorf("\"unsupported queue version '%d'\"", n)
+			}
+			return nil
+		},
 	},
 	{
 		"x-queue-master-locator", "string", "nothing: placement is the cluster's business",
@@ -107,6 +113,9 @@ var arguments = []argument{
 	},
 }
 
+// classicOnly are arguments that RabbitMQ refuses for quorum queues.
+var classicOnly = [...]string{"x-max-priority", "x-queue-mode", "x-queue-version", "x-queue-master-locator"}
+
 // quorumDeliveryLimit is that of a quorum queue that does not say (RabbitMQ 4).
 const quorumDeliveryLimit = 20
 
@@ -114,12 +123,15 @@ const quorumDeliveryLimit = 20
 // queue as errors call it, which are in RabbitMQ's words.
 func settingsOf(args wire.Table, where string) (*broker.QueueSettings, error) {
 	d := declaration{QueueSettings: broker.DefaultQueueSettings()}
-	limit := false
+	limit, quorum := false, isQuorum(args)
 	for name, v := range args.All() {
 		for i := range arguments {
 			a := &arguments[i]
 			if a.name != string(name) {
 				continue
+			}
+			if quorum && slices.Contains(classicOnly[:], a.name) {
+				return nil, refuse(codePreconditionFailed, "invalid arg '%s' for %s of queue type rabbit_quorum_queue", name, where)
 			}
 			if err := a.apply(&d, v); err != nil {
 				return nil, refuse(codePreconditionFailed, "invalid arg '%s' for %s: %v", name, where, err)
@@ -131,9 +143,6 @@ func settingsOf(args wire.Table, where string) (*broker.QueueSettings, error) {
 	case d.keySet && !d.DeadLetter:
 		return nil, refuse(codePreconditionFailed,
 			"invalid arg 'x-dead-letter-routing-key' for %s: routing_key_but_no_dlx_defined", where)
-	case d.quorum && d.MaxPriority > 0:
-		return nil, refuse(codePreconditionFailed,
-			"invalid arg 'x-max-priority' for %s of queue type rabbit_quorum_queue", where)
 	case d.quorum && !limit:
 		d.DeliveryLimit = quorumDeliveryLimit
 	}
@@ -146,6 +155,12 @@ func isQuorum(args wire.Table) bool {
 	v, _ := args.Get("x-queue-type")
 	return v.Tag == wire.TagString && string(v.Raw) == "quorum"
 }
+
+// errorText is an error in RabbitMQ's words.
+type errorText string
+
+// Error returns the text.
+func (e errorText) Error() string { return string(e) }
 
 // integer makes an apply of an integer in a range.
 func integer(low, high int64, set func(*declaration, int64)) func(*declaration, wire.Value) error {
@@ -187,7 +202,8 @@ func text(set func(*declaration, string)) func(*declaration, wire.Value) error {
 	}
 }
 
-// oneOf makes an apply of a string out of a few; what says in errors what it is.
+// oneOf makes an apply of a string out of a few; what says in errors what it is
+// (nothing for an overflow, which RabbitMQ's tells otherwise).
 func oneOf(what string, values map[string]func(*declaration)) func(*declaration, wire.Value) error {
 	return func(d *declaration, v wire.Value) error {
 		s, ok := v.Str()
@@ -195,7 +211,10 @@ func oneOf(what string, values map[string]func(*declaration)) func(*declaration,
 			return fmt.Errorf("{unacceptable_type,%s}", typeName(v.Tag))
 		}
 		set, ok := values[string(s)]
-		if !ok {
+		switch {
+		case !ok && what == "":
+			return errorText("invalid_overflow")
+		case !ok:
 			return fmt.Errorf("\"unsupported %s '%s'\"", what, s)
 		}
 		if set != nil {

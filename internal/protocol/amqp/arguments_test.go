@@ -36,7 +36,7 @@ func TestArguments(t *testing.T) {
 		{"idle", number("x-expires", 1), with(func(s *broker.QueueSettings) { s.Expires = 1 }), ""},
 		{"limits", append(number("x-max-length", 3), number("x-max-length-bytes", 4)...), with(func(s *broker.QueueSettings) { s.MaxLength, s.MaxBytes = 3, 4 }), ""},
 		{"an overflow", text("x-overflow", "reject-publish"), with(func(s *broker.QueueSettings) { s.Overflow = broker.RejectPublish }), ""},
-		{"no overflow", text("x-overflow", "explode"), base, `PRECONDITION_FAILED - invalid arg 'x-overflow' for queue: "unsupported overflow 'explode'"`},
+		{"no overflow", text("x-overflow", "explode"), base, `PRECONDITION_FAILED - invalid arg 'x-overflow' for queue: invalid_overflow`},
 		{
 			"dead letters", text("x-dead-letter-exchange", "d"),
 			with(func(s *broker.QueueSettings) { s.DeadLetter, s.KeepKeys, s.DeadLetterExchange = true, true, "d" }), "",

@@ -139,11 +139,23 @@ func basicCancel(ch *channel, m *wire.BasicCancel) error {
 		ch.endBurst()
 		ch.ask(c.broker.Cancel)
 		ch.dropHeld(c)
+		ch.deserted(c.queue)
 	}
 	if !m.NoWait {
 		ch.reply(&wire.BasicCancelOk{ConsumerTag: []byte(tag)})
 	}
 	return nil
+}
+
+// deserted deletes a queue that goes with its last consumer, if that has gone. The
+// broker does so too; the next method on the connection finds it done.
+func (ch *channel) deserted(q *broker.Queue) {
+	if d := q.Definition(); d == nil || !d.AutoDelete || q.Deleted() {
+		return
+	}
+	ch.ask(func(done func()) {
+		ch.server.opts.Broker.DeleteQueue(q, true, false, func(int64, error) { done() })
+	})
 }
 
 // dropHeld gives back what a consumer that has ended was not sent.

@@ -114,11 +114,15 @@ func (ch *channel) shut() {
 	ch.gone = true
 	ch.unacked = unacked{}
 	ch.held = nil
-	clear(ch.consumers)
+	consumers := ch.consumers
+	ch.consumers = nil
 	ch.mu.Unlock()
 	if ch.leases != nil {
 		ch.ask(ch.leases.Close)
 		ch.leases = nil
+	}
+	for _, c := range consumers {
+		ch.deserted(c.queue)
 	}
 }
 

@@ -92,12 +92,11 @@ func (c *confirms) appendTo(b []byte, channel uint16) []byte {
 			c.first++
 		}
 		c.told = s.last
-		multiple := s.last != first
 		if s.fate == committed {
-			c.ack = wire.BasicAck{DeliveryTag: s.last, Multiple: multiple}
+			c.ack = wire.BasicAck{DeliveryTag: s.last, Multiple: s.last != first}
 			b = c.ack.Append(b, channel)
 		} else {
-			c.nack = wire.BasicNack{DeliveryTag: s.last, Multiple: multiple}
+			c.nack = wire.BasicNack{DeliveryTag: s.last, Multiple: true, Requeue: true} // the flags are RabbitMQ's
 			b = c.nack.Append(b, channel)
 		}
 	}

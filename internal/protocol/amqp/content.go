@@ -27,8 +27,18 @@ const (
 
 // unexpected is the fault of a frame of another kind than must come next.
 func (c *content) unexpected() *fault {
-	f := [...][2]string{{"method", "method"}, {"content header for class 60", "content header"}, {"content body", "content body"}}[c.expects]
-	return refuse(codeUnexpectedFrame, "expected %s frame, got non %s frame instead", f[0], f[1])
+	f := [...][2]string{
+		{"method frame", "method"}, {"content header for class 60", "content header"}, {"content body", "content body"},
+	}[c.expects]
+	return refuse(codeUnexpectedFrame, "expected %s, got non %s frame instead", f[0], f[1])
+}
+
+// of returns the method whose content is awaited, 0 if none is.
+func (c *content) of() wire.ID {
+	if c.expects == nothing {
+		return 0
+	}
+	return wire.IDBasicPublish
 }
 
 // basicPublish takes in basic.publish; the message's header and body follow.

@@ -37,7 +37,7 @@ func TestServerProperties(t *testing.T) {
 	if get("product") != DefaultProduct || get("version") != DefaultVersion || get("platform") != "Polylog test" {
 		t.Errorf("product %q, version %q, platform %q", get("product"), get("version"), get("platform"))
 	}
-	if string(m.Mechanisms) != "AMQPLAIN PLAIN" || string(m.Locales) != "en_US" {
+	if string(m.Mechanisms) != "PLAIN AMQPLAIN" || string(m.Locales) != "en_US" {
 		t.Errorf("mechanisms %q, locales %q", m.Mechanisms, m.Locales)
 	}
 	v, _ := m.ServerProperties.Get("capabilities")
@@ -136,7 +136,7 @@ func TestMethodsOutOfTurn(t *testing.T) {
 
 	p = open(t, s)
 	p.send(0, &wire.BasicQos{})
-	p.dropped(codeChannelError, "CHANNEL_ERROR - basic.qos on channel 0")
+	p.dropped(codeChannelError, "CHANNEL_ERROR - unexpected method in connection state running")
 
 	p = open(t, s)
 	p.send(1, &wire.BasicQos{})

@@ -26,7 +26,9 @@ func queueDeclare(ch *channel, m *wire.QueueDeclare) error {
 	}
 	where := fmt.Sprintf("queue '%s' in vhost '%s'", name, ch.tenant)
 	settings, err := settingsOf(m.Arguments, where)
-	switch {
+	switch dlx, _ := m.Arguments.Get("x-dead-letter-exchange"); {
+	case dlx.Tag != 0 && dlx.Tag != wire.TagString:
+		return refuse(codePreconditionFailed, "invalid type '%s' for arg 'x-dead-letter-exchange' in %s", typeName(dlx.Tag), where)
 	case err != nil:
 		return err
 	case isQuorum(m.Arguments) && m.Exclusive:

@@ -176,9 +176,7 @@ func (s *session) frame(f wire.Frame) error {
 	switch {
 	case row == nil:
 		return s.fail(nil, id, refuse(codeFrameError, "%s is not for servers", id), true)
-	case row.connection == nil:
-		return s.fail(nil, id, refuse(codeChannelError, "%s on channel 0", id), true)
-	case row.during != s.phase && row.during != anyPhase:
+	case row.connection == nil, row.during != s.phase && row.during != anyPhase:
 		return s.fail(nil, id, refuse(codeChannelError, "unexpected method in connection state %s", s.phase), true)
 	}
 	if err := row.connection(s, args); err != nil {
@@ -202,9 +200,9 @@ func (s *session) channelFrame(f wire.Frame) error {
 	case wire.FrameMethod:
 		id, err = ch.method(f.Payload)
 	case wire.FrameHeader:
-		id, err = wire.IDBasicPublish, ch.contentHeader(f.Payload)
+		id, err = ch.content.of(), ch.contentHeader(f.Payload)
 	case wire.FrameBody:
-		id, err = wire.IDBasicPublish, ch.contentBody(f.Payload)
+		id, err = ch.content.of(), ch.contentBody(f.Payload)
 	}
 	if err != nil {
 		return s.fail(ch, id, err, false)
