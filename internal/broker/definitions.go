@@ -209,7 +209,7 @@ func (d *declaration) equivalent(t *topic.Topic, tenant *route.Tenant) error {
 
 // queueConfig are the settings that the topic of a queue begins with: what is
 // settled is what may go, and a message may be as large as an entry.
-var queueConfig = []topic.Config{{Name: "max.message.bytes", Value: "16777216"}, {Name: "retention.ms", Value: "-1"}}
+var queueConfig = []topic.Config{{Name: "max.message.bytes", Value: "17825792"}, {Name: "retention.ms", Value: "-1"}}
 
 func (m *metadata) createQueue(d *declaration) {
 	d.queue.Settings = d.settings.AppendTo(nil)

@@ -7,8 +7,9 @@ import "time"
 const MaxEntryBytes = maxProposalBytes + 1<<20
 
 const (
-	// maxProposalBytes bounds one proposal; more is ErrTooLarge.
-	maxProposalBytes = 16 << 20
+	// maxProposalBytes bounds one proposal; more is ErrTooLarge. It has room for
+	// the largest message of RabbitMQ, 16 MiB, and its headers.
+	maxProposalBytes = 17 << 20
 	// maxHostBytes bounds the proposals that all groups of a host hold.
 	maxHostBytes = 128 << 20
 	// maxUncommittedBytes is when Raft drops proposals. The window of entries
