@@ -46,12 +46,10 @@ func (w *world) makeActors() {
 		w.actors = append(w.actors, a)
 	}
 	for i := range w.o.Transactors {
+		t := planOf(plans, []string{"ledger", "balances"}[w.clients.IntN(2)])
 		w.actors = append(w.actors, &transactor{
-			w: w, id: fmt.Sprintf("txn-%d", i), topic: planOf(plans, "ledger"), input: plans[0], bumps: w.clients.IntN(2) == 0,
-		})
-	}
-	if w.o.Transactors > 0 {
-		w.actors = append(w.actors, &committedReader{w: w, topic: planOf(plans, "ledger")})
+			w: w, id: fmt.Sprintf("txn-%d", i), topic: t, input: plans[0], bumps: w.clients.IntN(2) == 0,
+		}, &committedReader{w: w, topic: t})
 	}
 	w.makeQueueActors()
 	for range w.o.Careless {

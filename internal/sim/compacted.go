@@ -66,6 +66,14 @@ func (w *world) missing(l *partitionLog, n *node, from, to record.Offset) {
 	}
 }
 
+// fate is how a record's transaction has ended; one of none counts as committed.
+func (s *sent) fate() fate {
+	if s.txn == nil {
+		return committed
+	}
+	return s.txn.fate
+}
+
 // judgeCompacted looks at what a node has kept of a compacted partition: of every
 // key the last record, unless that is an old tombstone, and then nothing of the
 // key.
@@ -87,21 +95,33 @@ func (w *world) judgeCompacted(n *node, l *partitionLog, floor, high record.Offs
 		return &w.records[l.cells[o].id-1]
 	}
 	for o := floor; o < high; o++ {
-		if r := known(o); r != nil {
+		if r := known(o); r != nil && r.fate() == committed {
 			last[r.key] = o
 		}
 	}
 	for o := floor; o < high && w.failure == nil; o++ {
 		r := known(o)
 		switch {
-		case r == nil:
+		case r == nil, r.fate() != committed:
 		case have[o] && last[r.key] > o && !have[last[r.key]]:
 			w.fail("node %d: %s has %s at %d; the tombstone at %d, which ended it, is gone", n.id, l.name, r.key, o, last[r.key])
 		case have[o], last[r.key] > o:
+		case w.mayBeReplaced(l, o, high, r.key):
 		case !r.delete:
 			w.fail("node %d: the last record of %s, at %d of %s, is gone", n.id, r.key, o, l.name)
 		case r.at+tombstoneAge > w.clock.Mono()+w.fastest:
 			w.fail("node %d: the tombstone of %s, at %d of %s, is gone; it was sent at %v, and it is %v", n.id, r.key, o, l.name, r.at, w.clock.Mono())
 		}
 	}
+}
+
+// mayBeReplaced reports whether a later record of a key is part of a transaction
+// whose fate nobody has seen.
+func (w *world) mayBeReplaced(l *partitionLog, o, high record.Offset, key string) bool {
+	for o++; o < high && int(o) < len(l.cells); o++ {
+		if c := l.cells[o]; c.id != 0 && c.id != marker && w.records[c.id-1].key == key && w.records[c.id-1].fate() == undecided {
+			return true
+		}
+	}
+	return false
 }

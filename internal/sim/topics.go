@@ -42,18 +42,19 @@ func (w *world) topicPlans() []*topicPlan {
 			{Name: "retention.ms", Value: fmt.Sprint(retainAge.Milliseconds())}, {Name: "segment.ms", Value: "3000"},
 		}},
 	}
+	compacted := []broker.Config{
+		{Name: "cleanup.policy", Value: "compact"}, {Name: "segment.ms", Value: "2000"},
+		{Name: "min.cleanable.dirty.ratio", Value: "0.01"},
+		{Name: "min.compaction.lag.ms", Value: fmt.Sprint(compactionLag.Milliseconds())},
+		{Name: "delete.retention.ms", Value: fmt.Sprint(tombstoneAge.Milliseconds())},
+	}
 	if w.o.Keyed > 0 {
-		plans = append(plans, &topicPlan{name: "latest", partitions: 1, compacted: true, config: []broker.Config{
-			{Name: "cleanup.policy", Value: "compact"}, {Name: "segment.ms", Value: "2000"},
-			{Name: "min.cleanable.dirty.ratio", Value: "0.01"},
-			{Name: "min.compaction.lag.ms", Value: fmt.Sprint(compactionLag.Milliseconds())},
-			{Name: "delete.retention.ms", Value: fmt.Sprint(tombstoneAge.Milliseconds())},
-		}})
+		plans = append(plans, &topicPlan{name: "latest", partitions: 1, compacted: true, config: compacted})
 	}
 	if w.o.Transactors > 0 {
-		plans = append(plans, &topicPlan{
-			name: "ledger", partitions: 3, config: []broker.Config{{Name: "retention.ms", Value: "-1"}},
-		})
+		plans = append(plans,
+			&topicPlan{name: "ledger", partitions: 3, config: []broker.Config{{Name: "retention.ms", Value: "-1"}}},
+			&topicPlan{name: "balances", partitions: 2, compacted: true, config: compacted})
 	}
 	return plans
 }

@@ -1,7 +1,6 @@
 package sim
 
 import (
-	"encoding/binary"
 	"fmt"
 	"time"
 
@@ -326,11 +325,14 @@ func (s *incarnation) write(part int32, then func()) {
 	builder.Reset(h)
 	n, first := 1+w.clients.IntN(3), uint64(len(w.records))
 	for range n {
-		value := make([]byte, 8+w.clients.IntN(maxRecordSize/4))
+		r := record.Record{Timestamp: w.clock.Now().UnixMilli(), Key: []byte(x.id), Value: make([]byte, 8+w.clients.IntN(maxRecordSize/4))}
 		id := w.send(&stream{w: w, name: x.id})
 		w.records[id].txn = t
-		binary.BigEndian.PutUint64(value, id)
-		builder.Add(record.Record{Timestamp: w.clock.Now().UnixMilli(), Key: []byte(x.id), Value: value})
+		if x.topic.compacted {
+			w.sendKeyed(id, &r)
+		}
+		mark(&r, id)
+		builder.Add(r)
 	}
 	batch, err := builder.AppendTo(nil)
 	if err != nil {

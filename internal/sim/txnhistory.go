@@ -89,30 +89,35 @@ func (w *world) takeCommitted(l *partitionLog, n *node, f fetched) (shown []*tra
 			delete(left, h.ProducerID)
 			continue
 		}
-		shown = append(shown, w.judgeBatch(l, n, &h, h.Transactional() && left[h.ProducerID])...)
+		err = record.Records(b, func(r record.Record) error {
+			if id, ok := marked(&r); ok && w.failure == nil {
+				shown = append(shown, w.judgeRecord(l, n, r.Offset, id, &h, left[h.ProducerID])...)
+			}
+			return nil
+		})
+		if err != nil {
+			return shown
+		}
 	}
 	return shown
 }
 
-// judgeBatch holds a batch that a reader of committed data gets, or leaves out,
+// judgeRecord holds a record that a reader of committed data gets, or leaves out,
 // against what is known of its transaction.
-func (w *world) judgeBatch(l *partitionLog, n *node, h *record.Header, leftOut bool) (shown []*transaction) {
-	for o := h.BaseOffset; o <= h.LastOffset() && w.failure == nil; o++ {
-		id := l.cells[o].id - 1
-		t := w.records[id].txn
-		switch {
-		case t == nil && (leftOut || h.Transactional()):
-			w.fail("node %d: record %d at %d of %s is of no transaction, and is part of one", n.id, id, o, l.name)
-		case t == nil:
-		case leftOut:
-			w.cover.LeftOut++
-			w.decided(t, aborted, fmt.Sprintf("left out at %d of %s on node %d", o, l.name, n.id))
-		default:
-			w.decided(t, committed, fmt.Sprintf("shown at %d of %s on node %d", o, l.name, n.id))
-			shown = append(shown, t)
-		}
+func (w *world) judgeRecord(l *partitionLog, n *node, o record.Offset, id uint64, h *record.Header, leftOut bool) []*transaction {
+	t := w.records[id].txn
+	switch {
+	case (t != nil) != h.Transactional():
+		w.fail("node %d: record %d at %d of %s is of transaction %v, the batch says otherwise", n.id, id, o, l.name, t)
+	case t == nil:
+	case leftOut:
+		w.cover.LeftOut++
+		w.decided(t, aborted, fmt.Sprintf("left out at %d of %s on node %d", o, l.name, n.id))
+	default:
+		w.decided(t, committed, fmt.Sprintf("shown at %d of %s on node %d", o, l.name, n.id))
+		return []*transaction{t}
 	}
-	return shown
+	return nil
 }
 
 // committedReader reads what is committed, from anywhere and at any node.
@@ -169,8 +174,11 @@ func (w *world) judgeTransactions() {
 func (w *world) judgeInput(x *transactor) {
 	at := record.Offset(0)
 	for _, t := range w.txns {
-		if t.by != x || t.fate != committed || t.from < 0 {
+		if t.by != x || t.from < 0 || t.fate == aborted || !t.asked {
 			continue
+		}
+		if t.fate == undecided {
+			return // all that would tell was compacted away
 		}
 		if t.from != at {
 			w.fail("%s has committed input %d to %d, and the one before it ends at %d", t.name, t.from, t.to, at)
