@@ -77,6 +77,11 @@ func (g *Group) offered(from record.NodeID, m *raftpb.Message) {
 		}})
 		return
 	}
+	if g.logHolds(index, record.Term(m.GetSnapshot().GetMetadata().GetTerm())) {
+		g.abandonFetch()
+		g.stepRaft(m)
+		return
+	}
 	if g.fetch == nil {
 		g.fetch = &fetch{
 			applied: g.Applied(), into: g.host.store.newImport(g.id), got: map[record.PartitionID]Range{}, budget: snapshotRate,
@@ -90,6 +95,19 @@ func (g *Group) offered(from record.NodeID, m *raftpb.Message) {
 			f.restart()
 		}
 	}
+}
+
+// logHolds reports whether the log has the entry that a snapshot ends with, and so
+// all that are in it. Such a snapshot must not be installed: what follows in the
+// log may have been acknowledged, and would be gone. Raft only learns from it that
+// so much is committed.
+func (g *Group) logHolds(i record.Index, t record.Term) bool {
+	last, err := g.log.LastIndex()
+	if err != nil || uint64(i) > last {
+		return false
+	}
+	term, err := g.log.Term(uint64(i))
+	return err == nil && record.Term(term) == t
 }
 
 // restart begins with the pages again; data that is here stays.
@@ -384,6 +402,11 @@ func (g *Group) added(m *SnapshotMessage) {
 func (g *Group) tryInstall() {
 	f := g.fetch
 	if f == nil || f.phase != fetchWait || g.writing > 0 || g.cut.pending || f.applied != g.Applied() {
+		return
+	}
+	if g.logHolds(f.at, f.term) {
+		g.abandonFetch()
+		g.stepRaft(f.offer)
 		return
 	}
 	f.phase = fetchCommit

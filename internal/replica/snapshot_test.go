@@ -61,6 +61,64 @@ func TestLaggingFollowerCatchesUpBySnapshot(t *testing.T) {
 	c.sameData()
 }
 
+// TestASnapshotTakesNothingAcknowledged offers a member a snapshot of what it has
+// in its log, with more behind it, and does not know to be committed: as the offer
+// comes, or by the time it has fetched it.
+func TestASnapshotTakesNothingAcknowledged(t *testing.T) {
+	for _, late := range []bool{false, true} {
+		c := newCluster(t, 5, 3)
+		l := c.leader()
+		f := c.others(l)[0]
+		c.must(l.propose(1, 10, 50))
+		c.converge()
+		known, term := uint64(f.group().Applied()), uint64(term(l))
+		holding, fetched := late, false
+		c.drop = func(_, to record.NodeID, m Message) bool {
+			fetched = fetched || m.Snapshot != nil && m.Snapshot.Kind == WantPages
+			if to != f.id {
+				return to == l.id && holding && m.Snapshot != nil
+			}
+			if m.Raft != nil {
+				m.Raft.Commit = new(known)
+			}
+			return holding && m.Raft != nil && m.Raft.GetType() == raftpb.MsgApp
+		}
+		c.must(l.propose(100, 10, 50))
+		l.host.startCut()
+		c.until("a checkpoint", func() bool { return uint64(l.group().cut.durable) > known })
+		offer := &raftpb.Message{
+			Type: raftpb.MsgSnap.Enum(), From: new(uint64(l.id)), To: new(uint64(f.id)), Term: new(term),
+			Snapshot: &raftpb.Snapshot{Metadata: &raftpb.SnapshotMetadata{
+				Index: new(uint64(l.group().cut.durable)), Term: new(term), ConfState: l.group().conf,
+			}},
+		}
+		if late {
+			f.host.Receive(l.id, Message{Group: 1, Raft: offer})
+		}
+		for i := range uint64(5) {
+			c.must(l.propose(200+10*i, 10, 50))
+		}
+		holding = false
+		c.until("the log", func() bool { return f.group().log.log.LastIndex() == l.group().Applied() })
+		acked := f.group().log.log.LastIndex()
+		if !late {
+			f.host.Receive(l.id, Message{Group: 1, Raft: offer})
+		}
+		c.until("the snapshot", func() bool {
+			if last := f.group().log.log.LastIndex(); last < acked {
+				t.Fatalf("late %v: the log ends at %d; %d was acknowledged", late, last, acked)
+			}
+			return uint64(f.group().Applied()) >= offer.GetSnapshot().GetMetadata().GetIndex()
+		})
+		if fetched != late {
+			t.Errorf("late %v: fetched %v", late, fetched)
+		}
+		c.drop = nil
+		c.converge()
+		c.sameData()
+	}
+}
+
 // lag returns a cluster whose member f is down and needs a snapshot of many
 // messages: 60 entries of about 200 kB.
 func lag(t *testing.T, seed uint64) (c *cluster, l, f *node) {
