@@ -55,6 +55,9 @@ type Options struct {
 	// AutoCreate lets protocols make topics on first use. The broker itself
 	// never does; see AutoCreateTopics.
 	AutoCreate bool
+	// Background runs what may wait for a disk, beside the loops. The default is a
+	// few goroutines; a test that wants to own every step runs it at once.
+	Background func(func())
 }
 
 // Node is a member of the cluster as clients see it.
@@ -86,10 +89,11 @@ type Broker struct {
 	// sessions counts those that were opened.
 	sessions atomic.Uint64
 
-	budget *budget
-	health *checkup
-	ids    producerIDs
-	closed atomic.Bool
+	background background
+	budget     *budget
+	health     *checkup
+	ids        producerIDs
+	closed     atomic.Bool
 
 	ready   readiness
 	handles struct {
@@ -111,6 +115,7 @@ func Open(opts Options) (*Broker, error) {
 	b.shards = map[record.ShardID]*shard{}
 	b.handles.byID = map[record.PartitionID]*Partition{}
 	b.health = newCheckup(opts.Clock, b.store.Health)
+	b.background.outside = opts.Background
 	b.budget = newBudget(opts.InFlight, opts.Clock, func() float64 { return b.health.get().Debt })
 	b.ready.done = make(chan struct{})
 

@@ -63,6 +63,9 @@ const (
 	// on no more are added.
 	maxLetters   = 256
 	funeralBytes = 256 << 10
+	// backgroundWorkers bounds the goroutines that read for queues beside the
+	// loops.
+	backgroundWorkers = 4
 	// reportItems bounds what one report tells, reportSize is what it is charged.
 	reportItems = 1 << 14
 	reportSize  = 1 << 12

@@ -134,7 +134,9 @@ func (d *desk) router() *Router {
 func (d *desk) exhume(o record.Offset) (*fetched, error) {
 	f, known := d.grave.seek(o)
 	if !known {
-		if err := d.readLevel(&d.grave, lease.Want{Exact: true, From: o, Limit: o + 1}, false); err != nil {
+		d.grave.forget()
+		l := loading{from: o, limit: d.part.HighWatermark(), size: 1}
+		if err := l.into(&d.grave, d.part); err != nil {
 			return nil, err
 		}
 		f, _ = d.grave.seek(o)

@@ -40,6 +40,7 @@ type desk struct {
 	due   int // its place among the expiries, -1: it has none
 	dueAt record.LogTime
 
+	loading   bool // something is being read beside the loop
 	kept      bool // its readings are kept
 	touched   bool
 	reporting bool

@@ -100,10 +100,11 @@ func (d *desk) find(w lease.Want) (f *fetched, ok bool) {
 	r := d.reading(w)
 	f, known := r.seek(w.From)
 	if !known {
-		if err := d.read(r, w); err != nil {
-			if !errors.Is(err, ErrClosed) {
-				d.q.s.b.log.Error("a queue cannot be read", "partition", d.part.id, "offset", w.From, "reason", err)
-			}
+		switch err := d.read(r, w); {
+		case errors.Is(err, errLater):
+			return nil, false
+		case err != nil:
+			d.unreadable(w.From, err)
 			return nil, false
 		}
 		f, _ = r.seek(w.From)
@@ -119,39 +120,98 @@ func (d *desk) find(w lease.Want) (f *fetched, ok bool) {
 	return f, true
 }
 
-// read reads on from where a Want says. What was read before is gone afterwards.
-func (d *desk) read(r *reading, w lease.Want) error { return d.readLevel(r, w, d.Levels() > 1) }
+// errLater says that a reading is under way, and the desk will go on then.
+var errLater = errors.New("the records are being read")
 
-// readLevel is read of one level, or of all.
-func (d *desk) readLevel(r *reading, w lease.Want, one bool) error {
+// read reads on from where a Want says. What was read before is gone afterwards.
+// The shard's loop does not wait for a disk: what is not in memory is read beside
+// it.
+func (d *desk) read(r *reading, w lease.Want) error {
 	d.handOver()
 	// What is read on and on is read in larger and larger pieces.
-	limit, size := w.Limit, min(max(2*r.size, readLeast), readBytes)
+	size := min(max(2*r.size, readLeast), readBytes)
 	if w.From != r.next {
 		size = readLeast
 	}
+	l := loading{from: w.From, limit: w.Limit, size: size, one: d.Levels() > 1, level: w.Level, inMemory: true}
+	if w.Exact { // the batch that holds the record may end beyond it
+		l.limit, l.size = d.part.HighWatermark(), 1
+	}
 	r.forget()
 	r.size = size
-	if w.Exact { // the batch that holds the record may end beyond it
-		limit, size = d.part.HighWatermark(), 1
+	err := l.into(r, d.part)
+	if errors.Is(err, store.ErrOnDisk) {
+		l.inMemory = false
+		d.readLater(w, l)
+		return errLater
 	}
-	r.res.Whole, r.res.OneLevel, r.res.Level = true, one, w.Level
-	err := d.part.shard.b.store.Read(&r.res, d.part.id, w.From, limit, size, true)
+	return err
+}
+
+// readLater reads in the background, one piece of a queue at a time.
+func (d *desk) readLater(w lease.Want, l loading) {
+	if d.loading {
+		return
+	}
+	d.loading = true
+	b, x := d.q.s.b, &reading{size: l.size}
+	b.background.run(func() {
+		err := l.into(x, d.part)
+		d.q.s.group.Post(func() {
+			d.loading = false
+			switch {
+			case d.closed:
+				x.forget()
+			case err != nil:
+				d.unreadable(w.From, err)
+			default:
+				r := d.reading(w)
+				r.forget()
+				*r = *x
+				d.workNow()
+			}
+		})
+	})
+}
+
+// unreadable says that a queue cannot go on.
+func (d *desk) unreadable(o record.Offset, err error) {
+	if !errors.Is(err, ErrClosed) {
+		d.q.s.b.log.Error("a queue cannot be read", "partition", d.part.id, "offset", o, "reason", err)
+	}
+}
+
+// loading says what is to be read of a partition. It can be carried out by any
+// goroutine.
+type loading struct {
+	from, limit record.Offset
+	size        int
+	one         bool // of one level
+	level       uint8
+	inMemory    bool
+}
+
+func (l *loading) into(r *reading, p *Partition) error {
+	r.res.Whole, r.res.OneLevel, r.res.Level, r.res.InMemory = true, l.one, l.level, l.inMemory
+	err := p.shard.b.store.Read(&r.res, p.id, l.from, l.limit, l.size, true)
+	if errors.Is(err, store.ErrOnDisk) {
+		return err //nolint:wrapcheck // not for anybody outside
+	}
 	if err != nil && !errors.Is(err, store.ErrNoPartition) {
-		return d.part.readError(err)
+		return p.readError(err)
 	}
-	r.from, r.next = w.From, max(r.res.Next, w.From)
-	if r.next == w.From {
-		r.next = max(limit, w.From+1) // there is nothing
+	r.from, r.next = l.from, max(r.res.Next, l.from)
+	if r.next == l.from {
+		r.next = max(l.limit, l.from+1) // there is nothing
 		return nil
 	}
-	return d.parse(r)
+	return r.parse(p)
 }
 
 // parse takes the batches of a reading apart. Control records and those of
 // aborted transactions are no records for consumers.
-func (d *desk) parse(r *reading) error {
-	aborted := d.part.Aborted(nil, r.from, min(r.next, d.part.LastStable()))
+func (r *reading) parse(p *Partition) error {
+	aborted := p.Aborted(nil, r.from, min(r.next, p.LastStable()))
 	var failed error
 	r.res.Batches(func(run *store.Run, batch []byte) bool {
 		h, err := record.ParseHeader(batch)

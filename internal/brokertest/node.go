@@ -102,7 +102,7 @@ func Open(tb testing.TB, o Options) (*Node, error) {
 		Node: 1, Store: n.Store, Clock: o.Clock, Loops: 1, Logger: o.Logger,
 		Fatal: func(err error) { n.Failed = err },
 	})
-	bo := broker.Options{Store: n.Store, Host: n.Host, Clock: o.Clock, Rand: n.random(), Logger: o.Logger, Shards: 4}
+	bo := broker.Options{Store: n.Store, Host: n.Host, Clock: o.Clock, Rand: n.random(), Logger: o.Logger, Shards: 4, Background: func(f func()) { f() }}
 	if o.Broker != nil {
 		o.Broker(&bo)
 	}

@@ -9,6 +9,7 @@ import (
 
 	"github.com/polylog-mq/polylog/internal/broker"
 	"github.com/polylog-mq/polylog/internal/record"
+	"github.com/polylog-mq/polylog/internal/store"
 )
 
 func credit(n int32) func(*broker.ConsumerSpec) {
@@ -365,4 +366,56 @@ func TestConsumerTimeout(t *testing.T) {
 	good.consumer.Grant(1)
 	n.Settle()
 	want(t, "to the other", good.take(), "b c a*")
+}
+
+// TestColdQueue reads a backlog that has left memory: beside the loop, and only
+// then.
+func TestColdQueue(t *testing.T) {
+	reads := 0
+	var waiting []func()
+	n := Start(t, Options{
+		Store:  func(o *store.Options) { o.TailBytes = 16 << 10 },
+		Broker: func(o *broker.Options) { o.Background = func(f func()) { reads++; waiting = append(waiting, f) } },
+	})
+	q := n.CreateQueue("q", func(s *broker.QueueSettings) { s.MaxPriority = 1 })
+	for i := range 400 {
+		body := fmt.Sprintf("%d%s", i, strings.Repeat("x", 2000))
+		if err := publish(t, n, broker.Facts{Level: uint8(i % 2)}, Batch(body), q); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if reads > 0 {
+		t.Errorf("%d reads beside the loop while nobody consumed", reads)
+	}
+	var got []int
+	s := n.OpenSession()
+	q.Consume(&broker.ConsumerSpec{Session: s, Credit: -1, NoAck: true, Deliver: func(ds []broker.Delivery) {
+		for i := range ds {
+			var v int
+			if _, err := fmt.Sscanf(string(ds[i].Record.Value), "%dx", &v); err != nil {
+				t.Error(err)
+			}
+			got = append(got, v)
+		}
+	}}, func(_ *broker.Consumer, err error) {
+		if err != nil {
+			t.Error(err)
+		}
+	})
+	n.Settle()
+	for len(waiting) > 0 {
+		f := waiting[0]
+		waiting = waiting[1:]
+		f()
+		n.Settle()
+	}
+	if len(got) != 400 || reads < 10 {
+		t.Fatalf("%d records by %d reads", len(got), reads)
+	}
+	for i, v := range got {
+		if want := 2*(i%200) + 1 - i/200; v != want {
+			t.Fatalf("record %d is %d, want %d", i, v, want)
+		}
+	}
+	want(t, "done", counts(q), "ready 0 unacked 0")
 }

@@ -124,7 +124,7 @@ func (n *node) start() error {
 	})
 	p.broker, err = broker.Open(broker.Options{
 		Node: n.id, Nodes: n.w.members(), Store: p.store, Host: p.host, Clock: ck, Rand: n.w.seeded(), Logger: logger,
-		Shards: o.Shards,
+		Shards: o.Shards, Background: func(f func()) { f() },
 	})
 	if err != nil {
 		n.down = true

@@ -26,6 +26,8 @@ var (
 	// ErrOffsetOutOfRange reports an offset below a partition's floor or above
 	// its end.
 	ErrOffsetOutOfRange = errors.New("the offset is out of range")
+	// ErrOnDisk reports that a read which was to keep to memory would need a file.
+	ErrOnDisk = errors.New("the records are not in memory")
 	// ErrNoPartition reports a partition that never had a run here, or was
 	// dropped.
 	ErrNoPartition = errors.New("no such partition")

@@ -21,6 +21,8 @@ type runIter struct {
 	level uint8
 	// from is where the look-up goes on: runs that end before are done with.
 	from record.Offset
+	// inMemory says that files are not to be read.
+	inMemory bool
 
 	buf []located // runs looked up and not yet taken
 	pos int
@@ -77,6 +79,9 @@ func (it *runIter) fill(want int) error {
 	if it.cur == nil {
 		if it.fillFromMemory(want); it.cur == nil && it.in.file == nil {
 			return nil
+		}
+		if it.inMemory {
+			return ErrOnDisk
 		}
 		var err error
 		s := segment.Span{Partition: it.p.id, Level: it.level, First: it.in.first, Last: it.in.last, Block: it.in.block}

@@ -47,6 +47,12 @@ func (s *Store) read(dst *Result, p *partition, from, limit record.Offset, maxBy
 	w := walker{s: s, p: p, dst: dst, from: from, limit: limit, left: maxBytes, minOne: minOne, next: from}
 	for !w.full && (w.left > 0 || w.minOne) {
 		it, r, err := dst.first(w.left)
+		if err == nil && r != nil && r.body == nil && dst.InMemory {
+			err = ErrOnDisk
+		}
+		if errors.Is(err, ErrOnDisk) && w.next > from {
+			break
+		}
 		if err != nil {
 			return err
 		}
@@ -102,6 +108,7 @@ func (r *Result) begin(s *Store, p *partition, from record.Offset, limit *record
 		}
 		r.iters = r.iters[:i+1]
 		r.iters[i].reset(s, p, c.level, max(from, c.floor.now))
+		r.iters[i].inMemory = r.InMemory
 	}
 	return nil
 }

@@ -17,6 +17,9 @@ type Result struct {
 	// OneLevel, set likewise, asks for the records of priority level Level alone.
 	OneLevel bool
 	Level    uint8
+	// InMemory, set likewise, asks for what needs no file to be read: a read that
+	// would begin with a file answers ErrOnDisk, and others end before it.
+	InMemory bool
 
 	// Buffers are the batches' bytes in order, shared and immutable.
 	Buffers [][]byte
