@@ -116,14 +116,19 @@ func nodeHeaders() (prefix string, ok bool) {
 	return prefix, err == nil
 }
 
-// roundTrips runs a script of ours in dir, against a fresh server, and reads
-// what it says of each of its tests but those to skip.
+// roundTrips is roundTripsAt for Kafka's clients.
 func (e *env) roundTrips(dir, program, name, script string, skipped []string) (results, error) {
+	return e.roundTripsAt(func(s *server) string { return s.kafka }, dir, program, name, script, skipped)
+}
+
+// roundTripsAt runs a script of ours in dir, against an address of a fresh
+// server, and reads what it says of each of its tests but those to skip.
+func (e *env) roundTripsAt(address func(*server) string, dir, program, name, script string, skipped []string) (results, error) {
 	if err := os.WriteFile(filepath.Join(dir, name), []byte(script), 0o644); err != nil {
 		return nil, fmt.Errorf("write %s: %w", name, err)
 	}
 	return e.serving(func(s *server) (results, error) {
-		out, err := e.output(e.command(dir, program, append([]string{name, s.kafka}, skipped...)...))
+		out, err := e.output(e.command(dir, program, append([]string{name, address(s)}, skipped...)...))
 		if err != nil {
 			return nil, err
 		}

@@ -82,6 +82,23 @@ func kafkago() suite {
 	}
 }
 
+// amqp091 is the integration tests of the Go client that RabbitMQ's makers keep.
+func amqp091() suite {
+	return suite{
+		name: "amqp091", about: "rabbitmq/amqp091-go v1.16.0", needs: []tool{toolGo},
+		run: func(e *env, skipped []string) (results, error) {
+			dir, err := e.goModule("github.com/rabbitmq/amqp091-go@v1.16.0")
+			if err != nil {
+				return nil, err
+			}
+			return e.serving(func(s *server) (results, error) {
+				environ := []string{"AMQP_URL=amqp://guest:guest@" + s.amqp + "/"}
+				return e.goTest(dir, environ, skipped, "-tags", "integration")
+			})
+		},
+	}
+}
+
 // only returns the arguments that choose tests, unless -run does.
 func (e *env) only(match string) []string {
 	if e.match != "" {
