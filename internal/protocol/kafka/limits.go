@@ -28,7 +28,7 @@ const (
 	readGrowth = 4
 	// trustedRead is the most that room is made for because the frame before
 	// was as large.
-	trustedRead = 1 << 20
+	trustedRead = 4 << 20
 
 	// idleTimeout ends a connection that has nothing under way and sends
 	// nothing (Kafka's connections.max.idle.ms).
