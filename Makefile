@@ -3,17 +3,19 @@
 GO       ?= go
 VERSION  ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo devel)
 LDFLAGS  := -s -w -X main.version=$(VERSION)
-FUZZTIME ?= 20s
+FUZZTIME ?= 600
 BENCH    ?= .
 ROUNDS   ?= 200
 PAUSES   ?= 50
 SEED     ?=
+COVERED  := ./internal/store/...,./internal/replica,./internal/state/...
+COVERSEEDS ?= 100
 SIMARGS  ?= -for 5m
 
 # Packages with goroutines of their own, or called from several.
 RACED := ./internal/store/... ./internal/replica/... ./internal/broker/... ./internal/protocol/... ./internal/server/...
 
-.PHONY: run build test race lint bench bench-kafka bench-amqp fuzz sim sim-planted e2e suites crash
+.PHONY: run build test race lint cover bench bench-kafka bench-amqp fuzz sim sim-planted e2e suites crash
 
 run: build ## start a server with the defaults
 	./bin/polylog serve
@@ -43,10 +45,17 @@ bench-kafka: ## Kafka's work on Polylog and on Apache Kafka, side by side; ARGS=
 bench-amqp: ## AMQP's work on Polylog and on RabbitMQ, side by side; ARGS="-only REGEXP ..."
 	cd bench && $(GO) run ./cmd/bench-amqp $(ARGS)
 
-fuzz: ## every fuzz target for FUZZTIME each
-	@for dir in $$(grep -rl --include='*_test.go' '^func Fuzz' internal | xargs -n1 dirname | sort -u); do \
-	  for f in $$(sed -n 's/^func \(Fuzz[A-Za-z0-9_]*\).*/\1/p' $$dir/*_test.go); do \
-	    $(GO) test ./$$dir -run '^$$' -fuzz "^$$f\$$" -fuzztime $(FUZZTIME) || exit 1; done; done
+cover: ## lines of store, replica and state that tests and simulator run together; bin/cover.txt has each
+	@rm -rf bin/cover && mkdir -p bin/cover
+	$(GO) test -short -count=1 -coverpkg=$(COVERED) ./internal/store/... ./internal/replica ./internal/state/... ./internal/brokertest \
+	  -args -test.gocoverdir=$(CURDIR)/bin/cover >bin/cover/log || { cat bin/cover/log; exit 1; }
+	$(GO) build -cover -coverpkg=$(COVERED) -o bin/polylog-sim ./internal/sim/cmd/polylog-sim
+	GOCOVERDIR=$(CURDIR)/bin/cover ./bin/polylog-sim -seeds $(COVERSEEDS)
+	@$(GO) tool covdata textfmt -i=bin/cover -o bin/cover.txt
+	@$(GO) tool covdata percent -i=bin/cover
+
+fuzz: ## every fuzz target, FUZZTIME seconds all together
+	@FUZZTIME=$(FUZZTIME) .ci/fuzz
 
 sim: ## clusters under faults in virtual time; SEED=n replays one, SIMARGS="-seeds 1000" says how much
 	$(GO) run ./internal/sim/cmd/polylog-sim $(if $(SEED),-seed $(SEED) -trace,$(SIMARGS))

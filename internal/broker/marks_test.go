@@ -1,6 +1,7 @@
 package broker
 
 import (
+	"bytes"
 	"errors"
 	"reflect"
 	"testing"
@@ -71,6 +72,26 @@ func TestAMarkerIsThereOnce(t *testing.T) {
 	x.command(kindMark, late.appendTo(nil), func(each any, _ error) {
 		if e := each.([]error); !errors.Is(e[0], ErrProducerEpoch) {
 			t.Errorf("a mark of an old epoch: %v", e)
+		}
+	})
+}
+
+func FuzzDecodeMove(f *testing.F) {
+	for _, m := range []move{
+		{source: 1, letters: []letter{{number: 5, targets: []target{{7, 1}}, bytes: 3, body: 2, batch: []byte("batch")}}},
+		{source: 1 << 60, buries: true, letters: []letter{{number: 1 << 63}, {number: 2, targets: []target{{1, 0}, {2, 255}}}}},
+	} {
+		f.Add(m.appendTo(nil))
+	}
+	f.Fuzz(func(t *testing.T, b []byte) {
+		m, err := decodeMove(b)
+		if err != nil {
+			return
+		}
+		text := m.appendTo(nil)
+		again, err := decodeMove(text)
+		if err != nil || !bytes.Equal(again.appendTo(nil), text) {
+			t.Errorf("%+v became %+v, %v", m, again, err)
 		}
 	})
 }

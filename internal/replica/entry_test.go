@@ -160,3 +160,17 @@ func TestOpenLogHoldsTheLogAgainstItsCheckpoint(t *testing.T) {
 		}
 	}
 }
+
+func FuzzEntry(f *testing.F) {
+	f.Add(appendEntryHeader(nil, 77, false))
+	f.Add(append(appendEntryHeader(nil, 1<<40, true), "body"...))
+	f.Fuzz(func(t *testing.T, b []byte) {
+		now, hold, body, err := parseEntry(b)
+		if err != nil {
+			return
+		}
+		if again := append(appendEntryHeader(nil, now, hold), body...); !bytes.Equal(again, b) {
+			t.Fatalf("% x became % x", b, again)
+		}
+	})
+}

@@ -21,7 +21,7 @@ import (
 // rest is a data directory at rest, with every kind of file in it, and what
 // must be in there.
 type rest struct {
-	t       *testing.T
+	t       testing.TB
 	o       Options
 	x       *simple
 	entries []restEntry
@@ -39,7 +39,7 @@ type restEntry struct {
 // page is the page of the state at an index.
 func (restEntry) page(i record.Index) []byte { return fmt.Appendf(nil, "state at %d", i) }
 
-func newRest(t *testing.T) *rest {
+func newRest(t testing.TB) *rest {
 	r := &rest{t: t, o: Options{
 		FS: crashfs.New(), Dir: "data", WALFileSize: 32 << 10, TailBytes: 1,
 		Rewriting: Rewriting{MinFiles: 2, MaxFiles: 2, OwnFile: 20_000},
@@ -488,4 +488,36 @@ func damageTable(verdicts map[[2]string]map[string]int) string {
 		out += " |\n"
 	}
 	return out
+}
+
+// FuzzDamage writes whatever bytes anywhere into any file of a directory at
+// rest: what was acknowledged is there, or an error says where it was.
+func FuzzDamage(f *testing.F) {
+	r := newRest(f)
+	r.fill()
+	r.must(r.x.s.Close())
+	var paths []string
+	for _, path := range files(r.fs(), "data") {
+		if kind := kindOf(r.x.s, path, 1); kind != "BALLAST" && !strings.Contains(kind, "LOCK") {
+			paths = append(paths, path)
+		}
+	}
+	for i := range paths {
+		f.Add(uint16(i), uint32(70), []byte{1, 2, 3})
+	}
+	f.Fuzz(func(t *testing.T, file uint16, at uint32, b []byte) {
+		path := paths[int(file)%len(paths)]
+		fs := r.fs().Kill()
+		fs.Damage(path, func(data []byte) []byte {
+			if len(data) > 0 {
+				copy(data[int(at)%len(data):], b)
+			}
+			return data
+		})
+		x := *r
+		x.t = t
+		if _, err := x.verdict(fs, path); err != nil {
+			t.Errorf("%s, %d bytes at %d: %v", path, len(b), at, err)
+		}
+	})
 }

@@ -16,7 +16,7 @@ import (
 	"github.com/polylog-mq/polylog/internal/record"
 )
 
-func readFile(t *testing.T, fs vfs.FS, path string) []byte {
+func readFile(t testing.TB, fs vfs.FS, path string) []byte {
 	t.Helper()
 	f, err := fs.Open(path)
 	if err != nil {

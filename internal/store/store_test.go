@@ -209,7 +209,7 @@ func TestOpenRefuses(t *testing.T) {
 	}
 }
 
-func writeFile(t *testing.T, fs vfs.FS, path, text string) {
+func writeFile(t testing.TB, fs vfs.FS, path, text string) {
 	t.Helper()
 	f, err := fs.Create(path, category)
 	if err != nil {

@@ -47,6 +47,9 @@ type env struct {
 	dir    string // the suite's own, removed after it
 	log    *os.File
 	match  string // -run: only the Go tests that it matches
+
+	suite    string
+	recorder *recorder // -record, or nil
 }
 
 func main() {
@@ -54,6 +57,7 @@ func main() {
 	cache := flag.String("cache", defaultCache(), "folder that keeps downloaded tools")
 	output := flag.String("output", "", "folder for the suites' full output (default: a temporary one)")
 	match := flag.String("run", "", "only the Go tests that this regular expression matches; the lists are not compared")
+	record := flag.String("record", "", "file to put the clients' requests into; the lists are not compared")
 	flag.Usage = func() {
 		fmt.Fprintln(flag.CommandLine.Output(), "usage: suites [flags] [suite ...]")
 		flag.PrintDefaults()
@@ -62,7 +66,7 @@ func main() {
 		}
 	}
 	flag.Parse()
-	if err := runSuites(*binary, *cache, *output, *match, flag.Args()); err != nil {
+	if err := runSuites(*binary, *cache, *output, *match, *record, flag.Args()); err != nil {
 		fmt.Fprintln(os.Stderr, "suites:", err)
 		os.Exit(1)
 	}
@@ -77,7 +81,7 @@ func defaultCache() string {
 }
 
 // runSuites runs the named suites, or all, one after the other.
-func runSuites(binary, cache, output, match string, names []string) error {
+func runSuites(binary, cache, output, match, record string, names []string) error {
 	binary, err := filepath.Abs(binary)
 	if err != nil {
 		return fmt.Errorf("find the binary: %w", err)
@@ -99,11 +103,26 @@ func runSuites(binary, cache, output, match string, names []string) error {
 	if err != nil {
 		return err
 	}
+	e := env{binary: binary, cache: cache, match: match}
+	if record != "" {
+		if e.recorder, err = openRecorder(record); err != nil {
+			return err
+		}
+	}
 	var bad []string
 	for _, s := range chosen {
-		if err := runOne(s, env{binary: binary, cache: cache, match: match}, output); err != nil {
+		e.suite = s.name
+		if e.recorder != nil {
+			e.recorder.forget(s.name)
+		}
+		if err := runOne(s, e, output); err != nil {
 			fmt.Printf("%-12s %v\n", s.name, err)
 			bad = append(bad, s.name)
+		}
+		if e.recorder != nil {
+			if err := e.recorder.save(); err != nil {
+				return err
+			}
 		}
 	}
 	if bad != nil {
@@ -160,7 +179,7 @@ func runOne(s suite, e env, output string) error {
 	passed, skipped, failed := got.count()
 	fmt.Printf("%-12s %d passed, %d skipped, %d failed, in %s\n", s.name,
 		passed, skipped+want.unseen(got), failed, time.Since(began).Round(time.Second))
-	if e.match != "" {
+	if e.match != "" || e.recorder != nil {
 		return nil
 	}
 	if diff := want.compare(got); diff != nil {

@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"fmt"
 	"io"
+	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -23,6 +24,7 @@ type server struct {
 	cmd   *exec.Cmd
 	kafka string
 	amqp  string
+	proxy net.Listener // of the recorder
 	ended chan error
 }
 
@@ -31,7 +33,15 @@ type server struct {
 func (e *env) start(flags ...string) (*server, error) {
 	args := append([]string{"serve", "--data-dir", filepath.Join(e.dir, "data"), "--http-listen", "127.0.0.1:0",
 		"--kafka-listen", "127.0.0.1:0", "--amqp-listen", "127.0.0.1:0"}, flags...)
-	s := &server{cmd: exec.Command(e.binary, args...), ended: make(chan error, 1)}
+	s := &server{ended: make(chan error, 1)}
+	if e.recorder != nil {
+		var err error
+		if s.proxy, err = net.Listen("tcp", "127.0.0.1:0"); err != nil {
+			return nil, fmt.Errorf("listen for the recorder: %w", err)
+		}
+		args = append(args, "--kafka-advertise", s.proxy.Addr().String())
+	}
+	s.cmd = exec.Command(e.binary, args...)
 	s.cmd.Stderr = e.log
 	out, err := s.cmd.StdoutPipe()
 	if err != nil {
@@ -58,6 +68,10 @@ func (e *env) start(flags ...string) (*server, error) {
 	select {
 	case bound := <-ready:
 		s.kafka, s.amqp = bound["kafka"], bound["amqp"]
+		if s.proxy != nil {
+			go e.recorder.between(e.suite, s.proxy, s.kafka)
+			s.kafka = s.proxy.Addr().String()
+		}
 		return s, nil
 	case err := <-s.ended:
 		return nil, fmt.Errorf("the server ended before it was ready (%v); its log is in %s", err, e.log.Name())
@@ -69,6 +83,9 @@ func (e *env) start(flags ...string) (*server, error) {
 
 // stop ends the server. That it does not end well is a failure of its own.
 func (s *server) stop() error {
+	if s.proxy != nil {
+		_ = s.proxy.Close() // it has nothing to lose
+	}
 	if err := s.cmd.Process.Signal(syscall.SIGTERM); err != nil {
 		return fmt.Errorf("stop the server: %w", err)
 	}

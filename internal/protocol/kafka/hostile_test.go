@@ -3,9 +3,12 @@ package kafka
 import (
 	"bufio"
 	"encoding/binary"
+	"encoding/hex"
 	"errors"
+	"fmt"
 	"net"
 	"net/netip"
+	"os"
 	"reflect"
 	"runtime"
 	"strings"
@@ -116,13 +119,14 @@ func FuzzRequests(f *testing.F) {
 	id := r.topic("t", 1)
 	batch := batchOf(f, record.Template(record.None), now(), "a")
 	for i := range apis {
-		for _, version := range []int16{apis[i].served.min, apis[i].served.max} {
+		for version := apis[i].served.min; version <= apis[i].served.max; version++ {
 			req := kmsg.RequestForKey(apis[i].key)
 			example(reflect.ValueOf(req).Elem(), id, batch)
 			req.SetVersion(version)
 			f.Add(apis[i].key, version, req.AppendTo(nil))
 		}
 	}
+	captured(f, func(key, version int16, body []byte) { f.Add(key, version, body) })
 	f.Fuzz(func(t *testing.T, key, version int16, body []byte) {
 		if len(body) > 1<<16 {
 			return
@@ -144,6 +148,47 @@ func FuzzRequests(f *testing.F) {
 		}
 		c.drainUntilClosed()
 	})
+}
+
+// captured goes over the requests of real clients in testdata/captured.txt, which
+// says how it was made.
+func captured(t testing.TB, yield func(key, version int16, body []byte)) {
+	t.Helper()
+	text, err := os.ReadFile("testdata/captured.txt")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for line := range strings.Lines(string(text)) {
+		if strings.HasPrefix(line, "#") {
+			continue
+		}
+		var suite, body string
+		var key, version int16
+		if _, err := fmt.Sscan(line, &suite, &key, &version, &body); err != nil {
+			t.Fatalf("%q: %v", line, err)
+		}
+		b, err := hex.DecodeString(body)
+		if err != nil {
+			t.Fatalf("%q: %v", line, err)
+		}
+		yield(key, version, b)
+	}
+}
+
+// TestCapturedRequestsAreOfVersionsServed: what real clients sent is what a
+// server that answered ApiVersions serves, and each is answered.
+func TestCapturedRequestsAreOfVersionsServed(t *testing.T) {
+	r := newRig(t)
+	n := 0
+	captured(t, func(key, version int16, _ []byte) {
+		if row := r.server.table.lookup(key); row == nil || !row.served.has(version) && key != 18 {
+			t.Errorf("operation %d, version %d", key, version)
+		}
+		n++
+	})
+	if n < 100 {
+		t.Errorf("only %d requests were captured", n)
+	}
 }
 
 func kmsgFlexible(key, version int16) bool {

@@ -157,3 +157,15 @@ func joinPages(disk map[string][]byte) []byte {
 	}
 	return b
 }
+
+// FuzzSubscription: the clients' bytes name no more topics than they can hold.
+func FuzzSubscription(f *testing.F) {
+	f.Add([]byte{0, 3, 0, 0, 0, 1, 0, 1, 't', 0xff, 0xff, 0xff, 0xff})
+	f.Add([]byte{0, 0, 0x7f, 0xff, 0xff, 0xff, 0, 0})
+	f.Fuzz(func(t *testing.T, b []byte) {
+		s := subscription{topics: map[string]struct{}{}}
+		if s.add(b) && 2*len(s.topics) > len(b) {
+			t.Errorf("%d topics in %d bytes", len(s.topics), len(b))
+		}
+	})
+}

@@ -156,3 +156,25 @@ func sampleShard(f testing.TB) *Partitions {
 	}
 	return s
 }
+
+// FuzzConfigValue: a value that is taken has one form, which is taken again.
+func FuzzConfigValue(f *testing.F) {
+	for d := range ConfigDefs() {
+		f.Add(d.Name, d.Default)
+	}
+	f.Add("cleanup.policy", " delete , compact ")
+	f.Add("retention.ms", "+1")
+	f.Fuzz(func(t *testing.T, name, value string) {
+		d := LookupConfig(name)
+		if d == nil {
+			return
+		}
+		v, err := d.canonical(value)
+		if err != nil {
+			return
+		}
+		if again, err := d.canonical(v); err != nil || again != v {
+			t.Errorf("%s: %q is kept as %q, and that as %q, %v", name, value, v, again, err)
+		}
+	})
+}
