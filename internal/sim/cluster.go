@@ -219,7 +219,22 @@ func (w *world) restless() string {
 			return fmt.Sprintf("group %d is at %d on one node and at %d on another", g, low, high)
 		}
 	}
-	return ""
+	return w.undecided()
+}
+
+// undecided says where a transaction is open. Its producer may have been answered:
+// a decision that takes long is answered once it stands.
+func (w *world) undecided() (where string) {
+	w.alive(func(n *node) {
+		for t := range n.broker.Topics() {
+			for _, p := range t.Partitions {
+				if s := p.LastStable(); s != p.HighWatermark() {
+					where = fmt.Sprintf("a transaction is open in %s/%d from %d on", t.Name, p.Number(), s)
+				}
+			}
+		}
+	})
+	return where
 }
 
 // call is something asked of a node by a client.
