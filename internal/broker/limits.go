@@ -56,9 +56,12 @@ const (
 	// arenaBytes how much memory is taken at a time for records that were
 	// compressed.
 	readLeast    = 2 << 10
-	readBytes    = 64 << 10
-	keptReadings = 64
-	arenaBytes   = 64 << 10
+	readBytes    = 32 << 10
+	keptReadings = 16
+	// idleItems is how long a list may be that a queue or a consumer keeps for the
+	// next time.
+	idleItems  = 32
+	arenaBytes = 64 << 10
 	// maxLetters bounds the dead letters of one move, funeralBytes from which size
 	// on no more are added.
 	maxLetters   = 256

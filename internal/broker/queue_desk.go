@@ -279,8 +279,7 @@ func (d *desk) give(w lease.Want, f *fetched) bool {
 func (d *desk) handOver() {
 	for i, c := range d.served {
 		c.spec.Deliver(c.out)
-		clear(c.out)
-		c.out = c.out[:0]
+		c.out = emptied(c.out)
 		d.served[i] = nil
 	}
 	d.served = d.served[:0]

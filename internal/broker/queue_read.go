@@ -38,9 +38,18 @@ func (r *reading) forget() {
 		return
 	}
 	r.res.Release()
-	clear(r.records)
-	r.records, r.from, r.next = r.records[:0], 0, 0
+	r.records, r.from, r.next = emptied(r.records), 0, 0
 	r.arena = nil
+}
+
+// emptied empties a list that is used again, and lets go of one that has grown:
+// there may be very many.
+func emptied[T any](list []T) []T {
+	if cap(list) > idleItems {
+		return nil
+	}
+	clear(list)
+	return list[:0]
 }
 
 // seek returns the first record at or above o; ok is false if the reading does

@@ -30,5 +30,5 @@ const (
 	markAhead = 1024
 	// shrinkLeases is the size from which the table of leases is given back when
 	// it is empty.
-	shrinkLeases = 1 << 12
+	shrinkLeases = 1 << 8
 )
