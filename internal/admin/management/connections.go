@@ -66,22 +66,22 @@ func (a *api) describeConnection(q *request, c *amqp.ConnectionInfo) connectionI
 }
 
 // visible returns the connections that the user may see: all with a tag for it,
-// else their own; those of the vhost, if the path names one.
+// else their own; those of the vhost or the user that the path names.
 func (a *api) visible(q *request) []amqp.ConnectionInfo {
 	u := q.broker.User(q.user)
 	all := u != nil && slices.ContainsFunc(tags[needMonitoring], u.HasTag)
-	vhost := q.r.PathValue("vhost")
+	vhost, user := q.r.PathValue("vhost"), q.r.PathValue("user")
 	return slices.DeleteFunc(a.open(q.r), func(c amqp.ConnectionInfo) bool {
-		return !all && c.User != q.user || vhost != "" && c.Vhost != vhost
+		return !all && c.User != q.user || vhost != "" && c.Vhost != vhost || user != "" && c.User != user
 	})
 }
 
 func (a *api) connections(q *request) {
-	list := []connectionInfo{}
+	all := []connectionInfo{}
 	for _, c := range a.visible(q) {
-		list = append(list, a.describeConnection(q, &c))
+		all = append(all, a.describeConnection(q, &c))
 	}
-	q.answer(list)
+	list(q, all, func(c *connectionInfo) string { return c.Name })
 }
 
 // theConnection returns the connection of the path; without one it has
@@ -107,13 +107,24 @@ func (a *api) closeConnection(q *request) {
 	if c == nil {
 		return
 	}
-	reason := q.r.Header.Get("X-Reason")
-	if reason == "" {
-		reason = "Closed via management plugin"
-	}
-	if !a.node.AMQP().CloseConnection(c.Name, reason) {
+	if !a.node.AMQP().CloseConnection(c.Name, q.reason()) {
 		q.notFound()
 		return
+	}
+	q.w.WriteHeader(http.StatusNoContent)
+}
+
+// reason is what the clients are told whose connections a request closes.
+func (q *request) reason() string {
+	if reason := q.r.Header.Get("X-Reason"); reason != "" {
+		return reason
+	}
+	return "Closed via management plugin"
+}
+
+func (a *api) closeConnections(q *request) {
+	for _, c := range a.visible(q) {
+		a.node.AMQP().CloseConnection(c.Name, q.reason())
 	}
 	q.w.WriteHeader(http.StatusNoContent)
 }
@@ -153,11 +164,11 @@ func (a *api) describeChannels(q *request, c *amqp.ConnectionInfo) []channelInfo
 }
 
 func (a *api) channels(q *request) {
-	list := []channelInfo{}
+	all := []channelInfo{}
 	for _, c := range a.visible(q) {
-		list = append(list, a.describeChannels(q, &c)...)
+		all = append(all, a.describeChannels(q, &c)...)
 	}
-	q.answer(list)
+	list(q, all, func(c *channelInfo) string { return c.Name })
 }
 
 func (a *api) connectionChannels(q *request) {

@@ -38,7 +38,7 @@ func (a *api) exchanges(q *request) {
 			all = append(all, describeExchange(vhost, x))
 		}
 	}
-	q.answer(all)
+	list(q, all, func(x *exchangeInfo) string { return x.Name })
 }
 
 // exchangeName is the name that a path gives: the default exchange has one

@@ -25,6 +25,7 @@ type queueState struct {
 	State     string `json:"state"`
 	Policy    any    `json:"policy"`
 	queueTotals
+	queueRates
 	Bytes     int64          `json:"message_bytes"`
 	Consumers int64          `json:"consumers"`
 	Memory    int64          `json:"memory"`
@@ -77,7 +78,7 @@ func (a *api) queues(q *request) {
 			}
 		}
 	}
-	q.answer(all)
+	list(q, all, func(s *queueState) string { return s.Name })
 }
 
 // named returns the queue of the path; without one it has answered.

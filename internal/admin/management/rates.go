@@ -20,6 +20,14 @@ func (t *queueTotals) add(s broker.QueueStats) {
 	t.Messages += s.Ready + s.Unacked
 }
 
+// queueRates are how fast these change. What comes and goes is counted in
+// message_stats; here is the difference.
+type queueRates struct {
+	Messages detail `json:"messages_details"`
+	Ready    detail `json:"messages_ready_details"`
+	Unacked  detail `json:"messages_unacknowledged_details"`
+}
+
 // counts are numbers that only grow.
 type counts struct{ published, delivered, redelivered, acked int64 }
 

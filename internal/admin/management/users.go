@@ -252,7 +252,22 @@ func allTopicPermissions(b *broker.Broker) []topicPermissionInfo {
 	return list
 }
 
-func (a *api) topicPermissions(q *request) { q.answer(allTopicPermissions(q.broker)) }
+// topicPermissions answers with those of the user and the vhost that the path
+// names.
+func (a *api) topicPermissions(q *request) {
+	user, vhost := q.r.PathValue("user"), q.r.PathValue("vhost")
+	found := []topicPermissionInfo{}
+	for _, p := range allTopicPermissions(q.broker) {
+		if (user == "" || p.User == user) && (vhost == "" || p.Vhost == vhost) {
+			found = append(found, p)
+		}
+	}
+	if len(found) == 0 && user != "" {
+		q.notFound()
+		return
+	}
+	q.answer(found)
+}
 
 func (a *api) putTopicPermission(q *request) {
 	var body topicPermissionInfo
@@ -267,6 +282,6 @@ func (a *api) putTopicPermission(q *request) {
 
 func (a *api) deleteTopicPermission(q *request) {
 	if user, vhost, ok := q.both(); ok {
-		q.settled(false, func(done func(error)) { q.broker.ClearTopicPermission(user, vhost, "", done) })
+		q.settled(false, func(done func(error)) { q.broker.ClearTopicPermission(user, vhost, q.r.PathValue("exchange"), done) })
 	}
 }
