@@ -146,7 +146,7 @@ func (a *api) bind(q *request) {
 		return
 	}
 	if a.as(q, q.r.PathValue("vhost"), func(c *client) error { return c.call(m, answer) }) {
-		q.w.Header().Set("Location", q.r.URL.EscapedPath()+"/"+url.PathEscape(propertiesKey(x.Key, args)))
+		q.w.Header().Set("Location", url.PathEscape(q.r.PathValue("destination"))+"/"+url.QueryEscape(propertiesKey(x.Key, args)))
 		q.done(true)
 	}
 }
