@@ -25,10 +25,12 @@ type message struct {
 	delivered      int
 	accepting      bool // a worker has asked to settle it
 	accepted       bool // and knows that it is
-	acceptedAt     record.Term
-	rejecting      bool
-	rejected       bool
-	dead           int // copies in the queue of dead letters
+	// acceptedAt and rejectedAt are the terms that took the verdict: a leader of an
+	// older one that has not heard of it yet may still deliver.
+	acceptedAt, rejectedAt record.Term
+	rejecting              bool
+	rejected               bool
+	dead                   int // copies in the queue of dead letters
 }
 
 // queueHistory holds what the clients of queues were told against what was
@@ -65,7 +67,7 @@ func (h *queueHistory) deliveredTo(who string, d *broker.Delivery) int {
 		h.w.fail("%s is given message %d, which was refused", who, id)
 	case m.accepted && d.Lease.Term >= m.acceptedAt:
 		h.w.fail("%s is given message %d again, which is settled", who, id)
-	case m.rejected:
+	case m.rejected && d.Lease.Term >= m.rejectedAt:
 		h.w.fail("%s is given message %d again, which is rejected", who, id)
 	case m.delivered > 0 && !d.Redelivered:
 		h.w.fail("%s is given message %d for the %dth time as if it were the first", who, id, m.delivered+1)
@@ -425,7 +427,7 @@ func (k *worker) confirmed(v broker.Verdict, some []heldJob) {
 		case broker.Accept:
 			m.accepted, m.acceptedAt = true, max(m.acceptedAt, j.lease.Term)
 		case broker.Reject:
-			m.rejected = true
+			m.rejected, m.rejectedAt = true, max(m.rejectedAt, j.lease.Term)
 		}
 	}
 }
