@@ -59,6 +59,12 @@ func (p *polylog) want(line, in string, want ...string) {
 
 func (p *polylog) publish(queue, value string) {
 	p.t.Helper()
+	p.publishLater(queue, value, 0)
+}
+
+// publishLater publishes with a delay in ms.
+func (p *polylog) publishLater(queue, value string, delay int64) {
+	p.t.Helper()
 	var b record.Builder
 	b.Reset(record.Template(record.None))
 	b.Add(record.Record{Timestamp: 1_700_000_000_000, Value: []byte(value)})
@@ -68,7 +74,7 @@ func (p *polylog) publish(queue, value string) {
 	}
 	done := make(chan error)
 	to := p.s.Broker().Queue("/", queue)
-	p.s.Broker().Publish(&broker.Publish{Batch: batch, Targets: []*broker.Queue{to}, Done: func(x *broker.Publish) { done <- x.Err }})
+	p.s.Broker().Publish(&broker.Publish{Batch: batch, Targets: []*broker.Queue{to}, Facts: broker.Facts{Delay: delay}, Done: func(x *broker.Publish) { done <- x.Err }})
 	if err := <-done; err != nil {
 		p.t.Fatal(err)
 	}
@@ -97,6 +103,19 @@ func TestDefinitionsByCommandLine(t *testing.T) {
 	p.want("queue redrive dead --to work", "", "1 message moved")
 	p.want("queue purge work", "", "queue work purged of 2 messages")
 	p.want("queue delete work a//b", "", "queue work deleted, with 0 messages\nqueue a//b deleted")
+	p.want("queue create later", "")
+	p.publishLater("later", "tomorrow", 86_400_000)
+	p.publishLater("later", "the day after", 2*86_400_000)
+	p.want("schedule list later", "", "OFFSET   AT", "\n0        2", "\n1        2")
+	p.want("schedule now later 1", "", "message 1 of queue later delivered")
+	p.want("schedule cancel later 0", "", "message 0 of queue later cancelled")
+	p.want("schedule list later -o json", "", "[]\n")
+	p.want("queue peek later", "", "the day after")
+	p.want("policy set short ^dea max-length=5 retry-first-ms=100", "", "policy short set")
+	p.want("policy list", "", `short   ^dea      queues     0          {"max-length":5,"retry-first-ms":100}`)
+	p.want("policy delete short", "", "policy short deleted")
+	p.want("policy set all .* max-length=9 --operator --priority 2", "", "policy all set")
+	p.want("policy list --operator", "", "all    .*        queues     2")
 	p.want("exchange delete orders", "", "exchange orders deleted")
 	p.want("vhost create acme --description customers", "", "vhost acme created")
 	p.want("vhost list", "", "acme   customers")
@@ -112,6 +131,12 @@ func TestDefinitionsByCommandLine(t *testing.T) {
 	p.want("permission clear app --vhost acme", "", "cleared")
 	p.want("user delete app", "", "user app deleted")
 	p.want("vhost delete acme", "", "vhost acme deleted")
+}
+
+// TestRefusalsByCommandLine is about what goes wrong, and with which exit code.
+func TestRefusalsByCommandLine(t *testing.T) {
+	p := start(t)
+	p.want("queue create dead later", "")
 	for _, c := range []struct {
 		line string
 		code int
@@ -124,6 +149,11 @@ func TestDefinitionsByCommandLine(t *testing.T) {
 		{"queue redrive dead", 2, "--to says"},
 		{"exchange create amq.x", 5, "reserved"},
 		{"binding create none dead", 4, "no exchange 'none'"},
+		{"schedule now later 7", 4, "is not scheduled"},
+		{"schedule now later x", 2, "is no offset"},
+		{"policy set p ( max-length=5", 5, "the pattern"},
+		{"policy set p x max-lenght=5", 5, "'max-lenght' is not a recognised policy setting"},
+		{"policy delete none", 4, "policy 'none' not found"},
 		{"user create nobody", 2, "the input has no password"},
 		{"user list --user app:wrong", 5, "wrong name or password"},
 		{"queue list --http 127.0.0.1:1", 3, "polylog serve"},

@@ -22,6 +22,8 @@ const (
 	maxBody = 1 << 20
 	// maxPeek bounds how many messages a peek shows.
 	maxPeek = 1000
+	// maxSchedule bounds how many scheduled messages are listed.
+	maxSchedule = 100_000
 )
 
 // definitions answers what is about queues, exchanges, bindings, tenants and
@@ -34,6 +36,9 @@ func (d definitions) routes(mux *http.ServeMux) {
 		"GET /v1/queues": d.listQueues, "GET /v1/queues/{name}": d.getQueue, "PUT /v1/queues/{name}": d.putQueue,
 		"DELETE /v1/queues/{name}": d.deleteQueue, "POST /v1/queues/{name}/purge": d.purgeQueue,
 		"POST /v1/queues/{name}/peek": d.peekQueue, "POST /v1/queues/{name}/redrive": d.redriveQueue,
+		"GET /v1/queues/{name}/schedule": d.listSchedule, "POST /v1/queues/{name}/schedule/cancel": d.cancelScheduled,
+		"POST /v1/queues/{name}/schedule/now": d.deliverNow,
+		"GET /v1/policies":                    d.listPolicies, "PUT /v1/policies/{name}": d.putPolicy, "DELETE /v1/policies/{name}": d.deletePolicy,
 		"GET /v1/exchanges": d.listExchanges, "GET /v1/exchanges/{name}": d.getExchange,
 		"PUT /v1/exchanges/{name}": d.putExchange, "DELETE /v1/exchanges/{name}": d.deleteExchange,
 		"GET /v1/bindings": d.listBindings, "POST /v1/bindings": d.bind, "POST /v1/bindings/remove": d.unbind,
@@ -134,7 +139,8 @@ var statuses = []struct {
 }{
 	{broker.ErrUnknownQueue, http.StatusNotFound}, {broker.ErrUnknownExchange, http.StatusNotFound},
 	{broker.ErrUnknownTenant, http.StatusNotFound}, {broker.ErrUnknownUser, http.StatusNotFound},
-	{broker.ErrUnknownTopic, http.StatusNotFound},
+	{broker.ErrUnknownTopic, http.StatusNotFound}, {broker.ErrUnknownPolicy, http.StatusNotFound},
+	{broker.ErrNotScheduled, http.StatusNotFound},
 	{broker.ErrReserved, http.StatusForbidden}, {broker.ErrDefaultTenant, http.StatusForbidden},
 	{broker.ErrInvalidArgument, http.StatusBadRequest}, {broker.ErrUnknownExchangeType, http.StatusBadRequest},
 	{broker.ErrInvalidName, http.StatusBadRequest}, {broker.ErrInvalidTopic, http.StatusBadRequest},
@@ -183,6 +189,19 @@ func (c *call) flag(name string) (bool, error) {
 		return false, wrong("%s must be true or false", name)
 	}
 	return v, nil
+}
+
+// number reads a number of the query, def if it is missing.
+func (c *call) number(name string, def, low, high int64) (int64, error) {
+	text := c.URL.Query().Get(name)
+	if text == "" {
+		return def, nil
+	}
+	n, err := strconv.ParseInt(text, 10, 64)
+	if err != nil || n < low || n > high {
+		return 0, wrong("%s must be %d to %d", name, low, high)
+	}
+	return n, nil
 }
 
 // name returns what the path, or else the query, names.

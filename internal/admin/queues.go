@@ -1,7 +1,6 @@
 package admin
 
 import (
-	"strconv"
 	"unicode/utf8"
 
 	"github.com/polylog-mq/polylog/internal/adminapi"
@@ -127,11 +126,9 @@ func (definitions) peekQueue(c *call) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	most := 10
-	if text := c.URL.Query().Get("max"); text != "" {
-		if most, err = strconv.Atoi(text); err != nil || most < 1 || most > maxPeek {
-			return nil, wrong("max must be 1 to %d", maxPeek)
-		}
+	most, err := c.number("max", 10, 1, maxPeek)
+	if err != nil {
+		return nil, err
 	}
 	session := c.b.OpenSession()
 	defer func() {

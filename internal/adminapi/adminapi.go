@@ -10,6 +10,10 @@
 //	POST            /v1/queues/{name}/purge    Count
 //	POST            /v1/queues/{name}/peek     ?max=10, []Message
 //	POST            /v1/queues/{name}/redrive  Redrive, Count
+//	GET             /v1/queues/{name}/schedule ?from=ms&max=100, []Scheduled
+//	POST            /v1/queues/{name}/schedule/cancel, /now  Scheduled
+//	GET             /v1/policies               ?operator=true, []Policy
+//	PUT DELETE      /v1/policies/{name}        ?operator=true, Policy
 //	GET             /v1/exchanges              []Exchange
 //	GET PUT DELETE  /v1/exchanges/{name}       Exchange; NewExchange; ?if-unused=true
 //	GET POST        /v1/bindings               []Binding; Binding
@@ -131,6 +135,23 @@ type Redrive struct {
 	To string `json:"to"`
 	// Max is how many at most; 0: all that are ready.
 	Max int64 `json:"max"`
+}
+
+// Scheduled is a message that waits for its time.
+type Scheduled struct {
+	At     int64 `json:"at" yaml:"at"` // ms since the Unix epoch
+	Offset int64 `json:"offset" yaml:"offset"`
+	Level  uint8 `json:"level" yaml:"level"`
+}
+
+// Policy gives queues and exchanges what their declarations do not say.
+type Policy struct {
+	Name    string `json:"name,omitempty" yaml:"name"`
+	Pattern string `json:"pattern" yaml:"pattern"`
+	// ApplyTo is queues, classic_queues, quorum_queues, exchanges or all.
+	ApplyTo    string    `json:"applyTo" yaml:"applyTo"`
+	Priority   int32     `json:"priority" yaml:"priority"`
+	Definition Arguments `json:"definition" yaml:"definition"`
 }
 
 // Message is a message in a queue. Bytes that are not UTF-8 are in base64.

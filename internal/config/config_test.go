@@ -186,6 +186,7 @@ func TestInsecure(t *testing.T) {
 		t.Errorf("got %+v", l.Config)
 	}
 	mustLoad(t, "kafka.listen: \"\"\nhttp.listen: \"\"\n", nil) // off is not open
+	mustLoad(t, "amqp.listen: :5672\n", nil)                    // users log in
 }
 
 func TestStrayVariables(t *testing.T) {

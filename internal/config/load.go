@@ -149,8 +149,9 @@ func (l *Loaded) set(key string, value any, origin string) error {
 // check judges settings that depend on each other.
 func (l *Loaded) check() error {
 	var errs []error
+	// AMQP is not among them: who connects gives a user's name and password.
 	for _, s := range []struct{ key, address string }{
-		{"kafka.listen", l.Kafka.Listen}, {"amqp.listen", l.AMQP.Listen}, {"http.listen", l.HTTP.Listen},
+		{"kafka.listen", l.Kafka.Listen}, {"http.listen", l.HTTP.Listen},
 	} {
 		if s.address != "" && !loopback(s.address) && !l.Insecure {
 			errs = append(errs, fmt.Errorf(
