@@ -53,11 +53,11 @@ var methods = []row{
 	{id: wire.IDExchangeDelete, needs: []permission{{access.Delete, access.Exchange}}, channel: on(exchangeDelete)},
 	{
 		id: wire.IDExchangeBind, channel: on(exchangeBind),
-		needs: []permission{{access.Alter, access.Exchange}, {access.Consume, access.Exchange}},
+		needs: []permission{{access.Produce, access.Exchange}, {access.Consume, access.Exchange}},
 	},
 	{
 		id: wire.IDExchangeUnbind, channel: on(exchangeUnbind),
-		needs: []permission{{access.Alter, access.Exchange}, {access.Consume, access.Exchange}},
+		needs: []permission{{access.Produce, access.Exchange}, {access.Consume, access.Exchange}},
 	},
 
 	{
@@ -68,13 +68,13 @@ var methods = []row{
 	},
 	{
 		id: wire.IDQueueBind, channel: on(queueBind),
-		needs: []permission{{access.Alter, access.Topic}, {access.Consume, access.Exchange}},
+		needs: []permission{{access.Produce, access.Topic}, {access.Consume, access.Exchange}},
 	},
 	{id: wire.IDQueuePurge, needs: []permission{{access.Consume, access.Topic}}, channel: on(queuePurge)},
 	{id: wire.IDQueueDelete, needs: []permission{{access.Delete, access.Topic}}, channel: on(queueDelete)},
 	{
 		id: wire.IDQueueUnbind, channel: on(queueUnbind),
-		needs: []permission{{access.Alter, access.Topic}, {access.Consume, access.Exchange}},
+		needs: []permission{{access.Produce, access.Topic}, {access.Consume, access.Exchange}},
 	},
 
 	{id: wire.IDBasicQos, channel: on(basicQos)},

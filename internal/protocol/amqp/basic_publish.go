@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"strconv"
 	"strings"
+	"sync/atomic"
 
 	"github.com/polylog-mq/polylog/internal/broker"
 	"github.com/polylog-mq/polylog/internal/protocol/amqp/wire"
@@ -32,7 +33,7 @@ func (ch *channel) publishMessage(body []byte) error {
 	}
 	p.Headers.Normalize() // in c.properties
 	ch.router = ch.routerOf()
-	if err := ch.allows(access.Produce, access.Exchange, string(c.exchange)); err != nil {
+	if err := ch.allowsPublish(); err != nil {
 		return err
 	}
 	facts, err := ch.checkProperties(p, body)
@@ -59,6 +60,21 @@ func (ch *channel) publishMessage(body []byte) error {
 	}
 	ch.enqueue(routes.Queues, facts, body)
 	return nil
+}
+
+// allowsPublish asks whether the client may publish the channel's message.
+func (ch *channel) allowsPublish() error {
+	c := &ch.content
+	if string(c.exchange) != c.name {
+		c.name = string(c.exchange)
+	}
+	if err := ch.allows(access.Produce, access.Exchange, c.name); err != nil {
+		return err
+	}
+	if u := ch.server.opts.Broker.User(ch.principal.Name); u == nil || len(u.Topics) == 0 {
+		return nil
+	}
+	return ch.allowsKey(access.Produce, c.name, string(c.key))
 }
 
 func (s *session) routerOf() *broker.Router {
@@ -243,6 +259,7 @@ type batch struct {
 	builder record.Builder
 	span    uint64 // of the channel's confirms
 	counted bool   // the channel is in confirm mode
+	stage   atomic.Int32
 	// then, if set, is told how it went instead of the channel's confirms.
 	then func(error)
 }
@@ -310,21 +327,57 @@ func (ch *channel) flushBatch() {
 	ch.send(b)
 }
 
-// send hands a batch to the broker.
+// send hands a batch to the broker. One that the broker has no room for is handed
+// over again when there is: nothing newer of the connection goes before it.
 func (ch *channel) send(b *batch) {
 	ch.awaitDisk()
 	ch.began(1)
 	var err error
 	if b.Batch, err = b.builder.AppendTo(b.Batch[:0]); err != nil {
 		b.Err = err
-		b.done()
+		b.finish()
+		ch.server.giveBack(b)
 		return
 	}
-	ch.server.opts.Broker.Publish(&b.Publish)
+	for {
+		b.stage.Store(handing)
+		ch.server.opts.Broker.Publish(&b.Publish)
+		switch {
+		case b.stage.CompareAndSwap(handing, flying):
+			return
+		case b.stage.Load() == over:
+			ch.server.giveBack(b)
+			return
+		case !ch.breathe():
+			b.finish()
+			ch.server.giveBack(b)
+			return
+		}
+	}
 }
+
+// The stages of a batch that is handed to the broker: whose it is.
+const (
+	handing int32 = iota // send has not returned
+	flying               // done has the last word
+	busy                 // there was no room: send tries again
+	over                 // answered before send returned, which has the last word
+)
 
 // done takes the broker's answer.
 func (b *batch) done() {
+	if errors.Is(b.Err, broker.ErrBusy) && b.stage.CompareAndSwap(handing, busy) {
+		return
+	}
+	server := b.ch.server
+	b.finish()
+	if !b.stage.CompareAndSwap(handing, over) {
+		server.giveBack(b)
+	}
+}
+
+// finish does what the answer asks for.
+func (b *batch) finish() {
 	ch, err := b.ch, b.Err
 	switch {
 	case b.then != nil:
@@ -341,10 +394,14 @@ func (b *batch) done() {
 		b.settle(committed)
 	}
 	b.ch, b.Targets, b.then, b.Err = nil, nil, nil, nil
-	if cap(b.Batch) <= maxKeptBatch {
-		ch.server.batches.Put(b)
-	}
 	ch.ended(1)
+}
+
+// giveBack keeps a batch for the next one.
+func (s *Server) giveBack(b *batch) {
+	if cap(b.Batch) <= maxKeptBatch {
+		s.batches.Put(b)
+	}
 }
 
 func (b *batch) settle(f fate) {

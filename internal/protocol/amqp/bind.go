@@ -34,13 +34,13 @@ func exchangeUnbind(ch *channel, m *wire.ExchangeUnbind) error {
 }
 
 func (ch *channel) exchangeBinding(destination, source string, key []byte, args wire.Table) (*broker.Binding, error) {
-	if err := ch.allows(access.Alter, access.Exchange, destination); err != nil {
+	if err := ch.allows(access.Produce, access.Exchange, destination); err != nil {
 		return nil, err
 	}
 	if err := ch.allows(access.Consume, access.Exchange, source); err != nil {
 		return nil, err
 	}
-	if err := errors.Join(notDefault(destination), notDefault(source)); err != nil {
+	if err := errors.Join(notDefault(destination), notDefault(source), ch.allowsKey(access.Consume, source, string(key))); err != nil {
 		return nil, err
 	}
 	return &broker.Binding{
@@ -79,13 +79,13 @@ func (ch *channel) queueBinding(queue []byte, exchange string, key []byte, args 
 	if len(queue) == 0 && len(key) == 0 {
 		key = []byte(name) // AMQP 0-9-1, queue.bind: both left out
 	}
-	if err := ch.allows(access.Alter, access.Topic, name); err != nil {
+	if err := ch.allows(access.Produce, access.Topic, name); err != nil {
 		return nil, err
 	}
 	if err := ch.allows(access.Consume, access.Exchange, exchange); err != nil {
 		return nil, err
 	}
-	if err := notDefault(exchange); err != nil {
+	if err := errors.Join(notDefault(exchange), ch.allowsKey(access.Consume, exchange, string(key))); err != nil {
 		return nil, err
 	}
 	return &broker.Binding{

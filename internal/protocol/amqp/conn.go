@@ -40,6 +40,7 @@ func (s *Server) ServeConn(nc net.Conn) {
 	c := &conn{nc: nc, server: s, since: s.opts.Clock.Now(), room: make(chan struct{}, 1), gone: make(chan struct{})}
 	c.session = newSession(s, nc.RemoteAddr().String(), isLoopback(nc.RemoteAddr()))
 	c.session.blocking, c.session.poke = c.waitForRoom, c.poke
+	c.session.breathe = func() bool { return c.pause() == nil && c.session.phase == running }
 	c.resume = func() { signal(c.room) }
 	if !s.admit(c) {
 		_ = nc.Close()

@@ -10,6 +10,7 @@ type content struct {
 	// exchange and key are those of basic.publish; they and the rest are kept
 	// from message to message, for their memory.
 	exchange, key        []byte
+	name                 string // the exchange's, from message to message
 	mandatory, immediate bool
 	properties           []byte // encoded
 	size                 uint64 // of the body

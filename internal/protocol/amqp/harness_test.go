@@ -5,6 +5,7 @@ import (
 	"errors"
 	"log/slog"
 	"reflect"
+	"runtime"
 	"testing"
 	"time"
 
@@ -20,13 +21,20 @@ import (
 // openBroker runs a broker on a store in memory until the test ends.
 func openBroker(tb testing.TB) *broker.Broker {
 	tb.Helper()
+	return openBrokerWith(tb, 0)
+}
+
+// openBrokerWith is openBroker with so many bytes under way at most; 0 is the
+// default.
+func openBrokerWith(tb testing.TB, inFlight int64) *broker.Broker {
+	tb.Helper()
 	st, err := store.Open(store.Options{FS: vfs.NewMem(), Dir: "data", WALFileSize: 8 << 20})
 	if err != nil {
 		tb.Fatal(err)
 	}
 	host := replica.New(replica.Options{Node: 1, Store: st, Fatal: func(err error) { tb.Error(err) }})
 	b, err := broker.Open(broker.Options{
-		Store: st, Host: host, Shards: 3, AutoCreate: true, Policy: access.Policy{Insecure: true},
+		Store: st, Host: host, Shards: 3, AutoCreate: true, Policy: access.Policy{Insecure: true}, InFlight: inFlight,
 	})
 	if err != nil {
 		tb.Fatal(err)
@@ -73,6 +81,8 @@ type peer struct {
 	s   *session
 	in  []byte // written by the session, not yet read
 	err error  // what ended the session
+
+	breaths int // how often the session waited for the broker to have room
 }
 
 // connect returns a peer that has sent nothing.
@@ -80,6 +90,11 @@ func connect(tb testing.TB, s *Server) *peer {
 	tb.Helper()
 	p := &peer{tb: tb, s: newSession(s, "127.0.0.1:1", true)}
 	p.s.blocking = func() bool { return false }
+	p.s.breathe = func() bool {
+		p.breaths++
+		runtime.Gosched()
+		return true
+	}
 	tb.Cleanup(func() {
 		if p.err == nil {
 			p.s.end()

@@ -399,3 +399,54 @@ func TestDirectReplies(t *testing.T) {
 	worker.send(1, &wire.BasicConsume{Queue: []byte(replyQueue)})
 	worker.refused(1, codePreconditionFailed, "PRECONDITION_FAILED - reply consumer cannot acknowledge")
 }
+
+// TestBusyBroker: a publish that the broker has no room for waits, and keeps its
+// place in the order.
+func TestBusyBroker(t *testing.T) {
+	p := open(t, server(t, openBrokerWith(t, 16<<10), nil))
+	p.channel(1)
+	p.queue(1, wire.QueueDeclare{Queue: []byte("a")})
+	p.queue(1, wire.QueueDeclare{Queue: []byte("b")})
+	p.send(1, &wire.ConfirmSelect{})
+	expect[wire.ConfirmSelectOk](p, 1)
+	pad := strings.Repeat("x", 10<<10)
+	var burst []byte
+	const n = 40
+	for i := range n {
+		queue := "ab"[i%2 : i%2+1] // each message is a batch of its own
+		burst = append(burst, message0(1, &wire.BasicPublish{RoutingKey: []byte(queue)}, wire.Properties{}, fmt.Sprint(i, pad))...)
+	}
+	p.raw(burst)
+	for done := uint64(0); done < n; {
+		done = expect[wire.BasicAck](p, 1).DeliveryTag
+	}
+	for i := range n {
+		p.get(1, "ab"[i%2:i%2+1], fmt.Sprint(i, pad))
+	}
+	if p.breaths == 0 {
+		t.Error("the broker was never busy: the test shows nothing")
+	}
+}
+
+// TestTopicPermissions: a user can be limited to some routing keys.
+func TestTopicPermissions(t *testing.T) {
+	b := openBroker(t)
+	done := make(chan error, 1)
+	b.SetTopicPermission("guest", "/", "amq.topic", "^mine[.]", "^mine[.]", func(err error) { done <- err })
+	if err := <-done; err != nil {
+		t.Fatal(err)
+	}
+	p := open(t, server(t, b, nil))
+	p.channel(1)
+	p.queue(1, wire.QueueDeclare{Queue: []byte("q")})
+	p.send(1, &wire.QueueBind{Queue: []byte("q"), Exchange: []byte("amq.topic"), RoutingKey: []byte("mine.*")})
+	expect[wire.QueueBindOk](p, 1)
+	p.publish(1, &wire.BasicPublish{Exchange: []byte("amq.topic"), RoutingKey: []byte("mine.x")}, wire.Properties{}, "x")
+	p.publish(1, &wire.BasicPublish{Exchange: []byte("amq.direct"), RoutingKey: []byte("yours.x")}, wire.Properties{}, "x")
+	p.get(1, "q", "x")
+	p.send(1, &wire.QueueBind{Queue: []byte("q"), Exchange: []byte("amq.topic"), RoutingKey: []byte("yours.*")})
+	p.refused(1, codeAccessRefused, "ACCESS_REFUSED - access to topic 'yours.*' in exchange 'amq.topic' in vhost '/' refused for user 'guest'")
+	p.channel(1)
+	p.publish(1, &wire.BasicPublish{Exchange: []byte("amq.topic"), RoutingKey: []byte("yours.x")}, wire.Properties{}, "x")
+	p.refused(1, codeAccessRefused, "ACCESS_REFUSED - access to topic 'yours.x' in exchange 'amq.topic' in vhost '/' refused for user 'guest'")
+}

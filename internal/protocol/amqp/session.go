@@ -46,6 +46,9 @@ type session struct {
 	// blocking waits until it is worth looking again whether the disk has room.
 	// It returns false when the connection is to end.
 	blocking func() bool
+	// breathe waits until the broker takes publishes again. It returns false when
+	// the connection is to end.
+	breathe func() bool
 	// poke has the reader run what was posted, soon.
 	poke func()
 	// over says that the connection is to end without a word.
@@ -366,6 +369,21 @@ func (s *session) exclusive() *broker.Session {
 		s.owner = s.server.opts.Broker.OpenSession()
 	}
 	return s.owner
+}
+
+// allowsKey asks whether the client may do a, which it may do to the exchange,
+// with a routing key: users can be limited to some at topic exchanges.
+func (s *session) allowsKey(a access.Action, exchange, key string) error {
+	b := s.server.opts.Broker
+	if x := b.Exchange(s.tenant, exchange); x == nil || x.Type != "topic" {
+		return nil
+	}
+	r := access.Resource{Tenant: s.tenant, Type: access.Exchange, Name: exchange}
+	if b.AuthorizeKey(s.principal, a, r, key) != nil {
+		return refuse(codeAccessRefused, "access to topic '%s' in exchange '%s' in vhost '%s' refused for user '%s'",
+			key, exchange, s.tenant, s.principal.Name)
+	}
+	return nil
 }
 
 // allows asks whether the client may do a to a resource. The row of the table
