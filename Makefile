@@ -10,7 +10,7 @@ PAUSES   ?= 50
 SEED     ?=
 COVERED  := ./internal/store/...,./internal/replica,./internal/state/...
 COVERSEEDS ?= 100
-SIMARGS  ?= -for 5m
+SIMARGS  ?= -seeds 500 -safety 5m
 
 # Packages with goroutines of their own, or called from several.
 RACED := ./internal/store/... ./internal/replica/... ./internal/broker/... ./internal/protocol/... ./internal/server/...
@@ -57,7 +57,7 @@ cover: ## lines of store, replica and state that tests and simulator run togethe
 fuzz: ## every fuzz target, FUZZTIME seconds all together
 	@FUZZTIME=$(FUZZTIME) .ci/fuzz
 
-sim: ## clusters under faults in virtual time; SEED=n replays one, SIMARGS="-seeds 1000" says how much
+sim: ## clusters under faults in virtual time; SEED=n replays one, SIMARGS="-for 5m" says how much
 	$(GO) run ./internal/sim/cmd/polylog-sim $(if $(SEED),-seed $(SEED) -trace,$(SIMARGS))
 
 sim-planted: ## plants one bug after the other and shows that the simulator catches it
