@@ -34,8 +34,9 @@ type cleaning struct {
 	open, begun map[int64]bool
 
 	thin    record.Thinning
-	expired bool // the tombstones of the batch at hand may go
-	marking bool // the batch at hand is a marker, which stays
+	horizon int64 // when tombstones that are compacted now may go
+	expired bool  // the tombstones of the batch at hand may go
+	marking bool  // the batch at hand is a marker, which stays
 	buf     []byte
 }
 
@@ -44,7 +45,7 @@ func newCleaning(s *Store, d *dirt, how *Compaction) *cleaning {
 	c.thin.Keep = c.keep
 	// Readers have all of the time from now on, whatever log time says.
 	now := max(s.o.Clock.Now().UnixMilli(), int64(how.At), 1)
-	c.thin.Horizon = now + min(how.DeleteRetention, math.MaxInt64-now)
+	c.horizon = now + min(how.DeleteRetention, math.MaxInt64-now)
 	c.begin(d.from)
 	return c
 }
@@ -109,7 +110,7 @@ func (c *cleaning) read(budget int) error {
 			return err == nil
 		}
 		// The round ends before this batch. What was noted of it is true all the
-		// same. A batch that does not even fit alone is passed over.
+		// same. A batch that does not even fit alone is passed over; see wide.
 		if c.upto = h.BaseOffset; !c.some {
 			c.upto = h.LastOffset() + 1
 		}
@@ -168,6 +169,10 @@ func (c *cleaning) batch(b []byte, base record.Offset) (left []byte, changed boo
 		return b, false, nil
 	}
 	c.expired = h.DeleteHorizon() && h.BaseTimestamp <= int64(c.how.At)
+	c.thin.Horizon = c.horizon
+	if c.wide(&h) {
+		c.thin.Horizon = 0
+	}
 	switch {
 	case h.Control():
 		return c.marker(b, &h)
@@ -177,6 +182,13 @@ func (c *cleaning) batch(b []byte, base record.Offset) (left []byte, changed boo
 		c.open[h.ProducerID] = true
 	}
 	return c.thinned(b)
+}
+
+// wide reports whether a batch may have had more keys than there is memory for.
+// Then older records of those that were left out are still there, and its
+// tombstones must never go.
+func (c *cleaning) wide(h *record.Header) bool {
+	return int64(h.LastOffsetDelta) >= keysIn(c.s.o.CompactionBytes)
 }
 
 func (c *cleaning) thinned(b []byte) (left []byte, changed bool, err error) {

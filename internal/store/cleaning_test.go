@@ -332,6 +332,31 @@ func TestCompactionMeetsDamage(t *testing.T) {
 	}
 }
 
+// A batch with more keys than there is memory for leaves older records of some:
+// they must not come back to life when its tombstones would have had their time.
+func TestTombstonesOfAWideBatchStay(t *testing.T) {
+	x := openSimple(t, Options{FS: vfs.NewMem(), CompactionBytes: 5 * slotBytes})
+	defer x.s.Close()
+	x.write(1, "a", "b", "c")
+	x.write(1, "d", "e", "f")
+	x.write(1, "!a", "!b", "!c", "!d", "!e", "!f")
+	for i := range 4 {
+		x.write(1, fmt.Sprint("end", i))
+		x.s.SetCompaction(0, x.last, 1, &Compaction{Below: x.next[1] - 1, At: record.LogTime(1 << (50 + i))})
+		x.checkpoint()
+		x.rewriteAll()
+	}
+	left := x.left(1)
+	for o := record.Offset(6); o < 12; o++ {
+		if !slices.Contains(left, o) {
+			t.Fatalf("records %v are left, without the tombstone at %d", left, o)
+		}
+	}
+	if slices.Contains(left, 0) {
+		t.Errorf("records %v are left", left)
+	}
+}
+
 func TestKeyMapAgainstAMap(t *testing.T) {
 	rng := rand.New(rand.NewPCG(1, 1))
 	var m keyMap

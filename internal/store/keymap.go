@@ -38,7 +38,13 @@ func (m *keyMap) reset(keys, limit int64) {
 		m.slots = m.slots[:n]
 		clear(m.slots)
 	}
-	m.used, m.max = 0, max(len(m.slots)-len(m.slots)/freeSlots-1, 1)
+	m.used, m.max = 0, int(keysIn(n*slotBytes))
+}
+
+// keysIn returns how many keys fit into so many bytes.
+func keysIn(bytes int64) int64 {
+	n := max(bytes/slotBytes, 2)
+	return max(n-n/freeSlots-1, 1)
 }
 
 // digest returns what stands for a key.
