@@ -23,8 +23,10 @@ type message struct {
 
 	acked, refused bool
 	delivered      int
-	accepting      bool // a worker has asked to settle it
-	accepted       bool // and knows that it is
+	first          bool        // one of the deliveries was called the first
+	latest         record.Term // of the leaders who have delivered it
+	accepting      bool        // a worker has asked to settle it
+	accepted       bool        // and knows that it is
 	// acceptedAt and rejectedAt are the terms that took the verdict: a leader of an
 	// older one that has not heard of it yet may still deliver.
 	acceptedAt, rejectedAt record.Term
@@ -69,10 +71,13 @@ func (h *queueHistory) deliveredTo(who string, d *broker.Delivery) int {
 		h.w.fail("%s is given message %d again, which is settled", who, id)
 	case m.rejected && d.Lease.Term >= m.rejectedAt:
 		h.w.fail("%s is given message %d again, which is rejected", who, id)
-	case m.delivered > 0 && !d.Redelivered:
+	// A leader that is deposed and does not know it yet delivers for the first
+	// time what its successor has delivered as perhaps delivered before.
+	case !d.Redelivered && (m.first || m.delivered > 0 && d.Lease.Term >= m.latest):
 		h.w.fail("%s is given message %d for the %dth time as if it were the first", who, id, m.delivered+1)
 	}
 	m.delivered++
+	m.first, m.latest = m.first || !d.Redelivered, max(m.latest, d.Lease.Term)
 	if !d.Redelivered {
 		k := freshKey{who, m.publisher, d.Lease.Term}
 		if last, ok := h.fresh[k]; ok && last > m.number {
