@@ -222,15 +222,14 @@ func (b *benchRun) write(ctx context.Context, until time.Time, sent *atomic.Int6
 	}
 	r := record.Record{Value: b.value}
 	for next := 0; ; next = (next + 1) % p.Partitions() {
-		now := time.Now()
-		if now.After(until) {
-			return p.Flush(ctx)
-		}
-		r.Timestamp = now.UnixMilli()
+		r.Timestamp = time.Now().UnixMilli()
 		for range 256 { // as a partitioner that fills batches would
 			if err := p.Add(ctx, r, int32(next)); err != nil {
 				return err
 			}
+		}
+		if time.Now().After(until) {
+			return p.Flush(ctx)
 		}
 	}
 }

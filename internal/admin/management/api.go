@@ -19,6 +19,8 @@ const (
 	// limited to the vhosts that they may enter, and what they do is done with
 	// their own permissions.
 	needUser need = iota + 1
+	// needPolicymaker is about policies of the vhosts that the user may enter.
+	needPolicymaker
 	// needMonitoring is about connections of everybody and about the node.
 	needMonitoring
 	// needAdministrator is about users, vhosts and definitions.
@@ -28,6 +30,7 @@ const (
 // tags are those that let a user in, by need.
 var tags = map[need][]string{
 	needUser:          {"management", "policymaker", "monitoring", access.AdministratorTag},
+	needPolicymaker:   {"policymaker", access.AdministratorTag},
 	needMonitoring:    {"monitoring", access.AdministratorTag},
 	needAdministrator: {access.AdministratorTag},
 }
@@ -109,10 +112,16 @@ var routes = []route{
 	{"PUT /api/topic-permissions/{vhost}/{user}", needAdministrator, (*api).putTopicPermission},
 	{"DELETE /api/topic-permissions/{vhost}/{user}", needAdministrator, (*api).deleteTopicPermission},
 
-	{"GET /api/policies", needUser, (*api).none},
-	{"GET /api/policies/{vhost}", needUser, (*api).none},
-	{"GET /api/operator-policies", needUser, (*api).none},
-	{"GET /api/operator-policies/{vhost}", needUser, (*api).none},
+	{"GET /api/policies", needUser, userPolicies.list},
+	{"GET /api/policies/{vhost}", needUser, userPolicies.list},
+	{"GET /api/policies/{vhost}/{name}", needUser, userPolicies.get},
+	{"PUT /api/policies/{vhost}/{name}", needPolicymaker, userPolicies.put},
+	{"DELETE /api/policies/{vhost}/{name}", needPolicymaker, userPolicies.remove},
+	{"GET /api/operator-policies", needUser, operatorPolicies.list},
+	{"GET /api/operator-policies/{vhost}", needUser, operatorPolicies.list},
+	{"GET /api/operator-policies/{vhost}/{name}", needUser, operatorPolicies.get},
+	{"PUT /api/operator-policies/{vhost}/{name}", needAdministrator, operatorPolicies.put},
+	{"DELETE /api/operator-policies/{vhost}/{name}", needAdministrator, operatorPolicies.remove},
 	{"GET /api/parameters", needUser, (*api).none},
 	{"GET /api/parameters/{component}", needUser, (*api).none},
 	{"GET /api/parameters/{component}/{vhost}", needUser, (*api).none},
@@ -164,12 +173,12 @@ func (a *api) guard(route *route, w http.ResponseWriter, r *http.Request) {
 	}
 	u := b.User(name)
 	if u == nil || !slices.ContainsFunc(tags[route.need], u.HasTag) {
-		fail(w, http.StatusUnauthorized, "not_authorized", "Not "+[]string{"management", "monitor", "administrator"}[route.need-needUser]+" user")
+		fail(w, http.StatusUnauthorized, "not_authorized", "Not "+[]string{"management", "policymaker", "monitor", "administrator"}[route.need-needUser]+" user")
 		return
 	}
 	r.Body = http.MaxBytesReader(w, r.Body, maxBody)
 	q := &request{w: w, r: r, broker: b, user: name, password: password, admin: u.HasTag(access.AdministratorTag)}
-	if vhost := r.PathValue("vhost"); vhost != "" && route.need == needUser && b.Tenant(vhost) && !q.mayEnter(vhost) {
+	if vhost := r.PathValue("vhost"); vhost != "" && route.need <= needPolicymaker && b.Tenant(vhost) && !q.mayEnter(vhost) {
 		fail(w, http.StatusUnauthorized, "not_authorized", "User not authorised to access virtual host")
 		return
 	}

@@ -23,7 +23,7 @@ type definitions struct {
 	TopicPermissions []topicPermissionInfo `json:"topic_permissions,omitempty"`
 	Parameters       []any                 `json:"parameters"`
 	GlobalParameters []any                 `json:"global_parameters,omitempty"`
-	Policies         []map[string]any      `json:"policies"`
+	Policies         []policyInfo          `json:"policies"`
 	Queues           []queueInfo           `json:"queues"`
 	Exchanges        []exchangeInfo        `json:"exchanges"`
 	Bindings         []bindingInfo         `json:"bindings"`
@@ -36,7 +36,7 @@ func (a *api) exportDefinitions(q *request) {
 	}
 	d := definitions{
 		RabbitVersion: amqp.DefaultVersion, RabbitMQVersion: amqp.DefaultVersion, ProductName: "Polylog", ProductVersion: a.node.Version(),
-		Parameters: []any{}, Policies: []map[string]any{}, Queues: []queueInfo{}, Exchanges: []exchangeInfo{}, Bindings: []bindingInfo{},
+		Parameters: []any{}, Queues: []queueInfo{}, Exchanges: []exchangeInfo{}, Bindings: []bindingInfo{},
 	}
 	whole := q.r.PathValue("vhost") == ""
 	if whole {
@@ -49,6 +49,7 @@ func (a *api) exportDefinitions(q *request) {
 		slices.SortFunc(d.Vhosts, func(x, y vhostInfo) int { return strings.Compare(x.Name, y.Name) })
 		d.Permissions, d.TopicPermissions = allPermissions(q.broker), allTopicPermissions(q.broker)
 	}
+	d.Policies = allPolicies(q.broker, vhosts, false)
 	for _, vhost := range vhosts {
 		for x := range q.broker.Exchanges(vhost) {
 			if x.Durable && x.Name != "" && !strings.HasPrefix(x.Name, "amq.") {
@@ -76,6 +77,9 @@ func (a *api) exportDefinitions(q *request) {
 // forget drops the vhost of everything: the definitions of one vhost can be
 // imported into another.
 func (d *definitions) forget() {
+	for i := range d.Policies {
+		d.Policies[i].Vhost = ""
+	}
 	for i := range d.Exchanges {
 		d.Exchanges[i].Vhost = ""
 	}
@@ -105,6 +109,9 @@ func (a *api) importDefinitions(q *request) {
 			return
 		}
 		d.Users, d.Vhosts, d.Permissions, d.TopicPermissions = nil, nil, nil, nil
+		for i := range d.Policies {
+			d.Policies[i].Vhost = vhost
+		}
 		for i := range d.Exchanges {
 			d.Exchanges[i].Vhost = vhost
 		}
@@ -125,8 +132,8 @@ func (a *api) importDefinitions(q *request) {
 // load makes what definitions define, in the order in which things need each
 // other. What exists already and is the same stays as it is.
 func (a *api) load(q *request, d *definitions) error {
-	if n := len(d.Policies) + len(d.Parameters); n > 0 {
-		return fmt.Errorf("%d policies and parameters cannot be honoured here: take them out, and give their settings to the queues as arguments", n)
+	if n := len(d.Parameters); n > 0 {
+		return fmt.Errorf("%d parameters (shovels, federation and the like) cannot be honoured here: take them out", n)
 	}
 	for i := range d.Users {
 		spec, err := d.Users[i].spec(d.Users[i].Name)
@@ -154,6 +161,11 @@ func (a *api) load(q *request, d *definitions) error {
 		})
 		if err != nil {
 			return fmt.Errorf("topic permission of %s in %s: %w", p.User, p.Vhost, err)
+		}
+	}
+	for i := range d.Policies {
+		if _, err := d.Policies[i].put(q.broker, false); err != nil {
+			return fmt.Errorf("policy %s in vhost %s: %w", d.Policies[i].Name, d.Policies[i].Vhost, err)
 		}
 	}
 	return a.loadTopology(q.broker, d)

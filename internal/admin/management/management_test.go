@@ -100,7 +100,7 @@ func TestRights(t *testing.T) {
 			{"guest", "wrong", false},
 			{"nobody", "p", false},
 			{"plain", "p", false},
-			{"manager", "p", false}, // no permission in the vhost
+			{"manager", "p", false}, // no permission in the vhost, or no tag for it
 		} {
 			if c.user == "manager" && (r.Need == "user" && !strings.Contains(path, "%2F")) {
 				continue
@@ -224,6 +224,7 @@ func TestDefinitions(t *testing.T) {
 	m.ok(201, "PUT", "/api/exchanges/blue/x", `{"type":"headers"}`)
 	m.ok(201, "PUT", "/api/queues/blue/q", `{"arguments":{"x-max-priority":3}}`)
 	m.ok(201, "POST", "/api/bindings/blue/e/x/q/q", `{"arguments":{"x-match":"any","a":1}}`)
+	m.ok(201, "PUT", "/api/policies/blue/p", `{"pattern":"^q","definition":{"max-length":10},"priority":1,"apply-to":"queues"}`)
 	exported := m.ok(200, "GET", "/api/definitions", "")
 	for range 2 { // the second time changes nothing
 		other.ok(204, "POST", "/api/definitions", exported)
