@@ -320,7 +320,11 @@ func (k *worker) busy() string {
 }
 
 func (k *worker) tick() {
-	k.w.after(around(k.w.clients, k.w.o.Pace), k.tick)
+	pace := k.w.o.Pace
+	if k.ending { // what has piled up must go within a minute
+		pace /= 8
+	}
+	k.w.after(around(k.w.clients, pace), k.tick)
 	switch {
 	case k.p != nil && k.p.over():
 		k.leave()
