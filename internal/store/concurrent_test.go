@@ -4,6 +4,7 @@ import (
 	"errors"
 	"math"
 	"math/rand/v2"
+	"runtime"
 	"strconv"
 	"sync"
 	"sync/atomic"
@@ -119,6 +120,7 @@ func TestReadersBesideCompaction(t *testing.T) {
 	o.Rewriting = Rewriting{MinFiles: 2, MaxFiles: 3, OwnFile: 8 << 10, CompactChunk: 4 << 10}
 	x := openSimple(t, o)
 	defer x.s.Close()
+	var steps atomic.Int64 // of the rewriter
 	var lasts [keys]atomic.Int64
 	var stop atomic.Bool
 	var wg sync.WaitGroup
@@ -143,6 +145,9 @@ func TestReadersBesideCompaction(t *testing.T) {
 			}
 			if i%20 == 0 {
 				x.checkpoint()
+				for was := steps.Load(); steps.Load() == was && !t.Failed(); { // however little the rewriter runs
+					runtime.Gosched()
+				}
 			}
 		}
 	})
@@ -152,6 +157,7 @@ func TestReadersBesideCompaction(t *testing.T) {
 				t.Error(err)
 				return
 			}
+			steps.Add(1)
 		}
 	})
 	for range 2 {
