@@ -5,19 +5,17 @@ import (
 	"fmt"
 	"strconv"
 	"strings"
-	"sync/atomic"
 
 	"github.com/polylog-mq/polylog/internal/broker"
 	"github.com/polylog-mq/polylog/internal/protocol/amqp/wire"
-	"github.com/polylog-mq/polylog/internal/record"
 	"github.com/polylog-mq/polylog/internal/state/access"
 	"github.com/polylog-mq/polylog/internal/state/lease"
 	"github.com/polylog-mq/polylog/internal/store"
 )
 
 // basic.publish: a message goes to the queues that its exchange, key and headers
-// lead to. Consecutive messages of a burst that go to the same queues and have
-// the same priority, lifetime and delay are one batch.
+// lead to. Messages of a burst that go to the same queues and have the same
+// priority, lifetime and delay are one batch (batch.go).
 //
 // immediate is refused (540), like RabbitMQ does. Persistent or not, a message
 // is on the disk before it is confirmed.
@@ -245,168 +243,10 @@ func (ch *channel) confirmAtOnce() {
 	if !ch.confirms.active() {
 		return
 	}
-	ch.flushBatch()
-	if ch.confirms.settle(ch.confirms.add(1), committed) {
+	ch.endRun()
+	span := [...]uint64{ch.confirms.add(1)}
+	if ch.confirms.settle(span[:], committed) {
 		ch.out.confirm(ch)
-	}
-}
-
-// batch is messages of a channel on their way into the same queues.
-type batch struct {
-	broker.Publish
-
-	ch      *channel
-	builder record.Builder
-	span    uint64 // of the channel's confirms
-	counted bool   // the channel is in confirm mode
-	stage   atomic.Int32
-	// then, if set, is told how it went instead of the channel's confirms.
-	then func(error)
-}
-
-// newBatch returns an empty batch, perhaps one that was used before.
-func (s *Server) newBatch() *batch {
-	if b, ok := s.batches.Get().(*batch); ok {
-		return b
-	}
-	b := new(batch)
-	b.Done = func(*broker.Publish) { b.done() }
-	return b
-}
-
-// begin prepares a batch for a destination.
-func (ch *channel) begin(queues []*broker.Queue, f broker.Facts) *batch {
-	b := ch.server.newBatch()
-	b.ch, b.Targets, b.Facts = ch, queues, f
-	b.Facts.Bytes = 0
-	b.builder.Reset(record.Template(record.None))
-	return b
-}
-
-// add appends the channel's message.
-func (b *batch) add(ch *channel, body []byte) {
-	c := &ch.content
-	b.builder.Add(ch.convert.toRecord(c.exchange, c.key, c.properties, &ch.props, body, ch.now()))
-	b.Facts.Bytes += int64(len(body))
-}
-
-// takes reports whether a message for these queues and with these facts can
-// join the batch.
-func (b *batch) takes(queues []*broker.Queue, f broker.Facts) bool {
-	g := &b.Facts
-	return len(queues) == len(b.Targets) && &queues[0] == &b.Targets[0] &&
-		f.Level == g.Level && f.Expires == g.Expires && f.TTL == g.TTL && f.Delay == g.Delay
-}
-
-// enqueue puts the channel's message into its batch.
-func (ch *channel) enqueue(queues []*broker.Queue, f broker.Facts, body []byte) {
-	if ch.batch != nil && !ch.batch.takes(queues, f) {
-		ch.flushBatch()
-	}
-	if ch.batch == nil {
-		ch.batch = ch.begin(queues, f)
-		ch.touch()
-	}
-	ch.batch.add(ch, body)
-	if b := &ch.batch.builder; b.Count() >= maxBatchCount || b.Size() >= maxBatchBytes {
-		ch.flushBatch()
-	}
-}
-
-// flushBatch hands the channel's batch to the broker. While the disk is full it
-// waits, having told the client.
-func (ch *channel) flushBatch() {
-	b := ch.batch
-	if b == nil {
-		return
-	}
-	ch.batch = nil
-	if b.counted = ch.confirms.active(); b.counted {
-		b.span = ch.confirms.add(b.builder.Count())
-	}
-	ch.send(b)
-}
-
-// send hands a batch to the broker. One that the broker has no room for is handed
-// over again when there is: nothing newer of the connection goes before it.
-func (ch *channel) send(b *batch) {
-	ch.awaitDisk()
-	ch.began(1)
-	var err error
-	if b.Batch, err = b.builder.AppendTo(b.Batch[:0]); err != nil {
-		b.Err = err
-		b.finish()
-		ch.server.giveBack(b)
-		return
-	}
-	for {
-		b.stage.Store(handing)
-		ch.server.opts.Broker.Publish(&b.Publish)
-		switch {
-		case b.stage.CompareAndSwap(handing, flying):
-			return
-		case b.stage.Load() == over:
-			ch.server.giveBack(b)
-			return
-		case !ch.breathe():
-			b.finish()
-			ch.server.giveBack(b)
-			return
-		}
-	}
-}
-
-// The stages of a batch that is handed to the broker: whose it is.
-const (
-	handing int32 = iota // send has not returned
-	flying               // done has the last word
-	busy                 // there was no room: send tries again
-	over                 // answered before send returned, which has the last word
-)
-
-// done takes the broker's answer.
-func (b *batch) done() {
-	if errors.Is(b.Err, broker.ErrBusy) && b.stage.CompareAndSwap(handing, busy) {
-		return
-	}
-	server := b.ch.server
-	b.finish()
-	if !b.stage.CompareAndSwap(handing, over) {
-		server.giveBack(b)
-	}
-}
-
-// finish does what the answer asks for.
-func (b *batch) finish() {
-	ch, err := b.ch, b.Err
-	switch {
-	case b.then != nil:
-		b.then(err)
-	case errors.Is(err, broker.ErrRejected):
-		b.settle(refused)
-	case errors.Is(err, broker.ErrUnknownQueue):
-		// The queue was deleted meanwhile: nobody misses the message.
-		b.settle(committed)
-	case err != nil:
-		// Neither ack nor nack: what became of the message is not known.
-		ch.post(func() { ch.lose(err) })
-	default:
-		b.settle(committed)
-	}
-	b.ch, b.Targets, b.then, b.Err = nil, nil, nil, nil
-	ch.ended(1)
-}
-
-// giveBack keeps a batch for the next one.
-func (s *Server) giveBack(b *batch) {
-	if cap(b.Batch) <= maxKeptBatch {
-		s.batches.Put(b)
-	}
-}
-
-func (b *batch) settle(f fate) {
-	if b.counted && b.ch.confirms.settle(b.span, f) {
-		b.ch.out.confirm(b.ch)
 	}
 }
 

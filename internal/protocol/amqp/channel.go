@@ -19,7 +19,7 @@ type channel struct {
 	lastQueue string
 
 	content content
-	batch   *batch
+	packing packing
 	// settling are the verdicts that the burst has gathered.
 	settling settling
 	confirms confirms
@@ -91,7 +91,7 @@ func (ch *channel) whileClosing(f wire.Frame) error {
 
 // flush hands over what the burst has gathered.
 func (ch *channel) flush() {
-	ch.flushBatch()
+	ch.flushBatches()
 	ch.flushSettles()
 }
 
@@ -102,7 +102,7 @@ func (ch *channel) shut() {
 	if ch.closing {
 		return
 	}
-	ch.flushBatch()
+	ch.flushBatches()
 	ch.flushSettles()
 	ch.closing = true
 	ch.content = content{}

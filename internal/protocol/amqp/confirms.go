@@ -64,14 +64,15 @@ func (c *confirms) add(n int) (spanNumber uint64) {
 	return c.first + uint64(len(c.spans)-c.head) - 1
 }
 
-// settle says what became of a span. It reports whether the outbox should be
-// told that there is something to confirm.
-func (c *confirms) settle(number uint64, f fate) (tell bool) {
+// settle says what became of spans. It reports whether the outbox should be told
+// that there is something to confirm.
+func (c *confirms) settle(numbers []uint64, f fate) (tell bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	at := c.head + int(number-c.first)
-	c.spans[at].fate = f
-	if at != c.head || c.telling {
+	for _, number := range numbers {
+		c.spans[c.head+int(number-c.first)].fate = f
+	}
+	if c.telling || c.head == len(c.spans) || c.spans[c.head].fate == pending {
 		return false
 	}
 	c.telling = true

@@ -42,23 +42,23 @@ func TestConfirmsAreCumulative(t *testing.T) {
 	var c confirms
 	c.on()
 	a, b, d := c.add(3), c.add(1), c.add(2)
-	if c.settle(b, committed) {
+	if c.settle([]uint64{b}, committed) {
 		t.Error("there is something to tell before the first is committed")
 	}
 	if got := told(t, &c); got != "" {
 		t.Errorf("told %q", got)
 	}
-	if !c.settle(a, committed) {
+	if !c.settle([]uint64{a}, committed) {
 		t.Error("there is nothing to tell")
 	}
 	if got := told(t, &c); got != "ack 4 true" {
 		t.Errorf("told %q", got)
 	}
-	if !c.settle(d, committed) || told(t, &c) != "ack 6 true" {
+	if !c.settle([]uint64{d}, committed) || told(t, &c) != "ack 6 true" {
 		t.Error("the rest is not told")
 	}
 	e := c.add(1)
-	if !c.settle(e, committed) || told(t, &c) != "ack 7 false" {
+	if !c.settle([]uint64{e}, committed) || told(t, &c) != "ack 7 false" {
 		t.Error("one alone is not told alone")
 	}
 }
@@ -71,12 +71,12 @@ func TestNackIsNeverCovered(t *testing.T) {
 		spans = append(spans, c.add(2))
 	}
 	for i, f := range []fate{committed, refused, refused, committed} {
-		c.settle(spans[i], f)
+		c.settle([]uint64{spans[i]}, f)
 	}
 	if got, want := told(t, &c), "ack 2 true, nack 6 true, ack 8 true"; got != want {
 		t.Errorf("told %q, want %q", got, want)
 	}
-	if c.settle(spans[4], committed); told(t, &c) != "ack 10 true" {
+	if c.settle([]uint64{spans[4]}, committed); told(t, &c) != "ack 10 true" {
 		t.Error("the last is not told")
 	}
 }
@@ -121,7 +121,7 @@ func TestConfirmsTellEachPublishOnce(t *testing.T) {
 		for x := u.first; x <= u.last; x++ {
 			fates[x] = u.fate
 		}
-		c.settle(u.number, u.fate)
+		c.settle([]uint64{u.number}, u.fate)
 	}
 	for range 5000 {
 		if r.IntN(2) == 0 || len(under) == 0 {

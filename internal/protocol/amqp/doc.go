@@ -12,8 +12,8 @@
 // # The way of a message
 //
 // A connection has two goroutines. The reader parses every whole frame in its
-// buffer before it blocks again, and runs the methods' handlers; publishes with
-// the same destination that follow each other become one batch. When the buffer
+// buffer before it blocks again, and runs the methods' handlers; publishes to
+// the same queues become one batch (batch.go). When the buffer
 // is used up, the burst ends: batches, settles and grants of credit are handed
 // to the broker, many at a time (burst.go). The writer takes what others have
 // put into the connection's outbox (outbox.go) and writes it with one system

@@ -46,6 +46,10 @@ const (
 	// messages or bytes, or when the burst ends.
 	maxBatchCount = 4096
 	maxBatchBytes = 256 << 10
+	// maxOpenBatches is how many batches of a channel a burst fills at a time, and
+	// maxPackedTargets the most queues that one has beside others.
+	maxOpenBatches   = 4096
+	maxPackedTargets = 64
 	// maxKeptBatch is the largest batch buffer that is used again, in bytes.
 	maxKeptBatch = 1 << 20
 	// maxUnconfirmed is how many batches of a connection may be under way; then

@@ -144,7 +144,7 @@ func confirmSelect(ch *channel, m *wire.ConfirmSelect) error {
 	if ch.tx != nil {
 		return refuse(codePreconditionFailed, "cannot switch from tx to confirm mode")
 	}
-	ch.flushBatch() // what was published before is not counted
+	ch.flushBatches() // what was published before is not counted
 	ch.confirms.on()
 	if !m.NoWait {
 		ch.reply(&wire.ConfirmSelectOk{})
