@@ -51,7 +51,8 @@ type desk struct {
 // holder is a session at a desk.
 type holder struct {
 	lease.Holder
-	d *desk
+	d       *desk
+	session *Session
 }
 
 // getting is a Get that waits for leave to deliver.
@@ -74,7 +75,7 @@ func (d *desk) holder(s *Session) *holder {
 	if h := d.holders[s.number]; h != nil {
 		return h
 	}
-	h := &holder{d: d}
+	h := &holder{d: d, session: s}
 	d.holders[s.number] = h
 	at := d.q.sessions[s.number]
 	if at == nil {
@@ -139,8 +140,8 @@ func (d *desk) work() {
 	if d.closed {
 		return
 	}
+	more := d.pump() // first, so that a consumer which waits gets what lives no time at all
 	d.expire()
-	more := d.pump()
 	d.overflow()
 	d.handOver()
 	d.bury()
@@ -190,7 +191,7 @@ func (d *desk) pump() (more bool) {
 		if f == nil {
 			continue
 		}
-		if at := d.deadline(f); at <= d.q.time() && !d.q.hold {
+		if at := d.deadline(f); at <= d.q.time() && !d.q.hold && !d.justCame(f, at) {
 			d.Die(w, f.found(), lease.Expired, at)
 			continue
 		}
@@ -305,6 +306,12 @@ func (d *desk) expire() {
 		next = min(next, d.expireLevel(uint8(n)))
 	}
 	d.q.due.set(d, next)
+}
+
+// justCame reports whether a record that lives no time at all came with the entry
+// that is being settled: whoever waits for it has it.
+func (d *desk) justCame(f *fetched, deadline record.LogTime) bool {
+	return deadline == f.time && f.time == d.q.now && len(d.gets) == 0
 }
 
 func (d *desk) expireLevel(n uint8) record.LogTime {

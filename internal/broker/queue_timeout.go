@@ -83,6 +83,9 @@ func (d *desk) timeOut(h *holder, number uint64) {
 			c.spec.Cancelled(ErrConsumerTimeout)
 		}
 	}
+	if fn := h.session.timedOut.Load(); fn != nil {
+		(*fn)(d.queue)
+	}
 }
 
 // remove forgets a desk that the session is no more at.

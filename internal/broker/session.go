@@ -15,6 +15,8 @@ type Session struct {
 	b      *Broker
 	number uint64
 	ended  atomic.Bool
+	// timedOut is what OnTimeout has set.
+	timedOut atomic.Pointer[func(*Queue)]
 
 	mu sync.Mutex
 	// shards are those that know of the session.
@@ -25,6 +27,12 @@ type Session struct {
 func (b *Broker) OpenSession() *Session {
 	return &Session{b: b, number: b.sessions.Add(1), shards: map[record.ShardID]*shard{}}
 }
+
+// OnTimeout sets what is called when the session has held a record of a queue for
+// longer than the queue's ConsumerTimeout: it has lost what it had of that queue,
+// its consumers there have ended (ErrConsumerTimeout), and its other queues go on.
+// fn runs on the shard's loop and must not block.
+func (s *Session) OnTimeout(fn func(*Queue)) { s.timedOut.Store(&fn) }
 
 // Close ends the session: its consumers are cancelled, without being told, and
 // its leases given back. done may be nil; it is called, possibly before Close

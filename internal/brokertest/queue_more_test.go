@@ -188,6 +188,13 @@ func TestQueueExpiry(t *testing.T) {
 		t.Fatal(err)
 	}
 	want(t, "nobody was there", counts(q), "ready 0 unacked 0")
+	w = work(t, n, q, credit(1))
+	if err := publish(t, n, broker.Facts{Expires: true, TTL: 0}, Batch("now", "never"), q); err != nil {
+		t.Fatal(err)
+	}
+	want(t, "somebody waited for one", w.take()+", "+counts(q), "now, ready 0 unacked 1")
+	w.settle(broker.Accept, 0, 1)
+	w.close()
 	n = n.Restart()
 	q = n.Queue("", "q")
 	mustPublish(t, n, q, "late")
@@ -349,6 +356,8 @@ func TestConsumerTimeout(t *testing.T) {
 	q := n.CreateQueue("q", func(s *broker.QueueSettings) { s.ConsumerTimeout = 60_000 })
 	mustPublish(t, n, q, "a", "b")
 	slow := work(t, n, q, credit(1))
+	var timedOut *broker.Queue
+	slow.session.OnTimeout(func(q *broker.Queue) { timedOut = q })
 	good := work(t, n, q, credit(1))
 	n.Advance(30 * time.Second)
 	good.settle(broker.Accept, 0, 1)
@@ -359,7 +368,7 @@ func TestConsumerTimeout(t *testing.T) {
 		t.Errorf("ended too early: %v", slow.ended)
 	}
 	n.Advance(15 * time.Second)
-	if !errors.Is(slow.ended, broker.ErrConsumerTimeout) || good.ended != nil {
+	if !errors.Is(slow.ended, broker.ErrConsumerTimeout) || good.ended != nil || timedOut != q {
 		t.Errorf("after the timeout: %v, %v", slow.ended, good.ended)
 	}
 	want(t, "given back", counts(q), "ready 1 unacked 1")

@@ -130,8 +130,23 @@ func (ch *channel) shut() {
 func (ch *channel) lessor() *broker.Session {
 	if ch.leases == nil {
 		ch.leases = ch.server.opts.Broker.OpenSession()
+		ch.leases.OnTimeout(func(q *broker.Queue) {
+			timeout := q.Settings().ConsumerTimeout
+			ch.post(func() { ch.timedOut(timeout) })
+		})
 	}
 	return ch.leases
+}
+
+// timedOut closes the channel because a delivery was not acknowledged for so many
+// ms.
+func (ch *channel) timedOut(timeout int64) {
+	if ch.closing || ch.phase != running {
+		return
+	}
+	_ = ch.fail(ch, 0, refuse(codePreconditionFailed, "delivery acknowledgement on channel %d timed out. "+
+		"Timeout value used: %d ms. This timeout value can be configured, see consumers doc guide to learn more",
+		ch.number, timeout), false) // it ends the channel only: there is nothing to pass on
 }
 
 // queueName returns the name that a method gives a queue: an empty one is that of

@@ -1,6 +1,7 @@
 package amqp
 
 import (
+	"errors"
 	"slices"
 
 	"github.com/polylog-mq/polylog/internal/broker"
@@ -162,7 +163,10 @@ func (ch *channel) releaseHeldLocked() {
 
 // cancelled takes the news that the consumer has come to an end: its queue is
 // gone, or not led here any more.
-func (c *consumer) cancelled(error) {
+func (c *consumer) cancelled(reason error) {
+	if errors.Is(reason, broker.ErrConsumerTimeout) {
+		return // the channel is closed for it
+	}
 	ch := c.ch
 	ch.mu.Lock()
 	tell := !ch.gone && ch.consumers[string(c.tag)] == c

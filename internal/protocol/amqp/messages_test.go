@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/polylog-mq/polylog/internal/protocol/amqp/wire"
 )
@@ -286,6 +287,39 @@ func TestCancel(t *testing.T) {
 		default:
 			t.Errorf("%s", describe(f))
 		}
+	}
+}
+
+// TestConsumerTimeout: who holds a message too long loses the channel, whether it
+// was delivered or got.
+func TestConsumerTimeout(t *testing.T) {
+	p := open(t, server(t, openBroker(t), nil))
+	for i, consumes := range []bool{true, false} {
+		channel := uint16(i + 1)
+		p.channel(channel)
+		q := p.queue(channel, wire.QueueDeclare{Arguments: wire.Table(nil).AppendInt("x-consumer-timeout", 40)})
+		p.put(q, "m")
+		if consumes {
+			p.consume(channel, q, nil)
+			p.delivered(channel, 1, "m")
+		} else {
+			p.get(channel, q, "m")
+		}
+		for deadline := time.After(10 * time.Second); !p.s.runPosted(); {
+			select {
+			case <-deadline:
+				t.Fatal("the session is not told")
+			case <-time.After(time.Millisecond):
+			}
+		}
+		p.refused(channel, codePreconditionFailed, fmt.Sprintf("PRECONDITION_FAILED - delivery acknowledgement on channel %d timed out. "+
+			"Timeout value used: 40 ms. This timeout value can be configured, see consumers doc guide to learn more", channel))
+		p.channel(channel)
+		m := p.get(channel, q, "m")
+		if !m.Redelivered {
+			t.Error("it comes again as if for the first time")
+		}
+		p.send(channel, &wire.BasicAck{DeliveryTag: m.DeliveryTag})
 	}
 }
 
