@@ -42,6 +42,11 @@ type channel struct {
 	// held are deliveries that wait for that, in order.
 	held    []heldDelivery
 	deliver wire.BasicDeliver
+	// deleting says that the channel deletes a queue. The news that consumers of
+	// its own have ended with it wait in orphans for the answer to go first, as in
+	// RabbitMQ: clients like py-amqp take such news for an error while they wait.
+	deleting bool
+	orphans  []*consumer
 }
 
 func newChannel(s *session, number uint16) *channel {

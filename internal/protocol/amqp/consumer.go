@@ -174,8 +174,37 @@ func (c *consumer) cancelled(reason error) {
 	if tell {
 		delete(ch.consumers, string(c.tag))
 	}
+	if tell && ch.deleting {
+		ch.orphans = append(ch.orphans, c)
+		tell = false
+	}
 	ch.mu.Unlock()
-	if tell && ch.can.consumerCancelNotify {
-		ch.reply(&wire.BasicCancel{ConsumerTag: c.tag, NoWait: true})
+	if tell {
+		c.tellEnd()
+	}
+}
+
+// tellEnd tells the client that the consumer has ended, if it wants to know.
+func (c *consumer) tellEnd() {
+	if c.ch.can.consumerCancelNotify {
+		c.ch.reply(&wire.BasicCancel{ConsumerTag: c.tag, NoWait: true})
+	}
+}
+
+// holdOrphans keeps the ends of consumers back until tellOrphans.
+func (ch *channel) holdOrphans() {
+	ch.mu.Lock()
+	ch.deleting = true
+	ch.mu.Unlock()
+}
+
+// tellOrphans tells what holdOrphans has kept back.
+func (ch *channel) tellOrphans() {
+	ch.mu.Lock()
+	orphans := ch.orphans
+	ch.deleting, ch.orphans = false, nil
+	ch.mu.Unlock()
+	for _, c := range orphans {
+		c.tellEnd()
 	}
 }

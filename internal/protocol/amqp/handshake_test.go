@@ -218,3 +218,18 @@ func TestConnectionClose(t *testing.T) {
 	p.send(0, &wire.ConnectionUpdateSecret{NewSecret: []byte("guest")})
 	expect[wire.ConnectionUpdateSecretOk](p, 0)
 }
+
+// Who is told that its connection is closed can have its exclusive queues back
+// through the next one.
+func TestExclusiveQueuesEndBeforeTheErrorIsTold(t *testing.T) {
+	s := server(t, openBroker(t), nil)
+	p := open(t, s)
+	p.channel(1)
+	p.queue(1, wire.QueueDeclare{Queue: []byte("mine"), Exclusive: true})
+	p.publish(1, &wire.BasicPublish{RoutingKey: []byte("mine"), Immediate: true}, wire.Properties{}, "1")
+	expect[wire.ConnectionClose](p, 0)
+
+	next := open(t, s)
+	next.channel(1)
+	next.queue(1, wire.QueueDeclare{Queue: []byte("mine"), Exclusive: true})
+}

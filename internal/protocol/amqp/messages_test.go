@@ -275,18 +275,9 @@ func TestCancel(t *testing.T) {
 
 	p.consume(1, "q", nil)
 	p.send(1, &wire.QueueDelete{Queue: []byte("q")})
-	for range 2 { // in whatever order
-		f, _ := p.next(true)
-		switch id, args, _ := wire.SplitMethod(f.Payload); id {
-		case wire.IDQueueDeleteOk:
-		case wire.IDBasicCancel:
-			var m wire.BasicCancel
-			if err := wire.Parse(&m, args); err != nil || string(m.ConsumerTag) != "q" || !m.NoWait {
-				t.Errorf("%+v, err %v", m, err)
-			}
-		default:
-			t.Errorf("%s", describe(f))
-		}
+	expect[wire.QueueDeleteOk](p, 1) // the answer first
+	if m := expect[wire.BasicCancel](p, 1); string(m.ConsumerTag) != "q" || !m.NoWait {
+		t.Errorf("%+v", m)
 	}
 }
 

@@ -18,6 +18,8 @@ func queueDelete(ch *channel, m *wire.QueueDelete) error {
 		return err
 	}
 	ch.settled()
+	ch.holdOrphans()
+	defer ch.tellOrphans()
 	var n int64
 	if q := ch.server.opts.Broker.Queue(ch.tenant, name); q != nil {
 		if q.CheckLock(ch.owner) != nil {

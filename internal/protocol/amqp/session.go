@@ -269,9 +269,11 @@ func (s *session) fail(ch *channel, id wire.ID, err error, hard bool) error {
 	return nil
 }
 
-// close sends connection.close. From now on only the answer to it counts.
+// close sends connection.close. From now on only the answer to it counts. Who
+// reads it can have what was the connection's, its exclusive queues as well.
 func (s *session) close(c code, text string, id wire.ID) {
 	s.shutChannels()
+	s.endOwner()
 	s.phase = closing
 	s.out.method(0, &wire.ConnectionClose{
 		ReplyCode: uint16(c), ReplyText: []byte(text), FailedClass: id.Class(), FailedMethod: id.Number(),
