@@ -73,9 +73,12 @@ type node struct {
 }
 
 type listeners struct {
-	Kafka string `json:"kafka,omitempty"`
-	AMQP  string `json:"amqp,omitempty"`
-	HTTP  string `json:"http,omitempty"`
+	Kafka    string `json:"kafka,omitempty"`
+	AMQP     string `json:"amqp,omitempty"`
+	HTTP     string `json:"http,omitempty"`
+	KafkaTLS string `json:"kafkaTLS,omitempty"`
+	AMQPTLS  string `json:"amqpTLS,omitempty"`
+	HTTPTLS  string `json:"httpTLS,omitempty"`
 }
 
 type disk struct {
@@ -87,7 +90,9 @@ type disk struct {
 func describe(s *server.Server) node {
 	n := node{
 		Version: s.Version(), State: s.State().String(), Started: s.Started().UTC(),
-		Listeners: listeners{s.KafkaAddress(), s.AMQPAddress(), s.HTTPAddress()},
+		Listeners: listeners{
+			s.KafkaAddress(), s.AMQPAddress(), s.HTTPAddress(), s.Address("kafka", true), s.Address("amqp", true), s.Address("http", true),
+		},
 	}
 	b := s.Broker()
 	if b == nil {

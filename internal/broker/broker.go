@@ -65,7 +65,8 @@ type Node struct {
 	ID record.NodeID
 	// Rack is its failure domain, "" if none.
 	Rack string
-	// Addresses maps a protocol's name (kafka, amqp, ...) to host:port.
+	// Addresses maps a protocol's name (kafka, kafka+tls, ...) to host:port; none
+	// or "": the address that a client came in by.
 	Addresses map[string]string
 }
 

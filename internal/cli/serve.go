@@ -86,6 +86,11 @@ func (a *App) welcome(s *server.Server, c *config.Config) error {
 	if http != "" {
 		text += fmt.Sprintf("  http   %s   /livez /readyz /metrics\n", http)
 	}
+	for _, protocol := range []string{"kafka", "amqp", "http"} {
+		if address := s.Address(protocol, true); address != "" {
+			text += fmt.Sprintf("  %-6s %s   TLS\n", protocol+"s", address)
+		}
+	}
 	if kafka != "" {
 		own := ""
 		if kafka != defaultBrokers {

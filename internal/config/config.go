@@ -24,14 +24,19 @@ type Config struct {
 		DefaultPartitions          int
 		GroupInitialRebalanceDelay time.Duration
 		OffsetsRetention           time.Duration
+		TLS                        TLS
+		TLSAdvertise               string
 	}
 	AMQP struct {
 		Listen         string
 		Product        string
 		ProductVersion string
+		TLS            TLS
+		LoginFrom      string
 	}
 	HTTP struct {
 		Listen string
+		TLS    TLS
 	}
 	Disk struct {
 		WarnFree   Size
@@ -42,6 +47,12 @@ type Config struct {
 		Format string
 	}
 	Insecure bool
+}
+
+// TLS is a protocol's listener with TLS.
+type TLS struct {
+	Listen              string
+	Cert, Key, ClientCA string
 }
 
 // Default returns the settings of a server started without any.
@@ -56,6 +67,7 @@ func Default() Config {
 	c.AMQP.Listen = "127.0.0.1:5672"
 	c.AMQP.Product = "RabbitMQ"
 	c.AMQP.ProductVersion = "3.13.7"
+	c.AMQP.LoginFrom = "distinguished_name"
 	c.HTTP.Listen = "127.0.0.1:15672"
 	c.Log.Level = "info"
 	c.Log.Format = "text"

@@ -78,7 +78,8 @@ func TestOneMechanicalName(t *testing.T) {
 		"string": "x", "bool": "true", "int": "7", "size": "3MiB", "duration": "9s",
 	}
 	special := map[string]string{
-		"kafka.listen": "127.0.0.1:7", "amqp.listen": "localhost:7", "http.listen": "[::1]:7", "kafka.advertise": "host:7",
+		"kafka.listen": "127.0.0.1:7", "amqp.listen": "localhost:7", "http.listen": "[::1]:7", "kafka.advertise": "host:7", "kafka.tls-advertise": "host:7",
+		"kafka.tls-listen": "127.0.0.1:8", "amqp.tls-listen": "127.0.0.1:8", "http.tls-listen": "127.0.0.1:8", "amqp.tls-login-from": "common_name",
 		"log.level": "error", "log.format": "json", "kafka.auto-create-topics": "false", "disk.warn-free": "3GiB",
 	}
 	seen := map[string]string{}
@@ -100,11 +101,15 @@ func TestOneMechanicalName(t *testing.T) {
 		if nested {
 			yaml = section + ":\n  " + leaf + ": " + quote(value) + "\n"
 		}
+		var needs []string // by the setting
+		if protocol, ok := strings.CutSuffix(s.key, ".tls-listen"); ok {
+			needs = []string{"--" + protocol + "-tls-cert=x", "--" + protocol + "-tls-key=x"}
+		}
 		for way, l := range map[string]*Loaded{
-			"nested file": mustLoad(t, yaml, nil),
-			"dotted file": mustLoad(t, s.key+": "+quote(value)+"\n", nil),
-			"environment": mustLoad(t, "", []string{env + "=" + value}),
-			"flag":        mustLoad(t, "", nil, "--"+flag+"="+value),
+			"nested file": mustLoad(t, yaml, nil, needs...),
+			"dotted file": mustLoad(t, s.key+": "+quote(value)+"\n", nil, needs...),
+			"environment": mustLoad(t, "", []string{env + "=" + value}, needs...),
+			"flag":        mustLoad(t, "", nil, append(needs, "--"+flag+"="+value)...),
 		} {
 			if got := show(load(s.field(&l.Config))); got != value {
 				t.Errorf("%s by %s: got %q, want %q", s.key, way, got, value)
@@ -158,6 +163,10 @@ func TestRefusals(t *testing.T) {
 		{"port", "kafka.listen: localhost:70000\n", nil, nil, "is not a port"},
 		{"advertised port 0", "kafka.advertise: host:0\n", nil, nil, "clients can connect to"},
 		{"all addresses", "kafka.listen: :9092\n", nil, nil, "kafka.listen: :9092 can be reached from other machines"},
+		{"no certificate", "", nil, []string{"--amqp-tls-listen=:1"}, "amqp.tls-cert: a listener with TLS needs it; name the file with --amqp-tls-cert"},
+		{"no key", "", nil, []string{"--http-tls-listen=127.0.0.1:1", "--http-tls-cert=x"}, "http.tls-key: a listener with TLS needs it"},
+		{"encrypted and open to everybody", "", nil, []string{"--kafka-tls-listen=:1", "--kafka-tls-cert=x", "--kafka-tls-key=x"}, "kafka.tls-listen: :1 can be reached"},
+		{"a part of a certificate", "", nil, []string{"--amqp-tls-login-from=serial"}, "must be one of distinguished_name, common_name"},
 		{"a public address", "", nil, []string{"--http-listen=10.0.0.1:80"}, "http.listen: 10.0.0.1:80 can be reached"},
 		{"thresholds crossed", "disk: {warn-free: 1MiB, refuse-free: 2MiB}\n", nil, nil, "the warning would come too late"},
 		{"no such file", "", []string{"POLYLOG_CONFIG=/nowhere/polylog.yaml"}, nil, "/nowhere/polylog.yaml: no such file"},
@@ -185,8 +194,9 @@ func TestInsecure(t *testing.T) {
 	if l.Kafka.Listen != ":9092" || !l.Insecure {
 		t.Errorf("got %+v", l.Config)
 	}
-	mustLoad(t, "kafka.listen: \"\"\nhttp.listen: \"\"\n", nil) // off is not open
-	mustLoad(t, "amqp.listen: :5672\n", nil)                    // users log in
+	mustLoad(t, "kafka.listen: \"\"\nhttp.listen: \"\"\n", nil)                                  // off is not open
+	mustLoad(t, "amqp.listen: :5672\n", nil)                                                     // users log in
+	mustLoad(t, "kafka: {tls-listen: \":1\", tls-cert: x, tls-key: x, tls-client-ca: x}\n", nil) // by certificate
 }
 
 func TestStrayVariables(t *testing.T) {

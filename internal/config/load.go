@@ -150,13 +150,27 @@ func (l *Loaded) set(key string, value any, origin string) error {
 func (l *Loaded) check() error {
 	var errs []error
 	// AMQP is not among them: who connects gives a user's name and password.
-	for _, s := range []struct{ key, address string }{
-		{"kafka.listen", l.Kafka.Listen}, {"http.listen", l.HTTP.Listen},
+	for _, s := range []struct {
+		key, address string
+		guarded      bool
+	}{
+		{"kafka.listen", l.Kafka.Listen, false},
+		{"kafka.tls-listen", l.Kafka.TLS.Listen, l.Kafka.TLS.ClientCA != ""},
+		{"http.listen", l.HTTP.Listen, false},
+		{"http.tls-listen", l.HTTP.TLS.Listen, l.HTTP.TLS.ClientCA != ""},
 	} {
-		if s.address != "" && !loopback(s.address) && !l.Insecure {
+		if !s.guarded && s.address != "" && !loopback(s.address) && !l.Insecure {
 			errs = append(errs, fmt.Errorf(
 				"%s: %s can be reached from other machines and has no authentication; bind 127.0.0.1, or say --insecure if the network is trusted",
 				s.key, s.address))
+		}
+	}
+	for _, s := range []struct {
+		protocol string
+		TLS
+	}{{"kafka", l.Kafka.TLS}, {"amqp", l.AMQP.TLS}, {"http", l.HTTP.TLS}} {
+		if s.Listen != "" {
+			errs = append(errs, needed(s.protocol+".tls-cert", s.Cert), needed(s.protocol+".tls-key", s.Key))
 		}
 	}
 	if l.Disk.WarnFree > 0 && l.Disk.RefuseFree > l.Disk.WarnFree {
@@ -164,4 +178,12 @@ func (l *Loaded) check() error {
 			l.Disk.RefuseFree, l.Disk.WarnFree))
 	}
 	return errors.Join(errs...)
+}
+
+// needed says that a setting of a listener with TLS has no value.
+func needed(key, value string) error {
+	if value != "" {
+		return nil
+	}
+	return fmt.Errorf("%s: a listener with TLS needs it; name the file with --%s", key, flagName(key))
 }

@@ -52,6 +52,26 @@ var settings = []setting{
 		"kafka.offsets-retention", "how long the offsets of a group without members are kept (Kafka: offsets.retention.minutes)",
 		func(c *Config) any { return &c.Kafka.OffsetsRetention }, nil,
 	},
+	{
+		"kafka.tls-listen", "address of the Kafka protocol over TLS (usually port 9093); empty switches it off, port 0 takes a free one",
+		func(c *Config) any { return &c.Kafka.TLS.Listen }, listenAddress,
+	},
+	{
+		"kafka.tls-cert", "PEM file of its certificate, with those that lead to the authority; read again when it changes",
+		func(c *Config) any { return &c.Kafka.TLS.Cert }, nil,
+	},
+	{
+		"kafka.tls-key", "PEM file of the certificate's key",
+		func(c *Config) any { return &c.Kafka.TLS.Key }, nil,
+	},
+	{
+		"kafka.tls-client-ca", "PEM file of the authorities of clients' certificates: who has none is refused; empty: none are asked for",
+		func(c *Config) any { return &c.Kafka.TLS.ClientCA }, nil,
+	},
+	{
+		"kafka.tls-advertise", "host:port that Kafka clients that came in by TLS are told to connect to; empty: the address they came in by",
+		func(c *Config) any { return &c.Kafka.TLSAdvertise }, advertisedAddress,
+	},
 
 	{
 		"amqp.listen", "address of the AMQP 0-9-1 protocol; empty switches it off, port 0 takes a free one",
@@ -65,10 +85,46 @@ var settings = []setting{
 		"amqp.product-version", "and of which version: digits and dots",
 		func(c *Config) any { return &c.AMQP.ProductVersion }, notEmpty,
 	},
+	{
+		"amqp.tls-listen", "address of the AMQP protocol over TLS (usually port 5671); empty switches it off, port 0 takes a free one",
+		func(c *Config) any { return &c.AMQP.TLS.Listen }, listenAddress,
+	},
+	{
+		"amqp.tls-cert", "PEM file of its certificate, with those that lead to the authority; read again when it changes",
+		func(c *Config) any { return &c.AMQP.TLS.Cert }, nil,
+	},
+	{
+		"amqp.tls-key", "PEM file of the certificate's key",
+		func(c *Config) any { return &c.AMQP.TLS.Key }, nil,
+	},
+	{
+		"amqp.tls-client-ca", "PEM file of the authorities of clients' certificates: who has one may log in with EXTERNAL; empty: none are asked for",
+		func(c *Config) any { return &c.AMQP.TLS.ClientCA }, nil,
+	},
+	{
+		"amqp.tls-login-from", "which part of a certificate is the user's name for EXTERNAL: distinguished_name or common_name (RabbitMQ: ssl_cert_login_from)",
+		func(c *Config) any { return &c.AMQP.LoginFrom }, oneOf("distinguished_name", "common_name"),
+	},
 
 	{
 		"http.listen", "address of health, metrics and the HTTP API; empty switches it off, port 0 takes a free one",
 		func(c *Config) any { return &c.HTTP.Listen }, listenAddress,
+	},
+	{
+		"http.tls-listen", "address of the same over TLS (usually port 15671); empty switches it off, port 0 takes a free one",
+		func(c *Config) any { return &c.HTTP.TLS.Listen }, listenAddress,
+	},
+	{
+		"http.tls-cert", "PEM file of its certificate, with those that lead to the authority; read again when it changes",
+		func(c *Config) any { return &c.HTTP.TLS.Cert }, nil,
+	},
+	{
+		"http.tls-key", "PEM file of the certificate's key",
+		func(c *Config) any { return &c.HTTP.TLS.Key }, nil,
+	},
+	{
+		"http.tls-client-ca", "PEM file of the authorities of clients' certificates: who has none is refused; empty: none are asked for",
+		func(c *Config) any { return &c.HTTP.TLS.ClientCA }, nil,
 	},
 
 	{

@@ -6,6 +6,7 @@ import (
 	"os"
 	"syscall"
 
+	"github.com/polylog-mq/polylog/internal/protocol/listen"
 	"github.com/polylog-mq/polylog/internal/store"
 )
 
@@ -59,6 +60,27 @@ func refuseData(dir string, err error) error {
 		r.Way = "choose a folder with --data-dir"
 	default:
 		r.Way = "nothing was changed; see docs/guide/damage.md before touching the folder"
+	}
+	return r
+}
+
+// refuseTLS explains why a listener cannot have the certificate it was given.
+func refuseTLS(protocol string, err error) error {
+	bad, ok := errors.AsType[*listen.FileError](err)
+	if !ok {
+		return fmt.Errorf("securing the listener of %s: %w", protocol, err)
+	}
+	r := &Refusal{Setting: protocol + ".tls-" + string(bad.Part), Err: err}
+	flag := "--" + protocol + "-tls-" + string(bad.Part)
+	switch {
+	case errors.Is(err, os.ErrNotExist):
+		r.Way = "name a file that exists with " + flag
+	case errors.Is(err, os.ErrPermission):
+		r.Way = "let this user read it, or name another file with " + flag
+	case bad.Part == listen.Key:
+		r.Way = "name the key, in PEM and without a password, that the certificate was made for with " + flag
+	default:
+		r.Way = "name a file in PEM with " + flag
 	}
 	return r
 }

@@ -9,6 +9,7 @@ import (
 	"syscall"
 	"testing"
 
+	"github.com/polylog-mq/polylog/internal/protocol/listen"
 	"github.com/polylog-mq/polylog/internal/store"
 )
 
@@ -40,6 +41,9 @@ func TestRefusals(t *testing.T) {
 		{"no permission", refuseData("d", &os.PathError{Op: "mkdir", Err: syscall.EACCES}), []string{"cannot be written", "--data-dir"}},
 		{"a full disk", refuseData("d", &os.PathError{Op: "write", Err: syscall.ENOSPC}), []string{"the disk is full", "free some space", "nothing was lost"}},
 		{"damage", refuseData("d", &store.DamageError{Path: "d/1.wal", Offset: 77, Reason: "bad checksum", Hint: "restore it"}), []string{"d/1.wal is damaged at offset 77", "restore it", "damage.md"}},
+		{"no certificate", refuseTLS("amqp", &listen.FileError{Part: listen.Cert, Path: "c.pem", Err: os.ErrNotExist}), []string{"amqp.tls-cert: c.pem", "--amqp-tls-cert"}},
+		{"a strange key", refuseTLS("http", &listen.FileError{Part: listen.Key, Path: "k.pem", Err: errors.New("no match")}), []string{"http.tls-key: k.pem: no match", "--http-tls-key"}},
+		{"a secret authority", refuseTLS("kafka", &listen.FileError{Part: listen.ClientCA, Path: "ca", Err: os.ErrPermission}), []string{"kafka.tls-client-ca: ca", "let this user read it"}},
 	} {
 		var r *Refusal
 		if !errors.As(c.err, &r) {

@@ -7,7 +7,6 @@ package server
 import (
 	"context"
 	"errors"
-	"fmt"
 	"log/slog"
 	"net"
 	"net/http"
@@ -68,7 +67,7 @@ type Server struct {
 	state   atomic.Int32
 	failure chan error // the first fatal error
 
-	kafkaListener, amqpListener, httpListener net.Listener
+	listeners []listener
 
 	store  *store.Store
 	host   *replica.Host
@@ -122,39 +121,12 @@ func (s *Server) start(ctx context.Context) error {
 	return nil
 }
 
-// listen binds the addresses first: a client that connects while the folder
-// is recovered waits instead of being refused.
-func (s *Server) listen(ctx context.Context) (err error) {
-	c := &s.opts.Config
-	if s.kafkaListener, err = bind(ctx, "kafka.listen", "--kafka-listen", c.Kafka.Listen); err != nil {
-		return err
-	}
-	if s.amqpListener, err = bind(ctx, "amqp.listen", "--amqp-listen", c.AMQP.Listen); err != nil {
-		return err
-	}
-	s.httpListener, err = bind(ctx, "http.listen", "--http-listen", c.HTTP.Listen)
-	return err
-}
-
 // dataDir returns where the data is, from the root if that can be told.
 func (s *Server) dataDir() string {
 	if dir, err := filepath.Abs(s.opts.Config.Data.Dir); err == nil {
 		return dir
 	}
 	return s.opts.Config.Data.Dir
-}
-
-// bind listens on an address; an empty one is nobody's.
-func bind(ctx context.Context, setting, flag, address string) (net.Listener, error) {
-	if address == "" {
-		return nil, nil
-	}
-	var lc net.ListenConfig
-	l, err := lc.Listen(ctx, "tcp", address)
-	if err != nil {
-		return nil, refuseListen(setting, flag, address, err)
-	}
-	return l, nil
 }
 
 // open recovers the folder and sets everything above it going.
@@ -197,11 +169,8 @@ func (s *Server) open() error {
 // self describes this node to clients. Without an address of its own a
 // protocol advertises the one that the client came in by.
 func (s *Server) self(id record.NodeID) broker.Node {
-	n := broker.Node{ID: id}
-	if a := s.opts.Config.Kafka.Advertise; a != "" {
-		n.Addresses = map[string]string{"kafka": a}
-	}
-	return n
+	k := &s.opts.Config.Kafka
+	return broker.Node{ID: id, Addresses: map[string]string{"kafka": k.Advertise, "kafka+tls": k.TLSAdvertise}}
 }
 
 // groups are the settings of consumer groups.
@@ -213,51 +182,26 @@ func (s *Server) groups() group.Settings {
 }
 
 func (s *Server) serveKafka() {
-	if s.kafkaListener == nil {
+	if len(s.of(protocolKafka)) == 0 {
 		return
 	}
 	s.kafka = kafka.New(kafka.Options{
 		Broker: s.Broker(), Access: s.Broker(), DataDir: s.dataDir(), Logger: s.log,
 	})
-	s.running.Go(func() {
-		if err := s.kafka.Serve(s.kafkaListener); err != nil {
-			s.fail(err)
-		}
-	})
+	s.accept(protocolKafka, s.kafka.Serve)
 }
 
 func (s *Server) serveAMQP() {
-	if s.amqpListener == nil {
+	if len(s.of(protocolAMQP)) == 0 {
 		return
 	}
 	c := &s.opts.Config.AMQP
 	s.amqp = amqp.New(amqp.Options{
 		Broker: s.Broker(), Access: s.Broker(), Logger: s.log,
 		Product: c.Product, Version: c.ProductVersion, Software: "Polylog " + s.opts.Version,
+		LoginFrom: amqp.LoginFrom(c.LoginFrom),
 	})
-	s.running.Go(func() {
-		if err := s.amqp.Serve(s.amqpListener); err != nil {
-			s.fail(err)
-		}
-	})
-}
-
-func (s *Server) serveHTTP() {
-	if s.httpListener == nil || s.opts.HTTP == nil {
-		return
-	}
-	protocols := new(http.Protocols)
-	protocols.SetHTTP1(true)
-	protocols.SetUnencryptedHTTP2(true)
-	s.http = &http.Server{
-		Handler: s.opts.HTTP(s), Protocols: protocols, ErrorLog: slog.NewLogLogger(s.log.Handler(), slog.LevelInfo),
-		ReadHeaderTimeout: httpHeaderTime, IdleTimeout: httpIdleTime, MaxHeaderBytes: httpHeaderBytes,
-	}
-	s.running.Go(func() {
-		if err := s.http.Serve(s.httpListener); !errors.Is(err, http.ErrServerClosed) {
-			s.fail(fmt.Errorf("serving HTTP: %w", err))
-		}
-	})
+	s.accept(protocolAMQP, s.amqp.Serve)
 }
 
 // fail takes down the server: nothing more is acknowledged.
@@ -290,12 +234,7 @@ func (s *Server) Stop() {
 func (s *Server) close() {
 	drain, cancel := context.WithTimeout(context.Background(), drainTime)
 	defer cancel()
-	if s.kafkaListener != nil {
-		s.closing("the Kafka listener", s.kafkaListener.Close())
-	}
-	if s.amqpListener != nil {
-		s.closing("the AMQP listener", s.amqpListener.Close())
-	}
+	s.closeListeners(false)
 	s.shutdown(drain)
 	if b := s.Broker(); b != nil {
 		s.closing("the broker", b.Close(drain))
@@ -307,8 +246,8 @@ func (s *Server) close() {
 		if s.http.Shutdown(rest) != nil {
 			s.closing("HTTP", s.http.Close())
 		}
-	} else if s.httpListener != nil {
-		s.closing("the HTTP listener", s.httpListener.Close())
+	} else {
+		s.closeListeners(true)
 	}
 	s.running.Wait()
 	if s.host != nil {
@@ -370,20 +309,3 @@ func (s *Server) AMQP() *amqp.Server {
 
 // Started returns when the server was started.
 func (s *Server) Started() time.Time { return s.started }
-
-// KafkaAddress, AMQPAddress and HTTPAddress return the addresses that are bound,
-// "" for a protocol that is switched off.
-func (s *Server) KafkaAddress() string { return addressOf(s.kafkaListener) }
-
-// AMQPAddress is like KafkaAddress.
-func (s *Server) AMQPAddress() string { return addressOf(s.amqpListener) }
-
-// HTTPAddress is like KafkaAddress.
-func (s *Server) HTTPAddress() string { return addressOf(s.httpListener) }
-
-func addressOf(l net.Listener) string {
-	if l == nil {
-		return ""
-	}
-	return l.Addr().String()
-}

@@ -39,7 +39,7 @@ var floors = []floor{
 	{folders: []string{"internal/state"}, family: true, pure: []string{"internal/record", "internal/page", "internal/codec", "internal/fault"}},
 	{folders: []string{"internal/broker"}},
 	{folders: []string{"internal/brokertest"}},
-	{folders: []string{"internal/protocol/aws"}},
+	{folders: []string{"internal/protocol/aws", "internal/protocol/listen"}},
 	{folders: []string{"internal/protocol"}, family: true},
 	{folders: []string{"internal/config", "internal/adminapi"}},
 	{folders: []string{"internal/server"}},

@@ -11,6 +11,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"syscall"
@@ -160,7 +161,7 @@ func (s *Server) watch(out io.Reader, ready chan struct{}) {
 	for lines.Scan() {
 		fields := strings.Fields(lines.Text())
 		switch {
-		case len(fields) >= 2 && (fields[0] == "kafka" || fields[0] == "amqp" || fields[0] == "http"):
+		case len(fields) >= 2 && slices.Contains(protocols, fields[0]):
 			s.bound[fields[0]] = fields[1]
 		case lines.Text() == "Ready.":
 			close(ready)
@@ -170,7 +171,11 @@ func (s *Server) watch(out io.Reader, ready chan struct{}) {
 	}
 }
 
-// Address returns the address of a protocol: "kafka", "amqp" or "http".
+// protocols are the words by which the server says where it listens.
+var protocols = []string{"kafka", "amqp", "http", "kafkas", "amqps", "https"}
+
+// Address returns the address of a protocol: "kafka", "amqp" or "http", with an
+// "s" behind it for the listener with TLS.
 func (s *Server) Address(protocol string) string { return s.bound[protocol] }
 
 // Kafka returns the address of the Kafka listener.

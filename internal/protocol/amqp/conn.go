@@ -2,7 +2,6 @@ package amqp
 
 import (
 	"errors"
-	"fmt"
 	"io"
 	"net"
 	"os"
@@ -12,41 +11,18 @@ import (
 	"time"
 
 	"github.com/polylog-mq/polylog/internal/protocol/amqp/wire"
+	"github.com/polylog-mq/polylog/internal/protocol/listen"
 )
 
-// Serve accepts connections from l until it is closed. It returns nil when that
-// is because of Shutdown. When the process or the machine has no more sockets
-// to give it waits until there are some again.
-func (s *Server) Serve(l net.Listener) error {
-	for {
-		nc, err := l.Accept()
-		switch {
-		case err == nil:
-			s.ServeConn(nc)
-		case s.stopping() || errors.Is(err, net.ErrClosed):
-			return nil
-		case errors.Is(err, syscall.EMFILE), errors.Is(err, syscall.ENFILE), errors.Is(err, syscall.ENOBUFS),
-			errors.Is(err, syscall.ENOMEM), errors.Is(err, syscall.ECONNABORTED):
-			s.log.Warn("no connection can be accepted for now", "error", err)
-			time.Sleep(acceptPause)
-		default:
-			return fmt.Errorf("accepting AMQP connections: %w", err)
-		}
-	}
-}
-
-// ServeConn serves a connection on goroutines of its own, and closes it.
-func (s *Server) ServeConn(nc net.Conn) {
+// newConn makes a connection of a socket.
+func (s *Server) newConn(nc net.Conn) *conn {
 	c := &conn{nc: nc, server: s, since: s.opts.Clock.Now(), room: make(chan struct{}, 1), gone: make(chan struct{})}
 	c.session = newSession(s, nc.RemoteAddr().String(), isLoopback(nc.RemoteAddr()))
+	c.session.certificate = listen.Certificate(nc)
 	c.session.blocking, c.session.poke = c.waitForRoom, c.poke
 	c.session.breathe = func() bool { return c.pause() == nil && c.session.phase == running }
 	c.resume = func() { signal(c.room) }
-	if !s.admit(c) {
-		_ = nc.Close()
-		return
-	}
-	go c.serve()
+	return c
 }
 
 // conn is one connection: a socket with its two goroutines.
@@ -55,7 +31,7 @@ type conn struct {
 	server  *Server
 	session *session
 	since   time.Time
-	once    sync.Once // for abort
+	once    sync.Once // for Abort
 	gone    chan struct{}
 	ending  atomic.Bool // the reader is done: the writer empties the outbox and ends
 
@@ -75,15 +51,14 @@ type conn struct {
 
 var errGone = errors.New("the connection was given up")
 
-// serve runs the connection to its end.
-func (c *conn) serve() {
-	defer c.server.dismiss(c)
+// Serve runs the connection to its end.
+func (c *conn) Serve() {
 	written := make(chan struct{})
 	go func() {
 		defer close(written)
 		if err := c.writeLoop(); err != nil {
 			c.note("writing", err)
-			c.abort()
+			c.Abort()
 		}
 	}()
 	c.note("reading", c.readLoop())
@@ -92,17 +67,17 @@ func (c *conn) serve() {
 	<-written
 	c.session.end() // first: what the client had must not wait for its farewell
 	c.linger()
-	c.abort()
+	c.Abort()
 }
 
 // linger lets the client read the last that was written: to close a socket with
 // something unread in it can take that back.
 func (c *conn) linger() {
-	t, ok := c.nc.(*net.TCPConn)
-	if !ok || t.CloseWrite() != nil || t.SetReadDeadline(time.Now().Add(lingerTime)) != nil {
+	t, ok := c.nc.(interface{ CloseWrite() error }) // TCP, or TLS over it
+	if !ok || t.CloseWrite() != nil || c.nc.SetReadDeadline(time.Now().Add(lingerTime)) != nil {
 		return
 	}
-	_, _ = io.Copy(io.Discard, t)
+	_, _ = io.Copy(io.Discard, c.nc)
 }
 
 // note logs why a connection ended, unless that is how connections end.
@@ -123,8 +98,8 @@ func (c *conn) note(doing string, err error) {
 	}
 }
 
-// abort ends the connection now. Any goroutine may call it.
-func (c *conn) abort() {
+// Abort ends the connection now. Any goroutine may call it.
+func (c *conn) Abort() {
 	c.once.Do(func() {
 		_ = c.nc.Close()
 		c.session.out.close()
@@ -134,8 +109,8 @@ func (c *conn) abort() {
 	})
 }
 
-// drain has the reader tell the client that the connection is over.
-func (c *conn) drain() {
+// Drain has the reader tell the client that the connection is over.
+func (c *conn) Drain() {
 	c.session.post(func() { c.session.force("broker forced connection closure with reason 'shutdown'") })
 }
 

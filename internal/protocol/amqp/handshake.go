@@ -25,7 +25,7 @@ func (s *session) greet(b []byte) (n int, err error) {
 	s.phase = starting
 	s.out.method(0, &wire.ConnectionStart{
 		VersionMajor: 0, VersionMinor: 9, ServerProperties: s.serverProperties(),
-		Mechanisms: []byte(mechanismNames), Locales: []byte("en_US"),
+		Mechanisms: []byte(s.mechanisms()), Locales: []byte("en_US"),
 	})
 	return size, nil
 }
@@ -55,16 +55,16 @@ func connectionStartOk(s *session, m *wire.ConnectionStartOk) error {
 		s.can = capabilitiesOf(wire.Table(v.Raw))
 	}
 	s.properties = slices.Clone(m.ClientProperties)
-	login := mechanismOf(string(m.Mechanism))
+	login := s.mechanismOf(string(m.Mechanism))
 	if login == nil {
-		return refuse(codeAccessRefused, "no acceptable mechanism: '%s' is not one of %s", m.Mechanism, mechanismNames)
+		return refuse(codeAccessRefused, "no acceptable mechanism: '%s' is not one of %s", m.Mechanism, s.mechanisms())
 	}
-	user, password, ok := login(m.Response)
-	if !ok || !s.authenticate(user, password) {
+	user, ok := login(s, m.Response)
+	if !ok {
 		return refuse(codeAccessRefused, "Login was refused using authentication mechanism %s. "+
 			"For details see the broker logfile.", m.Mechanism)
 	}
-	s.principal.Name = user
+	s.principal.Name, s.mechanism = user, string(m.Mechanism)
 	s.phase = tuning
 	s.out.method(0, &wire.ConnectionTune{ChannelMax: offerChannelMax, FrameMax: offerFrameMax, Heartbeat: offerHeartbeat})
 	return nil

@@ -1,10 +1,14 @@
 package amqp
 
 import (
+	"crypto/x509"
+	"crypto/x509/pkix"
+	"encoding/asn1"
 	"errors"
 	"strings"
 	"testing"
 
+	"github.com/polylog-mq/polylog/internal/broker"
 	"github.com/polylog-mq/polylog/internal/protocol/amqp/wire"
 )
 
@@ -95,6 +99,62 @@ func TestLogin(t *testing.T) {
 			default:
 				p.quiet()
 			}
+		}
+	}
+}
+
+// subject is the certificate of a user, as its raw subject and parsed.
+func subject(t *testing.T, name pkix.Name) *x509.Certificate {
+	t.Helper()
+	raw, err := asn1.Marshal(name.ToRDNSequence())
+	if err != nil {
+		t.Fatal(err)
+	}
+	return &x509.Certificate{RawSubject: raw, Subject: name}
+}
+
+func TestLoginByCertificate(t *testing.T) {
+	b := openBroker(t)
+	for _, name := range []string{"bob", "CN=bob,O=a\\,b,C=DE"} {
+		created := make(chan error, 1)
+		b.PutUser(&broker.UserSpec{Name: name, Password: "x"}, func(_ bool, err error) { created <- err })
+		if err := <-created; err != nil {
+			t.Fatal(err)
+		}
+	}
+	bob := pkix.Name{CommonName: "bob", Organization: []string{"a,b"}, Country: []string{"DE"}}
+	for _, c := range []struct {
+		name   string
+		from   LoginFrom
+		cert   pkix.Name
+		remote bool
+		user   string // "": refused
+	}{
+		{"common name", FromCommonName, bob, true, "bob"},
+		{"distinguished name", FromDistinguishedName, bob, true, `CN=bob,O=a\,b,C=DE`},
+		{"nobody's name", FromDistinguishedName, pkix.Name{CommonName: "bob"}, false, ""},
+		{"guest", FromCommonName, pkix.Name{CommonName: "guest"}, false, "guest"},
+		{"guest from another machine", FromCommonName, pkix.Name{CommonName: "guest"}, true, ""},
+		{"no common name", FromCommonName, pkix.Name{Country: []string{"DE"}}, false, ""},
+	} {
+		s := server(t, b, nil)
+		s.opts.LoginFrom = c.from
+		p := connect(t, s)
+		p.s.principal.Loopback, p.s.certificate = !c.remote, subject(t, c.cert)
+		p.raw([]byte(wire.ProtocolHeader))
+		if m := expect[wire.ConnectionStart](p, 0); string(m.Mechanisms) != "PLAIN AMQPLAIN EXTERNAL" {
+			t.Errorf("%s: offered %q", c.name, m.Mechanisms)
+		}
+		p.send(0, &wire.ConnectionStartOk{Mechanism: []byte("EXTERNAL"), Response: []byte("guest")})
+		if c.user == "" {
+			if !errors.Is(p.err, errSilent) {
+				t.Errorf("%s: %v", c.name, p.err)
+			}
+			continue
+		}
+		expect[wire.ConnectionTune](p, 0)
+		if p.s.principal.Name != c.user {
+			t.Errorf("%s: logged in as %q", c.name, p.s.principal.Name)
 		}
 	}
 }

@@ -3,12 +3,6 @@ package amqp
 import "time"
 
 const (
-	// maxConnections is how many connections are served at a time; one more is
-	// closed at once.
-	maxConnections = 10_000
-	// acceptPause is how long nothing is accepted after the sockets have run out.
-	acceptPause = 100 * time.Millisecond
-
 	// What is offered in connection.tune; RabbitMQ's values.
 	offerFrameMax   = 131_072
 	offerChannelMax = 2047

@@ -2,6 +2,7 @@ package amqp
 
 import (
 	"context"
+	"crypto/tls"
 	"slices"
 	"strings"
 	"time"
@@ -18,6 +19,10 @@ type ConnectionInfo struct {
 	User   string
 	Vhost  string
 	Since  time.Time
+	// Mechanism is how the client has logged in.
+	Mechanism string
+	// TLS is nil on a connection without.
+	TLS *TLSInfo
 	// Properties are what the client said of itself.
 	Properties wire.Table
 	FrameMax   uint32
@@ -25,6 +30,15 @@ type ConnectionInfo struct {
 	Heartbeat  uint16 // seconds
 	Blocked    bool
 	Channels   []ChannelInfo
+}
+
+// TLSInfo is how a connection is secured.
+type TLSInfo struct {
+	Version, Cipher string
+	// Of the certificate that the client has shown; "" without one.
+	Subject, Issuer string
+	// Validity of that certificate.
+	From, Until time.Time
 }
 
 // ChannelInfo is an open channel.
@@ -48,7 +62,7 @@ type ConsumerInfo struct {
 // Connections asks every open connection what it is, sorted by name. One that
 // does not answer before ctx is done is left out.
 func (s *Server) Connections(ctx context.Context) []ConnectionInfo {
-	asked := s.open()
+	asked := s.gate.Open()
 	answers := make(chan ConnectionInfo, len(asked))
 	for _, c := range asked {
 		c.session.post(func() {
@@ -81,7 +95,7 @@ func sorted(all []ConnectionInfo) []ConnectionInfo {
 // CloseConnection closes the connection of this name with CONNECTION_FORCED. It
 // reports whether there is one.
 func (s *Server) CloseConnection(name, reason string) bool {
-	for _, c := range s.open() {
+	for _, c := range s.gate.Open() {
 		if c.name() == name {
 			c.session.post(func() { c.session.force(reason) })
 			return true
@@ -90,25 +104,28 @@ func (s *Server) CloseConnection(name, reason string) bool {
 	return false
 }
 
-// open returns the connections there are.
-func (s *Server) open() []*conn {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	all := make([]*conn, 0, len(s.conns))
-	for c := range s.conns {
-		all = append(all, c)
-	}
-	return all
-}
-
 func (c *conn) name() string { return c.session.client + " -> " + c.nc.LocalAddr().String() }
+
+// tls says how the connection is secured.
+func (c *conn) tls() *TLSInfo {
+	t, ok := c.nc.(*tls.Conn)
+	if !ok {
+		return nil
+	}
+	state := t.ConnectionState()
+	info := &TLSInfo{Version: tls.VersionName(state.Version), Cipher: tls.CipherSuiteName(state.CipherSuite)}
+	if x := c.session.certificate; x != nil {
+		info.Subject, info.Issuer, info.From, info.Until = x.Subject.String(), x.Issuer.String(), x.NotBefore, x.NotAfter
+	}
+	return info
+}
 
 // describe runs on the reader.
 func (c *conn) describe() ConnectionInfo {
 	s := c.session
 	info := ConnectionInfo{
 		Name: c.name(), Client: s.client, Server: c.nc.LocalAddr().String(), User: s.principal.Name, Vhost: s.tenant,
-		Since: c.since, Properties: s.properties, FrameMax: s.frameMax, ChannelMax: s.channelMax, Heartbeat: s.heartbeat, Blocked: s.told,
+		Since: c.since, Mechanism: s.mechanism, TLS: c.tls(), Properties: s.properties, FrameMax: s.frameMax, ChannelMax: s.channelMax, Heartbeat: s.heartbeat, Blocked: s.told,
 	}
 	for _, ch := range s.channels {
 		if !ch.closing {

@@ -9,6 +9,7 @@ import (
 
 	"github.com/polylog-mq/polylog/internal/broker"
 	"github.com/polylog-mq/polylog/internal/clock"
+	"github.com/polylog-mq/polylog/internal/protocol/listen"
 	"github.com/polylog-mq/polylog/internal/state/access"
 )
 
@@ -30,6 +31,9 @@ type Options struct {
 	// choose their behaviour by it, so by default it is RabbitMQ and the version
 	// whose behaviour this is.
 	Product, Version string
+	// LoginFrom says who a client's certificate makes it; default
+	// FromDistinguishedName.
+	LoginFrom LoginFrom
 	// Software is what the server really is, its version included.
 	Software string
 	// Name of the cluster, as clients show it.
@@ -52,10 +56,7 @@ type Server struct {
 	replies replyDirectory
 	batches sync.Pool // of *batch
 
-	mu      sync.Mutex
-	conns   map[*conn]struct{}
-	closing bool
-	running sync.WaitGroup // connections
+	gate *listen.Gate[*conn]
 }
 
 // timeouts are those of limits.go; tests are less patient.
@@ -75,73 +76,28 @@ func New(opts Options) *Server {
 	if opts.Version == "" {
 		opts.Version = DefaultVersion
 	}
-	return &Server{
+	s := &Server{
 		opts:  opts,
 		table: newTable(methods),
 		times: timeouts{
 			handshake: handshakeTime, refusal: refusalDelay, close: closeTime, write: writeTimeout, full: fullPoll,
 		},
-		log:   opts.Logger.With("protocol", protocolName),
-		conns: make(map[*conn]struct{}),
+		log: opts.Logger.With("protocol", protocolName),
 	}
+	s.gate = listen.New(listen.MaxConnections, s.log, s.newConn)
+	return s
 }
 
 // protocolName is the name of this protocol in logs.
 const protocolName = "amqp"
 
+// Serve accepts connections from l until it is closed; see listen.Gate.
+func (s *Server) Serve(l net.Listener) error { return s.gate.Serve(l) }
+
 // Shutdown closes all connections with CONNECTION_FORCED, gives the clients
 // until ctx is done to agree, and drops those that have not. The listeners are
 // the caller's to close, before.
-func (s *Server) Shutdown(ctx context.Context) {
-	s.mu.Lock()
-	s.closing = true
-	for c := range s.conns {
-		c.drain()
-	}
-	s.mu.Unlock()
-	done := make(chan struct{})
-	go func() {
-		s.running.Wait()
-		close(done)
-	}()
-	select {
-	case <-done:
-		return
-	case <-ctx.Done():
-	}
-	s.mu.Lock()
-	for c := range s.conns {
-		c.abort()
-	}
-	s.mu.Unlock()
-	<-done
-}
-
-// stopping reports whether Shutdown was called.
-func (s *Server) stopping() bool {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.closing
-}
-
-// admit takes a connection in, unless the server is full or stopping.
-func (s *Server) admit(c *conn) bool {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.closing || len(s.conns) >= maxConnections {
-		return false
-	}
-	s.conns[c] = struct{}{}
-	s.running.Add(1)
-	return true
-}
-
-func (s *Server) dismiss(c *conn) {
-	s.mu.Lock()
-	delete(s.conns, c)
-	s.mu.Unlock()
-	s.running.Done()
-}
+func (s *Server) Shutdown(ctx context.Context) { s.gate.Shutdown(ctx) }
 
 // isLoopback reports whether an address is one of this machine's own.
 func isLoopback(a net.Addr) bool {

@@ -1,6 +1,7 @@
 package amqp
 
 import (
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"sync"
@@ -62,6 +63,11 @@ type session struct {
 	principal access.Principal
 	tenant    string
 	can       clientCapabilities
+	// certificate is what the client has shown and an authority vouches for, nil
+	// without one.
+	certificate *x509.Certificate
+	// mechanism is how the client has logged in.
+	mechanism string
 	// properties are what the client said of itself.
 	properties wire.Table
 

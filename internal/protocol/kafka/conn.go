@@ -2,6 +2,7 @@ package kafka
 
 import (
 	"bufio"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"io"
@@ -16,40 +17,16 @@ import (
 	"github.com/polylog-mq/polylog/internal/protocol/kafka/wire"
 )
 
-// Serve accepts connections from l until it is closed. It returns nil when
-// that is because of Shutdown. When the process or the machine has no more
-// sockets to give it waits until there are some again.
-func (s *Server) Serve(l net.Listener) error {
-	for {
-		nc, err := l.Accept()
-		switch {
-		case err == nil:
-			s.ServeConn(nc)
-		case s.stopping() || errors.Is(err, net.ErrClosed):
-			return nil
-		case errors.Is(err, syscall.EMFILE), errors.Is(err, syscall.ENFILE), errors.Is(err, syscall.ENOBUFS),
-			errors.Is(err, syscall.ENOMEM), errors.Is(err, syscall.ECONNABORTED):
-			s.log.Warn("no connection can be accepted for now", "error", err)
-			time.Sleep(acceptPause)
-		default:
-			return fmt.Errorf("accepting Kafka connections: %w", err)
-		}
-	}
-}
-
-// ServeConn serves a connection on goroutines of its own, and closes it.
-func (s *Server) ServeConn(nc net.Conn) {
+// newConn makes a connection of a socket.
+func (s *Server) newConn(nc net.Conn) *conn {
 	c := &conn{nc: nc, in: bufio.NewReaderSize(nc, readBuffer), pipe: newPipeline()}
 	c.resume = func() {
 		c.paused.Store(false)
 		signal(c.pipe.room)
 	}
 	c.session = newSession(s, addrPort(nc.RemoteAddr()), addrPort(nc.LocalAddr()))
-	if !s.admit(c) {
-		_ = nc.Close()
-		return
-	}
-	go c.serve()
+	_, c.session.secure = nc.(*tls.Conn)
+	return c
 }
 
 // addrPort returns an address as numbers, the zero value if it has none.
@@ -65,7 +42,7 @@ type conn struct {
 	nc      net.Conn
 	pipe    *pipeline
 	session *session
-	once    sync.Once // for abort
+	once    sync.Once // for Abort
 
 	// The reader's.
 	in     *bufio.Reader
@@ -87,18 +64,17 @@ var (
 	errIdle     = errors.New("idle for too long")
 )
 
-// serve runs the connection to its end.
-func (c *conn) serve() {
-	defer c.session.server.dismiss(c)
+// Serve runs the connection to its end.
+func (c *conn) Serve() {
 	written := make(chan struct{})
 	go func() {
 		defer close(written)
 		c.note("writing", c.writeLoop())
-		c.abort()
+		c.Abort()
 	}()
 	if err := c.readLoop(); !errors.Is(err, errDraining) {
 		c.note("reading", err)
-		c.abort()
+		c.Abort()
 	}
 	<-written
 	c.session.close()
@@ -118,16 +94,16 @@ func (c *conn) note(doing string, err error) {
 	}
 }
 
-// abort ends the connection now. Any goroutine may call it.
-func (c *conn) abort() {
+// Abort ends the connection now. Any goroutine may call it.
+func (c *conn) Abort() {
 	c.once.Do(func() {
 		_ = c.nc.Close()
 		c.pipe.abandon()
 	})
 }
 
-// drain stops the reader; what is under way is still answered.
-func (c *conn) drain() {
+// Drain stops the reader; what is under way is still answered.
+func (c *conn) Drain() {
 	c.pipe.end()
 	_ = c.nc.SetReadDeadline(time.Unix(1, 0))
 }

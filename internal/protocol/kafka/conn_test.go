@@ -5,21 +5,22 @@ import (
 	"context"
 	"encoding/binary"
 	"errors"
+	"fmt"
 	"io"
 	"log/slog"
 	"net"
-	"os"
-	"syscall"
+	"net/netip"
 	"testing"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kmsg"
 
+	"github.com/polylog-mq/polylog/internal/broker"
 	"github.com/polylog-mq/polylog/internal/state/access"
 )
 
-// listen serves s on a port of its own until the test ends.
-func listen(tb testing.TB, s *Server) string {
+// serving serves s on a port of its own until the test ends.
+func serving(tb testing.TB, s *Server) string {
 	tb.Helper()
 	var lc net.ListenConfig
 	l, err := lc.Listen(tb.Context(), "tcp", "127.0.0.1:0")
@@ -139,7 +140,7 @@ func apiVersionsRequest(version int16) *kmsg.ApiVersionsRequest {
 }
 
 func TestApiVersions(t *testing.T) {
-	c := dial(t, listen(t, bareServer()))
+	c := dial(t, serving(t, bareServer()))
 	for v := int16(0); v <= 4; v++ {
 		resp := c.ask(apiVersionsRequest(v)).(*kmsg.ApiVersionsResponse)
 		if resp.ErrorCode != errNone || len(resp.ApiKeys) != len(apis) || (len(resp.FinalizedFeatures) == 1) != (v >= 3) {
@@ -157,7 +158,7 @@ func TestApiVersions(t *testing.T) {
 }
 
 func TestApiVersionsOfTheFuture(t *testing.T) {
-	c := dial(t, listen(t, bareServer()))
+	c := dial(t, serving(t, bareServer()))
 	req := apiVersionsRequest(4)
 	frame := frameOf(req, 77)
 	binary.BigEndian.PutUint16(frame[6:], 99) // the version
@@ -181,7 +182,7 @@ func TestApiVersionsChecksTheSoftware(t *testing.T) {
 			t.Errorf("%q: valid is %v", s, !ok)
 		}
 	}
-	c := dial(t, listen(t, bareServer()))
+	c := dial(t, serving(t, bareServer()))
 	req := apiVersionsRequest(3)
 	req.ClientSoftwareName = "not a name"
 	if resp := c.ask(req).(*kmsg.ApiVersionsResponse); resp.ErrorCode != errInvalidRequest {
@@ -200,7 +201,7 @@ func TestFeaturesFromZeroAreHiddenFromOldClients(t *testing.T) {
 }
 
 func TestBytesThatAreNotKafkaEndTheConnection(t *testing.T) {
-	address := listen(t, bareServer())
+	address := serving(t, bareServer())
 	header := func(key, version uint16) []byte {
 		b := binary.BigEndian.AppendUint32(nil, 10)
 		b = binary.BigEndian.AppendUint16(b, key)
@@ -229,7 +230,7 @@ func TestBytesThatAreNotKafkaEndTheConnection(t *testing.T) {
 }
 
 func TestAnswersComeInOrderHoweverTheBytesCome(t *testing.T) {
-	c := dial(t, listen(t, bareServer()))
+	c := dial(t, serving(t, bareServer()))
 	var all []byte
 	const n = 200
 	for i := range int32(n) {
@@ -250,7 +251,7 @@ func TestAnswersComeInOrderHoweverTheBytesCome(t *testing.T) {
 }
 
 func TestLargeFramesAreReadWhole(t *testing.T) {
-	c := dial(t, listen(t, bareServer()))
+	c := dial(t, serving(t, bareServer()))
 	for _, size := range []int{firstRead - 100, firstRead, firstRead + 1, readGrowth*firstRead + 1, maxFrame - 100} {
 		req := apiVersionsRequest(3)
 		frame := frameOf(req, 5)
@@ -264,7 +265,7 @@ func TestLargeFramesAreReadWhole(t *testing.T) {
 
 func TestShutdownAnswersWhatIsUnderWay(t *testing.T) {
 	s := bareServer()
-	address := listen(t, s)
+	address := serving(t, s)
 	c := dial(t, address)
 	c.ask(apiVersionsRequest(0))
 	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
@@ -276,54 +277,6 @@ func TestShutdownAnswersWhatIsUnderWay(t *testing.T) {
 	c.closed()
 	late := dial(t, address)
 	late.closed()
-}
-
-// scarce is a listener that runs out of sockets before it gives one.
-type scarce struct {
-	net.Listener
-	failures int
-}
-
-func (l *scarce) Accept() (net.Conn, error) {
-	if l.failures > 0 {
-		l.failures--
-		return nil, &net.OpError{Op: "accept", Err: os.NewSyscallError("accept4", syscall.EMFILE)}
-	}
-	return l.Listener.Accept()
-}
-
-func TestServeOutlivesAShortageOfSockets(t *testing.T) {
-	var lc net.ListenConfig
-	l, err := lc.Listen(t.Context(), "tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	s := bareServer()
-	served := make(chan error, 1)
-	go func() { served <- s.Serve(&scarce{l, 1}) }()
-	dial(t, l.Addr().String()).ask(apiVersionsRequest(0))
-	if err := l.Close(); err != nil {
-		t.Fatal(err)
-	}
-	if err := <-served; err != nil {
-		t.Fatal(err)
-	}
-	s.Shutdown(t.Context())
-}
-
-func TestConnectionsAreLimited(t *testing.T) {
-	s := bareServer()
-	address := listen(t, s)
-	s.mu.Lock()
-	for range maxConnections {
-		s.conns[new(conn)] = struct{}{}
-	}
-	s.mu.Unlock()
-	dial(t, address).closed()
-	s.mu.Lock()
-	clear(s.conns)
-	s.mu.Unlock()
-	dial(t, address).ask(apiVersionsRequest(0))
 }
 
 func TestCutSplitsBuffersBySize(t *testing.T) {
@@ -339,6 +292,25 @@ func TestCutSplitsBuffersBySize(t *testing.T) {
 		}
 		if string(got) != "abcdefghij" {
 			t.Fatalf("n=%d: %q", n, got)
+		}
+	}
+}
+
+func TestAdvertisedAddresses(t *testing.T) {
+	local := netip.MustParseAddrPort("127.0.0.1:1")
+	for want, c := range map[string]struct {
+		addresses map[string]string
+		secure    bool
+	}{
+		"127.0.0.1:1": {nil, true},
+		"plain:2":     {map[string]string{"kafka": "plain:2", "kafka+tls": "tls:3"}, false},
+		"tls:3":       {map[string]string{"kafka": "plain:2", "kafka+tls": "tls:3"}, true},
+	} {
+		s := newSession(bareServer(), local, local)
+		s.secure = c.secure
+		host, port := s.address(&broker.Node{Addresses: c.addresses})
+		if got := fmt.Sprintf("%s:%d", host, port); got != want {
+			t.Errorf("%+v: %s, want %s", c, got, want)
 		}
 	}
 }

@@ -246,9 +246,7 @@ func (r *rig) awaitPoll() {
 
 // polls reports whether any connection waits in a long poll.
 func (r *rig) polls() bool {
-	r.server.mu.Lock()
-	defer r.server.mu.Unlock()
-	for c := range r.server.conns {
+	for _, c := range r.server.gate.Open() {
 		c.pipe.mu.Lock()
 		polling := c.pipe.polling != nil
 		c.pipe.mu.Unlock()

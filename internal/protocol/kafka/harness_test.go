@@ -85,7 +85,7 @@ func (r *rig) begin(tb testing.TB, set ...func(*Server)) {
 	for _, f := range set {
 		f(s)
 	}
-	r.address = listen(tb, s)
+	r.address = serving(tb, s)
 	r.client, r.server, r.broker, r.store, r.end = dial(tb, r.address), s, b, st, end
 }
 

@@ -3,11 +3,6 @@ package kafka
 import "time"
 
 const (
-	// maxConnections is how many connections are served at a time; one more is
-	// closed at once.
-	maxConnections = 10_000
-	// acceptPause is how long nothing is accepted after the sockets have run out.
-	acceptPause = 100 * time.Millisecond
 	// maxInFlight is how many requests of a connection may be unanswered; then
 	// it is not read from.
 	maxInFlight = 64

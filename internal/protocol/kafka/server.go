@@ -11,6 +11,7 @@ import (
 
 	"github.com/polylog-mq/polylog/internal/broker"
 	"github.com/polylog-mq/polylog/internal/clock"
+	"github.com/polylog-mq/polylog/internal/protocol/listen"
 	"github.com/polylog-mq/polylog/internal/state/access"
 )
 
@@ -47,10 +48,7 @@ type Server struct {
 
 	makingOffsets atomic.Bool // __consumer_offsets is being made
 
-	mu      sync.Mutex
-	conns   map[*conn]struct{}
-	closing bool
-	running sync.WaitGroup // connections
+	gate *listen.Gate[*conn]
 }
 
 // timeouts are those of limits.go; tests are less patient.
@@ -64,70 +62,25 @@ func New(opts Options) *Server {
 	if opts.Clock == nil {
 		opts.Clock = clock.System()
 	}
-	return &Server{
+	s := &Server{
 		opts:  opts,
 		table: newTable(apis),
 		times: timeouts{idle: idleTimeout, read: readTimeout, write: writeTimeout},
 		log:   opts.Logger.With("protocol", protocolName),
-		conns: make(map[*conn]struct{}),
 
 		sessions: newFetchSessions(uint64(opts.Clock.Now().UnixNano())),
 	}
+	s.gate = listen.New(listen.MaxConnections, s.log, s.newConn)
+	return s
 }
+
+// Serve accepts connections from l until it is closed; see listen.Gate.
+func (s *Server) Serve(l net.Listener) error { return s.gate.Serve(l) }
 
 // Shutdown stops reading from all connections, lets the calls under way be
 // answered until ctx is done, and closes the connections. The listeners are the
 // caller's to close, before.
-func (s *Server) Shutdown(ctx context.Context) {
-	s.mu.Lock()
-	s.closing = true
-	for c := range s.conns {
-		c.drain()
-	}
-	s.mu.Unlock()
-	done := make(chan struct{})
-	go func() {
-		s.running.Wait()
-		close(done)
-	}()
-	select {
-	case <-done:
-		return
-	case <-ctx.Done():
-	}
-	s.mu.Lock()
-	for c := range s.conns {
-		c.abort()
-	}
-	s.mu.Unlock()
-	<-done
-}
-
-// stopping reports whether Shutdown was called.
-func (s *Server) stopping() bool {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.closing
-}
-
-// admit takes a connection in, unless the server is full or stopping.
-func (s *Server) admit(c *conn) bool {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.closing || len(s.conns) >= maxConnections {
-		return false
-	}
-	s.conns[c] = struct{}{}
-	s.running.Add(1)
-	return true
-}
-
-func (s *Server) dismiss(c *conn) {
-	s.mu.Lock()
-	delete(s.conns, c)
-	s.mu.Unlock()
-	s.running.Done()
-}
+func (s *Server) Shutdown(ctx context.Context) { s.gate.Shutdown(ctx) }
 
 // authorize asks whether the caller may do a to a resource.
 func (s *Server) authorize(c *call, a access.Action, t access.Type, name string) error {

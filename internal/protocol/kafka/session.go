@@ -22,6 +22,8 @@ type session struct {
 	// local is the address that the client connected to, which is the one it
 	// is told to connect to unless the server was given another.
 	local netip.AddrPort
+	// secure says that it came in by TLS.
+	secure bool
 
 	// software is what the client said it is (ApiVersions v3), "" if nothing.
 	softwareName, softwareVersion string
@@ -104,11 +106,16 @@ func (s *session) close() {
 
 // address returns the host and port at which the client should connect to node.
 func (s *session) address(n *broker.Node) (host string, port int32) {
-	if a := n.Addresses[protocolName]; a != "" {
+	protocol := protocolName
+	if s.secure {
+		protocol += "+tls"
+	}
+	if a := n.Addresses[protocol]; a != "" {
 		return splitAddress(a)
 	}
 	return s.local.Addr().String(), int32(s.local.Port())
 }
 
-// protocolName is the key of this protocol in broker.Node.Addresses.
+// protocolName is the key of this protocol in broker.Node.Addresses; with "+tls"
+// behind it, that of the listener with TLS.
 const protocolName = "kafka"

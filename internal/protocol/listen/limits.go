@@ -1,0 +1,15 @@
+package listen
+
+import "time"
+
+const (
+	// MaxConnections is how many connections of a protocol are served at a time;
+	// one more is closed at once.
+	MaxConnections = 10_000
+	// acceptPause is how long nothing is accepted after the sockets have run out.
+	acceptPause = 100 * time.Millisecond
+	// handshakeTime is how long a client may take for the TLS handshake.
+	handshakeTime = 10 * time.Second
+	// maxPEM bounds a file of certificates or keys, in bytes.
+	maxPEM = 4 << 20
+)
