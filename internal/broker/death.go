@@ -16,6 +16,11 @@ const (
 	// HeaderExchange and HeaderRoutingKey say how AMQP has routed the record.
 	HeaderExchange   = "amqp.exchange"
 	HeaderRoutingKey = "amqp.routing-key"
+	// HeaderProperties is AMQP's properties as on the wire, flags first, and
+	// HeaderBlindCopies the routing keys of the BCC header, which is not among
+	// them: a JSON array.
+	HeaderProperties  = "amqp.properties"
+	HeaderBlindCopies = "amqp.bcc"
 )
 
 // Death says that a record has died in a queue for a reason, once or more often.
@@ -30,6 +35,8 @@ type Death struct {
 	// queue.
 	Exchange string   `json:"exchange"`
 	Keys     []string `json:"routing-keys"`
+	// Rekeyed says that the record then got another key in place of these.
+	Rekeyed bool `json:"rekeyed,omitempty"`
 }
 
 // Deaths returns a record's history of dead-lettering, nil if it has none.
@@ -50,7 +57,7 @@ func die(history []Death, d Death) []Death {
 	for i, old := range history {
 		if old.Queue == d.Queue && old.Reason == d.Reason {
 			d.Count, d.Time = old.Count+1, old.Time
-			d.Exchange, d.Keys = old.Exchange, old.Keys
+			d.Exchange, d.Keys, d.Rekeyed = old.Exchange, old.Keys, old.Rekeyed || d.Rekeyed
 			history = append(history[:i:i], history[i+1:]...)
 			break
 		}
@@ -89,6 +96,10 @@ func buried(r *record.Record, history []Death, exchange, key []byte) (record.Rec
 			value = exchange
 		case HeaderRoutingKey:
 			value = key
+		case HeaderBlindCopies:
+			if history[0].Rekeyed {
+				continue
+			}
 		}
 		out.Headers.Add(string(name), value)
 	}

@@ -73,6 +73,8 @@ const (
 	reportItems = 1 << 14
 	reportSize  = 1 << 12
 
+	// maxFieldName is the longest name in a headers table, in bytes.
+	maxFieldName = 255
 	// maxKnownRoutes and maxKnownTargets bound what a router remembers: keys, and
 	// the queues that they lead to.
 	maxKnownRoutes  = 1024

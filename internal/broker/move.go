@@ -115,7 +115,7 @@ func (s *shard) deliver(e *replica.Entry, from record.PartitionID, l *letter, t 
 	if p == nil || p.state.Dropped() {
 		return nil
 	}
-	if p.lease != nil && !s.queues.state.Moved(p.lease, from, l.number) {
+	if !s.queues.state.Arrived(t.partition, from, l.number) {
 		return nil
 	}
 	a := appending{s: s, e: e, target: t, part: p, pos: pos, facts: facts{ttl: -1, bytes: l.body}}

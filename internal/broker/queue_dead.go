@@ -92,18 +92,15 @@ func (d *desk) letter(rec *fetched, dead lease.Dead) (batch []byte, targets []*Q
 		history = nil // somebody else's header; the record must not be stuck for it
 	}
 	exchange, _ := rec.record.Headers.Get(HeaderExchange)
-	key, ok := rec.record.Headers.Get(HeaderRoutingKey)
-	if !ok {
-		key = []byte(d.queue.Name())
-	}
+	at := addressOf(&rec.record, history, d.queue.Name())
 	history = die(history, Death{
 		Queue: d.queue.Name(), Reason: dead.Reason.String(), Count: 1, Time: int64(d.q.now),
-		Exchange: string(exchange), Keys: []string{string(key)},
+		Exchange: string(exchange), Keys: append([]string{string(at.key)}, at.copies...), Rekeyed: !settings.KeepKeys,
 	})
 	if !settings.KeepKeys {
-		key = []byte(settings.DeadLetterKey)
+		at.key, at.copies, at.blind = []byte(settings.DeadLetterKey), nil, nil
 	}
-	routes, err := d.router().Route([]byte(settings.DeadLetterExchange), key, nil)
+	routes, err := d.route(&at, settings)
 	if err != nil {
 		return nil, nil, nil //nolint:nilerr // an exchange that is gone drops its dead letters, as RabbitMQ's does
 	}
@@ -112,7 +109,7 @@ func (d *desk) letter(rec *fetched, dead lease.Dead) (batch []byte, targets []*Q
 			targets = append(targets, q)
 		}
 	}
-	out, err := buried(&rec.record, history, []byte(settings.DeadLetterExchange), key)
+	out, err := buried(&rec.record, history, []byte(settings.DeadLetterExchange), at.key)
 	if err != nil {
 		return nil, nil, err
 	}

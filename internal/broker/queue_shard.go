@@ -178,10 +178,10 @@ func (q *queues) opened(p *Partition) {
 
 // drop is called when a partition is gone.
 func (q *queues) drop(p *Partition) {
+	q.state.Drop(p.id)
 	if p.lease == nil {
 		return
 	}
-	q.state.Drop(p.id)
 	if p.desk != nil {
 		p.desk.close(ErrUnknownQueue)
 	}

@@ -205,3 +205,33 @@ func TestDeadLetterKeepsTheRecord(t *testing.T) {
 	n.Settle()
 	want(t, "the letter", got, `77 key value amqp.exchange="" amqp.routing-key="dead" other="" ex[rk]`)
 }
+
+// TestLettersToATopicArriveOnce: a topic that nobody consumes as a queue
+// remembers what has come to it, so that a move whose answer is lost with the
+// leader is not made twice.
+func TestLettersToATopicArriveOnce(t *testing.T) {
+	for steps := range 24 {
+		n := Start(t, Options{Seed: uint64(steps + 1)})
+		topic := n.Create("events", 1)
+		name := ""
+		for i := 0; name == ""; i++ {
+			if q := n.CreateQueue(fmt.Sprint("q", i), deadTo("events")); q.Partition().Shard() != topic.Partitions[0].Shard() {
+				name = q.Name()
+			}
+		}
+		mustPublish(t, n, n.Queue("", name), values(0, 20)...)
+		w := work(t, n, n.Queue("", name), nil)
+		n.Broker.Settle(w.session, broker.Reject, w.leases, nil)
+		for range steps {
+			n.Step()
+		}
+		n = n.Crash(true)
+		n.Settle()
+		n.Advance(time.Second)
+		w = work(t, n, n.Queue("", name), nil) // what the crash undid is rejected again
+		w.settle(broker.Reject, 0, len(w.leases))
+		n.Advance(time.Second)
+		p := n.Broker.Topic("events").Partitions[0]
+		want(t, fmt.Sprint("after ", steps, " steps"), strings.Join(n.Values(p, 0), " "), strings.Join(values(0, 20), " "))
+	}
+}

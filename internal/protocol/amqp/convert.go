@@ -19,7 +19,7 @@ const (
 	headerExchange   = broker.HeaderExchange
 	headerRoutingKey = broker.HeaderRoutingKey
 	// headerProperties is the properties as on the wire, flags first.
-	headerProperties = "amqp.properties"
+	headerProperties = broker.HeaderProperties
 
 	headerContentType     = "content-type"
 	headerContentEncoding = "content-encoding"
@@ -91,6 +91,9 @@ func (c *converter) toRecord(exchange, key, encoded []byte, p *wire.Properties, 
 	}
 	for name, v := range p.Headers.All() {
 		c.text = appendText(c.text[:0], v)
+		if string(name) == "BCC" { // for the broker alone; those above do not have it
+			name = []byte(broker.HeaderBlindCopies)
+		}
 		h.Add(string(name), c.text)
 	}
 	return record.Record{Timestamp: now, Value: notNil(body), Headers: *h}

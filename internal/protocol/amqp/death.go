@@ -39,7 +39,7 @@ func (c *converter) annotate(m *message, history []broker.Death, returned int32)
 		}
 	}
 	if len(history) > 0 {
-		t = appendDeaths(t, &p, history, string(m.key))
+		t = appendDeaths(t, &p, history)
 		p.Flags &^= wire.HasExpiration // its time was over, or is of no more account
 	}
 	if returned > 0 {
@@ -53,25 +53,20 @@ func (c *converter) annotate(m *message, history []broker.Death, returned int32)
 
 // appendDeaths appends the history to a headers table. The copies (CC) are among
 // the keys of the first death, and go when the message has got another key.
-func appendDeaths(t wire.Table, p *wire.Properties, history []broker.Death, key string) wire.Table {
-	first := len(history) - 1
+func appendDeaths(t wire.Table, p *wire.Properties, history []broker.Death) wire.Table {
+	first, rekeyed := len(history)-1, false
 	for i := range history {
 		if history[i].Time < history[first].Time {
 			first = i
 		}
+		rekeyed = rekeyed || history[i].Rekeyed
 	}
-	copies, _ := t.Get(fieldCC)
 	var deaths wire.Array
 	for i := range history {
 		d := &history[i]
 		var keys wire.Array
 		for _, k := range d.Keys {
 			keys = keys.Append(wire.Value{Tag: wire.TagString, Raw: []byte(k)})
-		}
-		if i == first {
-			for e := range copies.Elements() {
-				keys = keys.Append(e)
-			}
 		}
 		entry := wire.Table(nil).AppendInt("count", d.Count).AppendString("reason", d.Reason).AppendString("queue", d.Queue).
 			AppendTimestamp("time", d.Time/1000).AppendString("exchange", d.Exchange).AppendArray("routing-keys", keys)
@@ -80,7 +75,7 @@ func appendDeaths(t wire.Table, p *wire.Properties, history []broker.Death, key 
 		}
 		deaths = deaths.Append(wire.Value{Tag: wire.TagTable, Raw: entry})
 	}
-	if len(history[first].Keys) > 0 && history[first].Keys[0] != key {
+	if rekeyed {
 		t = t.Without(nil, fieldCC)
 	}
 	t = t.AppendArray(fieldDeaths, deaths)

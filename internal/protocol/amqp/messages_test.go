@@ -438,8 +438,9 @@ func TestBusyBroker(t *testing.T) {
 	var burst []byte
 	const n = 40
 	for i := range n {
-		queue := "ab"[i%2 : i%2+1] // each message is a batch of its own
-		burst = append(burst, message0(1, &wire.BasicPublish{RoutingKey: []byte(queue)}, wire.Properties{}, fmt.Sprint(i, pad))...)
+		queue := "ab"[i%2 : i%2+1]
+		props := wire.Properties{Flags: wire.HasExpiration, Expiration: fmt.Append(nil, 900_000+i)} // a batch of its own
+		burst = append(burst, message0(1, &wire.BasicPublish{RoutingKey: []byte(queue)}, props, fmt.Sprint(i, pad))...)
 	}
 	p.raw(burst)
 	for done := uint64(0); done < n; {

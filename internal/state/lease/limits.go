@@ -18,8 +18,8 @@ const (
 	// ttlsPerPage and deadPerPage bound what a page holds.
 	ttlsPerPage = 512
 	deadPerPage = 512
-	// maxMoved bounds the sets that dead letters have come from.
-	maxMoved = 1 << 20
+	// maxMoved bounds the sets that a partition knows dead letters have come from.
+	maxMoved = 1 << 16
 )
 
 // Limits of a desk.

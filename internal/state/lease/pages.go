@@ -22,15 +22,16 @@ type pageKey struct {
 
 // The kinds of pages, which are part of the checkpoint's format.
 const (
-	pageRoot  = 's' // a set without what follows
-	pageChunk = 'c' // what is settled, held and given back of chunkSize offsets
-	pageTTLs  = 't' // up to ttlsPerPage changes of the time to live
-	pageDying = 'd' // up to deadPerPage records that wait for their dead-letter target
+	pageRoot     = 's' // a set without what follows
+	pageChunk    = 'c' // what is settled, held and given back of chunkSize offsets
+	pageTTLs     = 't' // up to ttlsPerPage changes of the time to live
+	pageArrivals = 'm' // what has come to a partition without a set
+	pageDying    = 'd' // up to deadPerPage records that wait for their dead-letter target
 )
 
 func (k pageKey) appendKey(dst []byte) []byte {
 	dst = binary.BigEndian.AppendUint64(append(dst, k.kind), uint64(k.id))
-	if k.kind != pageRoot {
+	if k.kind != pageRoot && k.kind != pageArrivals {
 		dst = binary.BigEndian.AppendUint64(dst, k.chunk)
 	}
 	return dst
@@ -99,6 +100,9 @@ func (s *State) EncodePages(emit func(key, value []byte), more func() bool) bool
 
 func (s *State) encodePage(dst []byte, k pageKey) ([]byte, bool) {
 	dst = append(dst, pageVersion)
+	if a := s.logs[k.id]; k.kind == pageArrivals {
+		return a.encode(dst), len(a) > 0
+	}
 	set := s.sets[k.id]
 	if set == nil {
 		return dst, false
@@ -128,11 +132,7 @@ func (s *Set) encode(dst []byte) []byte {
 	for _, m := range s.marks {
 		dst = codec.AppendVarint(append(dst, m.Level), m.Below)
 	}
-	dst = codec.AppendUvarint(dst, uint(len(s.moved)))
-	for _, id := range slices.Sorted(maps.Keys(s.moved)) {
-		dst = codec.AppendUvarint(codec.AppendUvarint(dst, id), s.moved[id])
-	}
-	return dst
+	return s.moved.encode(dst)
 }
 
 func (c *container) encode(dst []byte) []byte {
@@ -197,6 +197,8 @@ func (s *State) RestorePage(key, value []byte) error {
 	switch k.kind {
 	case pageRoot:
 		s.restoreRoot(k.id, r)
+	case pageArrivals:
+		s.logs[k.id] = r.arrivals()
 	case pageChunk:
 		s.restoring.chunks[k] = r.container()
 	case pageTTLs:
@@ -226,7 +228,7 @@ func parseKey(key []byte) (k pageKey, ok bool) {
 	}
 	k.kind = key[0]
 	switch {
-	case k.kind == pageRoot && len(key) == 9:
+	case (k.kind == pageRoot || k.kind == pageArrivals) && len(key) == 9:
 	case (k.kind == pageChunk || k.kind == pageTTLs || k.kind == pageDying) && len(key) == 17:
 		k.chunk = binary.BigEndian.Uint64(key[9:])
 	default:
@@ -237,7 +239,7 @@ func parseKey(key []byte) (k pageKey, ok bool) {
 }
 
 func (s *State) restoreRoot(id record.PartitionID, r *reader) {
-	set := &Set{id: id, chunks: map[uint64]*container{}, moved: map[record.PartitionID]uint64{}}
+	set := &Set{id: id, chunks: map[uint64]*container{}}
 	set.settings = r.settings()
 	set.floor, set.next, set.bytes = r.offset(), r.offset(), r.Varint(0, math.MaxInt64)
 	set.dying.next = r.Uvarint(math.MaxUint64)
@@ -248,10 +250,7 @@ func (s *State) restoreRoot(id record.PartitionID, r *reader) {
 			r.Fail("marks out of order")
 		}
 	}
-	for range r.Count(maxMoved, 2) {
-		from := r.partition()
-		set.moved[from] = r.Uvarint(math.MaxUint64)
-	}
+	set.moved = r.arrivals()
 	if set.floor > set.next {
 		r.Fail("floor %d of %d", set.floor, set.next)
 	}
@@ -286,6 +285,11 @@ func (r *reader) container() *container {
 // Restored ends the loading: it checks that the pages fit together.
 func (s *State) Restored() error {
 	r := &s.restoring
+	for id := range s.logs {
+		if s.sets[id] != nil {
+			return fmt.Errorf("restoring the lease sets: %w: partition %d with and without one", codec.ErrMalformed, id)
+		}
+	}
 	for k, c := range r.chunks {
 		set := s.sets[k.id]
 		if set == nil || k.chunk < chunkOf(set.floor) || k.chunk > chunkOf(set.next) {

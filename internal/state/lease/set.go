@@ -25,8 +25,7 @@ type Set struct {
 	marks []Mark
 	ttls  ttls
 	dying dying
-	// moved says up to which number the dead letters of other sets have arrived.
-	moved map[record.PartitionID]uint64
+	moved arrivals
 
 	cut uint32 // since which the root page is marked as changed
 }

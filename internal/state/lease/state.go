@@ -12,7 +12,9 @@ import (
 
 // State is the lease sets of a data shard.
 type State struct {
-	sets  map[record.PartitionID]*Set
+	sets map[record.PartitionID]*Set
+	// logs are the partitions without a lease set that dead letters have come to.
+	logs  map[record.PartitionID]arrivals
 	pages *page.Set[pageKey]
 	// cut counts the cuts, so that what was touched since the last one is known
 	// without a look-up.
@@ -23,7 +25,7 @@ type State struct {
 
 // New returns the state of a shard without lease sets.
 func New() *State {
-	s := &State{sets: map[record.PartitionID]*Set{}, cut: 1}
+	s := &State{sets: map[record.PartitionID]*Set{}, logs: map[record.PartitionID]arrivals{}, cut: 1}
 	s.pages = page.New(s.encodePage)
 	return s
 }
@@ -91,8 +93,9 @@ func (s *State) Define(id record.PartitionID, from record.Offset, settings *Sett
 		s.pages.Touch(pageKey{kind: pageRoot, id: id})
 		set = &Set{
 			cut: s.cut, id: id, floor: from, next: from, chunks: map[uint64]*container{},
-			moved: map[record.PartitionID]uint64{},
+			moved: s.arrivalsOf(id),
 		}
+		s.forgetLog(id)
 		s.sets[id] = set
 	}
 	s.touch(set)
@@ -100,8 +103,9 @@ func (s *State) Define(id record.PartitionID, from record.Offset, settings *Sett
 	return set
 }
 
-// Drop forgets a lease set.
+// Drop forgets a partition, whether it has a lease set or not.
 func (s *State) Drop(id record.PartitionID) {
+	s.forgetLog(id)
 	set := s.sets[id]
 	if set == nil {
 		return
@@ -147,17 +151,6 @@ func (s *State) Append(set *Set, b Batch) {
 	for o := b.First; b.Delay > 0 && o <= b.Last; o++ {
 		s.hold(set, o)
 	}
-}
-
-// Moved notes that a dead letter of another set arrives in this one, and reports
-// whether it is the first time.
-func (s *State) Moved(set *Set, from record.PartitionID, number uint64) bool {
-	if number <= set.moved[from] {
-		return false
-	}
-	s.touch(set)
-	set.moved[from] = number
-	return true
 }
 
 // Apply carries out a report. hold forbids expiry. What concerns a set that is
