@@ -82,6 +82,7 @@ type Broker struct {
 	shards   map[record.ShardID]*shard // fixed from Open on
 	slots    atomic.Pointer[[topic.Slots]record.ShardID]
 	view     *view
+	deleted  deletions
 	routing  routing
 	users    atomic.Pointer[access.Snapshot]
 

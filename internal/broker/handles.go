@@ -68,6 +68,7 @@ func (b *Broker) show(t *topic.Topic) {
 // hide makes a deleted topic invisible.
 func (b *Broker) hide(t *topic.Topic) {
 	b.view.hide(t.UUID)
+	b.deleted.note(t, b.opts.Clock.Mono())
 	b.routing.version.Add(1)
 	b.topicDeleted(t.ID)
 	for _, at := range t.Partitions {

@@ -39,6 +39,11 @@ const (
 	// definition again that a shard did not take.
 	resendDelay = 100 * time.Millisecond
 
+	// deletedFor is how long a topic counts as just deleted, and maxDeleted how
+	// many names are remembered for that.
+	deletedFor = 5 * time.Second
+	maxDeleted = 1024
+
 	// proposalOverhead is what a proposal is charged beside its bytes.
 	proposalOverhead = 64
 

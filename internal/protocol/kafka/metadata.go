@@ -16,7 +16,8 @@ import (
 // (version 10) or all, their partitions and who leads them. A topic that does
 // not exist is made when the server and the request allow it; unlike Kafka,
 // which answers LEADER_NOT_AVAILABLE and has the client ask again, the answer
-// waits until the topic exists. A node advertises the address that the client
+// waits until the topic exists. One that was deleted within the last five
+// seconds is not made but unknown, as it is in Kafka's first answer. A node advertises the address that the client
 // connected to, unless it was given one.
 //
 // Authorized operations (versions 8 and later) are those that the caller is
@@ -110,7 +111,8 @@ func (m *metadataCall) byName(name string) (answer kmsg.MetadataResponseTopic, c
 	answer.ErrorCode = errUnknownTopicOrPartition
 	// Before version 4 a request could not say no.
 	wanted := m.req.Version < 4 || m.req.AllowAutoTopicCreation
-	if !wanted || !m.server.opts.Broker.AutoCreateTopics() {
+	b := m.server.opts.Broker
+	if !wanted || !b.AutoCreateTopics() || b.JustDeleted(name) {
 		return answer, false
 	}
 	if !m.allows(access.Create, access.Topic, name) {

@@ -112,6 +112,26 @@ func TestMetadataMakesTopics(t *testing.T) {
 	r.write("a", "x")
 }
 
+// TestDeletedTopicsStayAway: a client that still asks for a topic does not have
+// it back at once, and whoever makes it on purpose has.
+func TestDeletedTopicsStayAway(t *testing.T) {
+	r := newRig(t)
+	r.topic("t", 1)
+	r.drop("t")
+	ask := metadataRequest(8, "t")
+	ask.AllowAutoTopicCreation = true
+	if got := r.ask(ask).(*kmsg.MetadataResponse).Topics[0]; got.ErrorCode != errUnknownTopicOrPartition {
+		t.Errorf("after it was deleted: %+v", got)
+	}
+	if r.broker.Topic("t") != nil {
+		t.Error("it is back")
+	}
+	r.topic("t", 3)
+	if got := r.ask(ask).(*kmsg.MetadataResponse).Topics[0]; got.ErrorCode != errNone || len(got.Partitions) != 3 {
+		t.Errorf("made on purpose: %+v", got)
+	}
+}
+
 func TestMetadataTellsOperations(t *testing.T) {
 	r := newRig(t)
 	r.topic("t", 1)
