@@ -252,6 +252,24 @@ func (b *Broker) Nodes() []Node { return b.opts.Nodes }
 // Controller returns the leader of the metadata group, 0 if none is known.
 func (b *Broker) Controller() record.NodeID { return record.NodeID(b.metadata.leader.Load()) }
 
+// Quorum is where the metadata group stands, as this node knows it.
+type Quorum struct {
+	Leader record.NodeID // 0 if none is known
+	Term   record.Term
+	// Applied is the last entry applied here.
+	Applied          record.Index
+	Voters, Learners []record.NodeID
+}
+
+// Quorum returns where the metadata group stands.
+func (b *Broker) Quorum() Quorum {
+	g := b.metadata.group
+	q := Quorum{Applied: g.Applied()}
+	q.Leader, q.Term = g.Leader()
+	q.Voters, q.Learners = g.Members()
+	return q
+}
+
 // AutoCreateTopics reports whether a protocol may create a topic on first use.
 func (b *Broker) AutoCreateTopics() bool { return b.opts.AutoCreate }
 

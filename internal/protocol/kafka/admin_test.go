@@ -2,7 +2,9 @@ package kafka
 
 import (
 	"fmt"
+	"net"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -38,6 +40,81 @@ func TestDescribeLogDirs(t *testing.T) {
 	some := []kmsg.DescribeLogDirsRequestTopic{{Topic: "b", Partitions: []int32{1, 2, -1}}, {Topic: "c", Partitions: []int32{0}}}
 	if got := ask(some); got != "b/1 false " {
 		t.Errorf("some: %s", got)
+	}
+}
+
+func TestAlterReplicaLogDirs(t *testing.T) {
+	r := newRig(t, func(s *Server) { s.opts.DataDir = "/the/data" })
+	r.topic("t", 2)
+	for version := int16(1); version <= 2; version++ {
+		req := kmsg.NewPtrAlterReplicaLogDirsRequest()
+		req.Version = version
+		here := []kmsg.AlterReplicaLogDirsRequestDirTopic{{Topic: "t", Partitions: []int32{0, 2}}, {Topic: "u", Partitions: []int32{0}}}
+		elsewhere := []kmsg.AlterReplicaLogDirsRequestDirTopic{{Topic: "t", Partitions: []int32{1}}}
+		req.Dirs = []kmsg.AlterReplicaLogDirsRequestDir{{Dir: "/the/data", Topics: here}, {Dir: "/another", Topics: elsewhere}}
+		var got string
+		for _, topic := range r.ask(req).(*kmsg.AlterReplicaLogDirsResponse).Topics {
+			for _, p := range topic.Partitions {
+				got += fmt.Sprintf("%s/%d %d ", topic.Topic, p.Partition, p.ErrorCode)
+			}
+		}
+		if got != "t/0 0 t/2 3 t/1 57 u/0 3 " {
+			t.Errorf("v%d: %s", version, got)
+		}
+	}
+}
+
+func TestDescribeQuorum(t *testing.T) {
+	r := newRig(t)
+	for version := int16(0); version <= 2; version++ {
+		req := kmsg.NewPtrDescribeQuorumRequest()
+		req.Version = version
+		zero := []kmsg.DescribeQuorumRequestTopicPartition{{}, {Partition: 1}}
+		req.Topics = []kmsg.DescribeQuorumRequestTopic{{Topic: metadataLog, Partitions: zero}, {Topic: "t", Partitions: zero[:1]}}
+		resp := r.ask(req).(*kmsg.DescribeQuorumResponse)
+		first, others := resp.Topics[0].Partitions[0], []int16{resp.Topics[0].Partitions[1].ErrorCode, resp.Topics[1].Partitions[0].ErrorCode}
+		if resp.ErrorCode != errNone || first.ErrorCode != errNone || first.LeaderID != 1 || first.LeaderEpoch < 1 || first.HighWatermark < 1 {
+			t.Errorf("v%d: %+v", version, resp)
+		}
+		if !slices.Equal(others, []int16{errUnknownTopicOrPartition, errUnknownTopicOrPartition}) {
+			t.Errorf("v%d: others %v", version, others)
+		}
+		if len(first.CurrentVoters) != 1 || len(first.Observers) != 0 {
+			t.Fatalf("v%d: %+v", version, first)
+		}
+		if v := first.CurrentVoters[0]; v.ReplicaID != 1 || v.LogEndOffset != first.HighWatermark || version > 0 && v.LastCaughtUpTimestamp <= 0 {
+			t.Errorf("v%d: voter %+v", version, v)
+		}
+		if (version == 2) != (len(resp.Nodes) == 1) {
+			t.Fatalf("v%d: nodes %+v", version, resp.Nodes)
+		}
+		if version == 2 {
+			at := resp.Nodes[0].Listeners[0]
+			if got := net.JoinHostPort(at.Host, strconv.Itoa(int(at.Port))); got != r.address {
+				t.Errorf("voter at %s, not %s", got, r.address)
+			}
+		}
+	}
+}
+
+// TestNoACLs: the answers are those of a Kafka broker without an authorizer.
+func TestNoACLs(t *testing.T) {
+	r := newRig(t)
+	for version := int16(1); version <= 3; version++ {
+		describe, create, remove := kmsg.NewPtrDescribeACLsRequest(), kmsg.NewPtrCreateACLsRequest(), kmsg.NewPtrDeleteACLsRequest()
+		describe.Version, create.Version, remove.Version = version, version, version
+		create.Creations = make([]kmsg.CreateACLsRequestCreation, 2)
+		remove.Filters = make([]kmsg.DeleteACLsRequestFilter, 1)
+		got := []int16{r.ask(describe).(*kmsg.DescribeACLsResponse).ErrorCode}
+		for _, result := range r.ask(create).(*kmsg.CreateACLsResponse).Results {
+			got = append(got, result.ErrorCode)
+		}
+		for _, result := range r.ask(remove).(*kmsg.DeleteACLsResponse).Results {
+			got = append(got, result.ErrorCode)
+		}
+		if !slices.Equal(got, []int16{errSecurityDisabled, errSecurityDisabled, errSecurityDisabled, errSecurityDisabled}) {
+			t.Errorf("v%d: %v", version, got)
+		}
 	}
 }
 
@@ -262,7 +339,7 @@ func TestBrokerSettings(t *testing.T) {
 	}
 	for name, want := range map[string]string{
 		"log.cleaner.backoff.ms": "15000", "log.retention.ms": "604800000", "message.max.bytes": "1048588", "node.id": "1",
-		"log.dirs": "/the/data", "offsets.retention.minutes": "10080", "transaction.max.timeout.ms": "900000",
+		"log.dirs": "/the/data", "advertised.listeners": "PLAINTEXT://" + r.address, "offsets.retention.minutes": "10080", "transaction.max.timeout.ms": "900000",
 	} {
 		if found[name] != want {
 			t.Errorf("%s is %q, want %s", name, found[name], want)

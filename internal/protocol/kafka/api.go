@@ -187,6 +187,21 @@ var apis = []api{
 		handle: on(txnOffsetCommit),
 	},
 	{
+		key: 29, name: "DescribeAcls", served: versions{1, 3}, maxFrame: maxFrame,
+		needs:  []permission{{access.Describe, access.Cluster}},
+		handle: on(describeACLs),
+	},
+	{
+		key: 30, name: "CreateAcls", served: versions{1, 3}, maxFrame: maxFrame,
+		needs:  []permission{{access.Admin, access.Cluster}},
+		handle: on(createACLs),
+	},
+	{
+		key: 31, name: "DeleteAcls", served: versions{1, 3}, maxFrame: maxFrame,
+		needs:  []permission{{access.Admin, access.Cluster}},
+		handle: on(deleteACLs),
+	},
+	{
 		key: 32, name: "DescribeConfigs", served: versions{1, 4}, maxFrame: maxFrame,
 		needs:  []permission{{access.Describe, access.Topic}, {access.Describe, access.Cluster}},
 		handle: on(describeConfigs),
@@ -195,6 +210,11 @@ var apis = []api{
 		key: 33, name: "AlterConfigs", served: versions{0, 2}, maxFrame: maxFrame,
 		needs:  []permission{{access.Alter, access.Topic}, {access.Alter, access.Cluster}},
 		handle: on(alterConfigs),
+	},
+	{
+		key: 34, name: "AlterReplicaLogDirs", served: versions{1, 2}, maxFrame: maxListFrame,
+		needs:  []permission{{access.Admin, access.Cluster}},
+		handle: on(alterReplicaLogDirs),
 	},
 	{
 		key: 35, name: "DescribeLogDirs", served: versions{1, 5}, maxFrame: maxListFrame,
@@ -235,6 +255,11 @@ var apis = []api{
 		key: 47, name: "OffsetDelete", served: versions{0, 0}, maxFrame: maxListFrame,
 		needs:  []permission{{access.Delete, access.Group}, {access.Consume, access.Topic}},
 		handle: on(offsetDelete),
+	},
+	{
+		key: 55, name: "DescribeQuorum", served: versions{0, 2}, maxFrame: maxFrame,
+		needs:  []permission{{access.Describe, access.Cluster}},
+		handle: on(describeQuorum),
 	},
 	{
 		key: 57, name: "UpdateFeatures", served: versions{0, 2}, maxFrame: maxFrame,

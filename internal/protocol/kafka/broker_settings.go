@@ -1,6 +1,7 @@
 package kafka
 
 import (
+	"net"
 	"slices"
 	"strconv"
 	"strings"
@@ -38,6 +39,7 @@ func (c *call) brokerSettings(self string) []setting {
 func (c *call) nodeSettings(self string) []setting {
 	b := c.server.opts.Broker
 	return []setting{
+		fixed("advertised.listeners", c.advertised(), topic.TypeList, "Where clients are told to connect to."),
 		fixed("auto.create.topics.enable", strconv.FormatBool(b.AutoCreateTopics()), topic.TypeBoolean,
 			"Whether a topic is made when it is first asked for."),
 		fixed("broker.id", self, topic.TypeInt, "The number of this node."),
@@ -59,6 +61,18 @@ func (c *call) nodeSettings(self string) []setting {
 		fixed("process.roles", "broker,controller", topic.TypeList, "What this node does: everything."),
 		fixed("socket.request.max.bytes", strconv.Itoa(maxProduceFrame), topic.TypeInt, "The largest request, in bytes."),
 	}
+}
+
+// advertised returns where the client is told to connect to for this node, as
+// Kafka writes it.
+func (c *call) advertised() string {
+	self := int32(c.server.opts.Broker.NodeID())
+	for _, e := range c.endpoints() {
+		if e.Node == self {
+			return listenerName + "://" + net.JoinHostPort(e.Host, strconv.Itoa(int(e.Port)))
+		}
+	}
+	return ""
 }
 
 // coordinatorSettings are those of groups, producers and transactions.

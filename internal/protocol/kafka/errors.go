@@ -54,8 +54,10 @@ const (
 	errInvalidTransactionTimeout   int16 = 50
 	errConcurrentTransactions      int16 = 51
 	errTransactionalIDAuthFailed   int16 = 53
+	errSecurityDisabled            int16 = 54
 	errOperationNotAttempted       int16 = 55
 	errKafkaStorageError           int16 = 56
+	errLogDirNotFound              int16 = 57
 	errNonEmptyGroup               int16 = 68
 	errGroupIDNotFound             int16 = 69
 	errFetchSessionIDNotFound      int16 = 70

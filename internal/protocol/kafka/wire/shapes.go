@@ -32,8 +32,12 @@ var shapes = compile([]shapeText{
 	{26, 3, "s 8 2 1"},                                                            // EndTxn
 	{27, 1, "[ 8 2 1 [ s ( 4 ) ] 4 2+:1 ]"},                                       // WriteTxnMarkers
 	{28, 3, "s s 8 2 3+:4 3+:s 3+:S [ 0-5:s 6+:u [ 4 8 2+:4 S ] ]"},               // TxnOffsetCommit
+	{29, 2, "1 S 1+:1 S S 1 1"},                                                   // DescribeAcls
+	{30, 2, "[ 1 s 1+:1 s s 1 1 ]"},                                               // CreateAcls
+	{31, 2, "[ 1 S 1+:1 S S 1 1 ]"},                                               // DeleteAcls
 	{32, 4, "[ 1 s ( s ) ] 1+:1 3+:1"},                                            // DescribeConfigs
 	{33, 2, "[ 1 s [ s S ] ] 1"},                                                  // AlterConfigs
+	{34, 2, "[ s [ s ( 4 ) ] ]"},                                                  // AlterReplicaLogDirs
 	{35, 2, "[ s ( 4 ) ]"},                                                        // DescribeLogDirs
 	{37, 2, "[ s 4 [ ( 4 ) ] ] 4 1"},                                              // CreatePartitions
 	{42, 2, "( s )"},                                                              // DeleteGroups
@@ -42,6 +46,7 @@ var shapes = compile([]shapeText{
 	{45, 0, "4 1+:1 [ s [ 4 ( 4 ) ] ]"},                                           // AlterPartitionReassignments
 	{46, 0, "4 [ s ( 4 ) ]"},                                                      // ListPartitionReassignments
 	{47, never, "s [ s [ 4 ] ]"},                                                  // OffsetDelete
+	{55, 0, "[ s [ 4 ] ]"},                                                        // DescribeQuorum
 	{57, 0, "4 [ s 2 0-0:1 1+:1 ] 1+:1"},                                          // UpdateFeatures
 	{60, 0, "1 1+:1 2+:1"},                                                        // DescribeCluster
 	{61, 0, "[ s ( 4 ) ]"},                                                        // DescribeProducers
