@@ -111,6 +111,7 @@ func (ch *channel) shut() {
 	ch.flushSettles()
 	ch.closing = true
 	ch.content = content{}
+	ch.out.append(func(b []byte) []byte { return ch.confirms.end(b, ch.number) })
 	if ch.replier != nil {
 		ch.server.replies.remove(ch.replier)
 		ch.replier = nil

@@ -20,6 +20,7 @@ type confirms struct {
 	// telling says that the outbox knows of this channel.
 	telling bool
 	told    uint64 // number of the last publish that was told
+	ended   bool   // the channel is closed: nothing more is told
 	ack     wire.BasicAck
 	nack    wire.BasicNack
 }
@@ -84,7 +85,7 @@ func (c *confirms) appendTo(b []byte, channel uint16) []byte {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.telling = false
-	for c.head < len(c.spans) && c.spans[c.head].fate != pending {
+	for !c.ended && c.head < len(c.spans) && c.spans[c.head].fate != pending {
 		s := c.spans[c.head]
 		first := c.told + 1
 		for c.head < len(c.spans) && c.spans[c.head].fate == s.fate {
@@ -101,5 +102,16 @@ func (c *confirms) appendTo(b []byte, channel uint16) []byte {
 			b = c.nack.Append(b, channel)
 		}
 	}
+	return b
+}
+
+// end appends what can be told, for the last time: what comes to be known later
+// must not go out behind the channel's close, where its number may be another
+// channel's.
+func (c *confirms) end(b []byte, channel uint16) []byte {
+	b = c.appendTo(b, channel)
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.ended = true
 	return b
 }

@@ -143,3 +143,33 @@ func TestConfirmsTellEachPublishOnce(t *testing.T) {
 		t.Errorf("%d of %d publishes were told", done, len(fates)-1)
 	}
 }
+
+// A client may close its channel behind its publishes: their confirms go before
+// the answer, and none after it.
+func TestConfirmsBeforeTheCloseOfTheirChannel(t *testing.T) {
+	p := open(t, server(t, openBroker(t), nil))
+	p.channel(1)
+	p.send(1, &wire.ConfirmSelect{})
+	expect[wire.ConfirmSelectOk](p, 1)
+	var burst []byte
+	for range 3 {
+		burst = append(burst, message0(1, &wire.BasicPublish{}, wire.Properties{}, "1")...)
+	}
+	p.raw(wire.AppendMethod(burst, 1, &wire.ChannelClose{}))
+	if m := expect[wire.BasicAck](p, 1); m.DeliveryTag != 3 || !m.Multiple {
+		t.Errorf("%+v", m)
+	}
+	expect[wire.ChannelCloseOk](p, 1)
+	p.quiet()
+
+	c := confirms{}
+	c.on()
+	late := c.add(1)
+	if b := c.end(nil, 1); len(b) > 0 {
+		t.Errorf("%d bytes are told of what is not known", len(b))
+	}
+	c.settle([]uint64{late}, committed)
+	if got := told(t, &c); got != "" {
+		t.Errorf("told %q behind the end", got)
+	}
+}
