@@ -33,16 +33,12 @@ func (p Produce) one(ctx context.Context) error {
 	stop := context.AfterFunc(ctx, func() { _ = c.Close() })
 	defer stop()
 	w := producer{load: p, latency: NewHistogram()}
-	frame, _, err := w.request()
+	r, err := w.request()
 	if err != nil {
 		return err
 	}
-	if _, err := c.Write(frame); err != nil {
+	if _, err := c.Write(r.frame); err != nil {
 		return fmt.Errorf("send: %w", err)
 	}
-	sent, slots := make(chan time.Time, 1), make(chan struct{}, 1)
-	sent <- time.Now()
-	slots <- struct{}{}
-	close(sent)
-	return w.receive(c, sent, slots)
+	return w.answer(c, time.Now())
 }

@@ -133,6 +133,9 @@ func (w *producer) run(ctx context.Context) error {
 	defer func() { _ = c.Close() }()
 	stop := context.AfterFunc(ctx, func() { _ = c.Close() })
 	defer stop()
+	if w.load.InFlight == 1 && w.load.Rate == 0 {
+		return w.alternate(c)
+	}
 	window := w.load.InFlight
 	if w.load.Rate > 0 {
 		window = 1 << 16
@@ -150,14 +153,34 @@ func (w *producer) run(ctx context.Context) error {
 	return <-failed
 }
 
-// send writes requests until the end of the load.
-func (w *producer) send(c *conn, sent chan<- time.Time, slots chan<- struct{}) error {
-	frame, size, err := w.request()
+// alternate sends and receives by turns: one request in flight needs no second
+// goroutine, and the server is to be the bottleneck.
+func (w *producer) alternate(c *conn) error {
+	r, err := w.request()
 	if err != nil {
 		return err
 	}
-	batch := frame[len(frame)-size:]
-	partition := frame[len(frame)-size-8:]
+	for i := uint32(0); w.load.Requests == 0 || i < uint32(w.load.Requests); i++ {
+		now := time.Now()
+		if now.After(w.end) {
+			return nil
+		}
+		if _, err := c.Write(r.next(w, i, now)); err != nil {
+			return fmt.Errorf("send: %w", err)
+		}
+		if err := w.answer(c, now); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// send writes requests until the end of the load.
+func (w *producer) send(c *conn, sent chan<- time.Time, slots chan<- struct{}) error {
+	r, err := w.request()
+	if err != nil {
+		return err
+	}
 	var gap time.Duration
 	next := time.Now()
 	if w.load.Rate > 0 {
@@ -182,15 +205,7 @@ func (w *producer) send(c *conn, sent chan<- time.Time, slots chan<- struct{}) e
 			now = time.Now()
 		}
 		sent <- now
-		binary.BigEndian.PutUint32(frame[8:], i)
-		if w.load.Spread {
-			binary.BigEndian.PutUint32(partition, (uint32(w.id)+i)%uint32(w.load.Partitions))
-		}
-		if w.load.Stamp {
-			binary.BigEndian.PutUint64(batch[stampAt:], uint64(now.UnixNano()))
-			seal(batch)
-		}
-		if _, err := c.Write(frame); err != nil {
+		if _, err := c.Write(r.next(w, i, now)); err != nil {
 			return fmt.Errorf("send: %w", err)
 		}
 	}
@@ -199,42 +214,69 @@ func (w *producer) send(c *conn, sent chan<- time.Time, slots chan<- struct{}) e
 
 // receive reads an answer for each request sent.
 func (w *producer) receive(c *conn, sent <-chan time.Time, slots <-chan struct{}) error {
-	// correlation id, array length, topic, array length, partition
-	at := 4 + 4 + 2 + len(w.load.Topic) + 4 + 4
 	for t := range sent {
-		b, err := c.frame()
-		if err != nil {
+		if err := w.answer(c, t); err != nil {
 			return err
 		}
 		<-slots
-		if len(b) < at+2 {
-			return fmt.Errorf("answer of %d bytes is too short", len(b))
-		}
-		if code := int16(binary.BigEndian.Uint16(b[at:])); code != 0 {
-			return fmt.Errorf("produce refused with error code %d", code)
-		}
-		now := time.Now()
-		if now.After(w.begin) && now.Before(w.end) {
-			Record(w.latency, now.Sub(t))
-			w.counted++
-		}
 	}
 	return nil
 }
 
-// request returns a frame and how many of its last bytes are the batch, which
-// its length and the partition's number stand before.
-func (w *producer) request() (frame []byte, size int, err error) {
+// answer reads the answer to a request sent at t.
+func (w *producer) answer(c *conn, t time.Time) error {
+	b, err := c.frame()
+	if err != nil {
+		return err
+	}
+	// correlation id, array length, topic, array length, partition
+	at := 4 + 4 + 2 + len(w.load.Topic) + 4 + 4
+	if len(b) < at+2 {
+		return fmt.Errorf("answer of %d bytes is too short", len(b))
+	}
+	if code := int16(binary.BigEndian.Uint16(b[at:])); code != 0 {
+		return fmt.Errorf("produce refused with error code %d", code)
+	}
+	now := time.Now()
+	if now.After(w.begin) && now.Before(w.end) {
+		Record(w.latency, now.Sub(t))
+		w.counted++
+	}
+	return nil
+}
+
+// request is a frame that is sent again and again, and places in it.
+type request struct{ frame, partition, batch []byte }
+
+// next returns the frame of request number i, which is scheduled for now.
+func (r *request) next(w *producer, i uint32, now time.Time) []byte {
+	binary.BigEndian.PutUint32(r.frame[8:], i)
+	if w.load.Spread {
+		binary.BigEndian.PutUint32(r.partition, (uint32(w.id)+i)%uint32(w.load.Partitions))
+	}
+	if w.load.Stamp {
+		binary.BigEndian.PutUint64(r.batch[stampAt:], uint64(now.UnixNano()))
+		seal(r.batch)
+	}
+	return r.frame
+}
+
+// request makes the frame: the batch is its end, and its length and the
+// partition's number stand before that.
+func (w *producer) request() (r request, err error) {
 	rng := rand.NewChaCha8([32]byte{byte(w.id), byte(w.id >> 8)})
 	p := kmsg.NewProduceRequestTopicPartition()
 	p.Partition = int32(w.id % w.load.Partitions)
 	if p.Records, err = batch(w.load.Records, w.load.Size, w.load.Codec, rng); err != nil {
-		return nil, 0, err
+		return request{}, err
 	}
 	t := kmsg.NewProduceRequestTopic()
 	t.Topic, t.Partitions = w.load.Topic, append(t.Partitions, p)
 	req := kmsg.NewPtrProduceRequest()
 	req.Acks, req.TimeoutMillis = -1, 30_000
 	req.Topics = append(req.Topics, t)
-	return encode(req, produceVersion), len(p.Records), nil
+	r.frame = encode(req, produceVersion)
+	at := len(r.frame) - len(p.Records)
+	r.partition, r.batch = r.frame[at-8:], r.frame[at:]
+	return r, nil
 }

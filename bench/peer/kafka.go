@@ -53,7 +53,8 @@ func InstallKafka(cache string) (string, error) {
 
 // StartKafka formats and starts one combined broker and controller with
 // Kafka's defaults (it acknowledges before it syncs), but for looking every five
-// seconds instead of minutes whether retention deletes something. Give a topic
+// seconds instead of minutes whether retention deletes something, and for freeing
+// what is deleted after a second instead of a minute. Give a topic
 // flush.messages=1 to make it sync first.
 func StartKafka(lib, dir string) (*Server, error) {
 	addr, err := freePort()
@@ -78,6 +79,7 @@ func StartKafka(lib, dir string) (*Server, error) {
 		"share.coordinator.state.topic.min.isr=1",
 		"group.initial.rebalance.delay.ms=0",
 		"log.retention.check.interval.ms=5000",
+		"log.segment.delete.delay.ms=1000",
 		"",
 	}, "\n")
 	config := filepath.Join(dir, "server.properties")

@@ -28,7 +28,8 @@ type Server struct {
 	env     []string      // beside that of this process
 	args    []string
 	cmd     *exec.Cmd
-	exited  chan error
+	exited  chan struct{} // closed when the process is gone
+	outcome error         // then: how it ended
 }
 
 // Usage is what a server process has used so far.
@@ -60,8 +61,12 @@ func (s *Server) launch() error {
 	if err := cmd.Start(); err != nil {
 		return fmt.Errorf("start %s: %w", s.Name, err)
 	}
-	s.cmd, s.exited = cmd, make(chan error, 1)
-	go func() { s.exited <- cmd.Wait() }()
+	exited := make(chan struct{})
+	s.cmd, s.exited = cmd, exited
+	go func() {
+		s.outcome = cmd.Wait()
+		close(exited)
+	}()
 	for time.Since(s.Began) < 5*time.Minute {
 		c, err := net.DialTimeout("tcp", s.Addr, time.Second)
 		if err == nil {
@@ -69,13 +74,35 @@ func (s *Server) launch() error {
 			return c.Close()
 		}
 		select {
-		case err := <-s.exited:
-			return fmt.Errorf("start %s: it exited (%w); see %s", s.Name, err, log.Name())
+		case <-s.exited:
+			return fmt.Errorf("start %s: %w", s.Name, s.Died())
 		case <-time.After(2 * time.Millisecond):
 		}
 	}
 	return errors.Join(fmt.Errorf("start %s: nothing listens on %s after five minutes; see %s", s.Name, s.Addr, log.Name()), s.Kill())
 }
+
+// Gone is closed when the server's process has ended.
+func (s *Server) Gone() <-chan struct{} { return s.exited }
+
+// Died returns nil while the server's process is there, and else how it ended
+// and what it said last.
+func (s *Server) Died() error {
+	select {
+	case <-s.exited:
+	default:
+		return nil
+	}
+	how := "status 0"
+	if s.outcome != nil {
+		how = s.outcome.Error()
+	}
+	said, _ := os.ReadFile(filepath.Join(s.Dir, s.Name+".log"))
+	return fmt.Errorf("%s has ended (%s); the last it said:\n%s", s.Name, how, said[max(0, len(said)-lastWords):])
+}
+
+// lastWords is how many bytes of a log an error quotes.
+const lastWords = 2000
 
 // Restart starts a server anew that was stopped or killed, on the same data and
 // address.

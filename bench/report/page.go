@@ -35,6 +35,7 @@ func (r *Report) page(name string, plots []plot) string {
 	fmt.Fprintf(&b, "A run of %s, commit %s; %s. %s Medians over the rounds.\n\n", r.Time.Format("2006-01-02 15:04 UTC"), r.Commit, r.Options, r.Columns)
 	fmt.Fprintf(&b, "Machine: %s.\n\n", r.Machine)
 	r.serverTable(&b)
+	r.goalTable(&b)
 	r.summary(&b)
 	for _, p := range plots {
 		fmt.Fprintf(&b, "![%s](%s-%s.svg)\n\n", p.title, name, p.name)

@@ -73,6 +73,8 @@ type Report struct {
 	Lines   []Line            `json:"lines"`
 	// Left are the lines, or parts, that were not run, and why.
 	Left []string `json:"left,omitempty"`
+
+	goals map[string][]Goal // by line
 }
 
 // Server is what a column ran.

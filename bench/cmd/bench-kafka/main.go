@@ -8,6 +8,7 @@ import (
 	"errors"
 	"flag"
 	"fmt"
+	"io"
 	"os"
 	"os/signal"
 	"path/filepath"
@@ -124,33 +125,52 @@ func compare(ctx context.Context, o options) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, h.close()) }()
+	for _, l := range lines {
+		rep.Aim(l.name, l.goals...)
+	}
+	if err := h.all(ctx, o, only, rep); err != nil {
+		// What there is may help to find out why, but must not pass for a run.
+		return errors.Join(rep.Write(o.results, o.name+"-unfinished", io.Discard), err)
+	}
+	return rep.Write(o.results, o.name, os.Stdout)
+}
+
+// all runs the lines, round by round. It stops when a server has died: what
+// would follow compares nothing.
+func (h *house) all(ctx context.Context, o options, only *regexp.Regexp, rep *report.Report) error {
 	for round := range o.rounds {
 		for _, l := range lines {
 			if only.MatchString(l.name) && (round == 0 || !l.once) {
-				h.line(ctx, o, l, round, rep)
+				if err := h.line(ctx, o, l, round, rep); err != nil {
+					return err
+				}
 			}
 		}
 	}
 	if only.MatchString("restart") {
 		h.restarts(ctx, o, rep)
 	}
-	return rep.Write(o.results, o.name, os.Stdout)
+	return ctx.Err()
 }
 
-// line runs a line on every target. What goes wrong is noted; the others go on.
-func (h *house) line(ctx context.Context, o options, l line, round int, rep *report.Report) {
-	if o.timeIsUp() || ctx.Err() != nil {
+// line runs a line on every target. A load that fails is noted, and the others
+// go on; an error says that a server is gone.
+func (h *house) line(ctx context.Context, o options, l line, round int, rep *report.Report) error {
+	if o.timeIsUp() {
 		if round == 0 {
 			rep.Leave("%s: the time was up", l.name)
 		}
-		return
+		return nil
 	}
 	for _, t := range h.targets {
 		if l.reads && t.synced {
 			continue
 		}
 		fmt.Fprintf(os.Stderr, "%s  %-54s %-16s round %d of %d\n", time.Now().Format(time.TimeOnly), l.name, t.column, round+1, o.rounds)
-		s, err := measure(ctx, o, l, t)
+		s, err := watched(ctx, o, l, t)
+		if err := errors.Join(ctx.Err(), t.server.Died()); err != nil {
+			return fmt.Errorf("%s on %s, round %d: %w", l.name, t.column, round+1, err)
+		}
 		if err != nil {
 			fmt.Fprintln(os.Stderr, "  failed:", err)
 			rep.Leave("%s on %s, round %d: %v", l.name, t.column, round+1, err)
@@ -158,4 +178,26 @@ func (h *house) line(ctx context.Context, o options, l line, round int, rep *rep
 		}
 		rep.Add(l.name, l.limit, t.column, s)
 	}
+	return nil
+}
+
+// watched is measure that ends when the server does.
+func watched(ctx context.Context, o options, l line, t target) (report.Sample, error) {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	go func() {
+		select {
+		case <-t.server.Gone():
+			cancel()
+		case <-ctx.Done():
+		}
+	}()
+	s, err := measure(ctx, o, l, t)
+	if err != nil {
+		select { // a broken connection may be how one hears of it first
+		case <-t.server.Gone():
+		case <-time.After(time.Second):
+		}
+	}
+	return s, err
 }
