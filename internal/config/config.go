@@ -60,15 +60,15 @@ func Default() Config {
 	var c Config
 	c.Data.Dir = "./polylog-data"
 	c.Data.Shards = 16
-	c.Kafka.Listen = "127.0.0.1:9092"
+	c.Kafka.Listen = "localhost:9092"
 	c.Kafka.AutoCreateTopics = true
 	c.Kafka.DefaultPartitions = 1
 	c.Kafka.OffsetsRetention = 7 * 24 * time.Hour
-	c.AMQP.Listen = "127.0.0.1:5672"
+	c.AMQP.Listen = "localhost:5672"
 	c.AMQP.Product = "RabbitMQ"
 	c.AMQP.ProductVersion = "3.13.7"
 	c.AMQP.LoginFrom = "distinguished_name"
-	c.HTTP.Listen = "127.0.0.1:15672"
+	c.HTTP.Listen = "localhost:15672"
 	c.Log.Level = "info"
 	c.Log.Format = "text"
 	return c

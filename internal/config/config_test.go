@@ -58,7 +58,7 @@ func TestLaterSourcesWin(t *testing.T) {
 		"kafka.listen":             {"127.0.0.1:3", "flag --kafka-listen"},
 		"data.dir":                 {"fromenv", "env POLYLOG_DATA_DIR"},
 		"log.level":                {"debug", "file "},
-		"http.listen":              {"127.0.0.1:15672", "default"},
+		"http.listen":              {"localhost:15672", "default"},
 		"kafka.auto-create-topics": {"true", "default"},
 	}
 	for _, v := range l.Values() {

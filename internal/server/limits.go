@@ -9,6 +9,10 @@ const (
 	drainTime = 600 * time.Millisecond
 	closeTime = 200 * time.Millisecond
 
+	// freePortTries is how often a port is looked for that is free on both
+	// addresses of localhost.
+	freePortTries = 8
+
 	// Limits of the HTTP listener.
 	httpHeaderTime  = 5 * time.Second
 	httpIdleTime    = 2 * time.Minute

@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"syscall"
 
 	"github.com/polylog-mq/polylog/internal/config"
 	"github.com/polylog-mq/polylog/internal/osfs"
@@ -66,13 +67,44 @@ func (s *Server) bind(ctx context.Context, protocol, setting, address string, se
 	if address == "" {
 		return nil
 	}
-	var lc net.ListenConfig
-	l, err := lc.Listen(ctx, "tcp", address)
+	ls, err := bound(ctx, address)
 	if err != nil {
 		return refuseListen(protocol+"."+setting, "--"+protocol+"-"+setting, address, err)
 	}
-	s.listeners = append(s.listeners, listener{listen.Secure(l, secured), protocol, secured != nil})
+	for _, l := range ls {
+		s.listeners = append(s.listeners, listener{listen.Secure(l, secured), protocol, secured != nil})
+	}
 	return nil
+}
+
+// bound listens on an address. That of localhost is 127.0.0.1 and, if the machine
+// has it, ::1: clients do not agree on what the name means, and some try one only.
+func bound(ctx context.Context, address string) ([]net.Listener, error) {
+	var lc net.ListenConfig
+	host, port, err := net.SplitHostPort(address)
+	if err != nil || host != "localhost" {
+		l, err := lc.Listen(ctx, "tcp", address)
+		return []net.Listener{l}, err
+	}
+	for range freePortTries {
+		four, err := lc.Listen(ctx, "tcp4", net.JoinHostPort("127.0.0.1", port))
+		if err != nil {
+			return nil, err
+		}
+		_, taken, _ := net.SplitHostPort(four.Addr().String())
+		six, err := lc.Listen(ctx, "tcp6", net.JoinHostPort("::1", taken))
+		switch {
+		case err == nil:
+			return []net.Listener{four, six}, nil
+		case !errors.Is(err, syscall.EADDRINUSE):
+			return []net.Listener{four}, nil // there is no IPv6
+		}
+		four.Close()
+		if port != "0" {
+			return nil, err
+		}
+	}
+	return nil, fmt.Errorf("no port is free on both 127.0.0.1 and ::1: %w", syscall.EADDRINUSE)
 }
 
 // of returns the listeners of a protocol.
@@ -123,7 +155,7 @@ func (s *Server) closeListeners(ofHTTP bool) {
 }
 
 // Address returns the address that a protocol (kafka, amqp, http) is bound to,
-// with TLS or without; "" if it is switched off.
+// with TLS or without; "" if it is switched off, the first if it has two.
 func (s *Server) Address(protocol string, secure bool) string {
 	for _, l := range s.of(protocol) {
 		if l.secure == secure {

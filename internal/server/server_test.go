@@ -143,3 +143,40 @@ func TestCancelledStart(t *testing.T) {
 		t.Error("it starts")
 	}
 }
+
+// Clients do not agree on what localhost means.
+func TestLocalhostIsEveryLoopbackAddress(t *testing.T) {
+	if l, err := net.Listen("tcp6", "[::1]:0"); err != nil {
+		t.Skip("this machine has no ::1:", err)
+	} else {
+		l.Close()
+	}
+	c := settings()
+	c.AMQP.Listen = "localhost:0"
+	s := start(t, vfs.NewMem(), c)
+	host, port, err := net.SplitHostPort(s.AMQPAddress())
+	if err != nil || host != "127.0.0.1" {
+		t.Errorf("listening on %s, %v", s.AMQPAddress(), err)
+	}
+	for _, host := range []string{"127.0.0.1", "::1"} {
+		nc, err := net.Dial("tcp", net.JoinHostPort(host, port))
+		if err != nil {
+			t.Error(err)
+			continue
+		}
+		nc.Close()
+	}
+
+	// Half of the address is another program's.
+	taken, err := net.Listen("tcp6", "[::1]:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer taken.Close()
+	_, port, _ = net.SplitHostPort(taken.Addr().String())
+	c.AMQP.Listen = "localhost:" + port
+	var refusal *Refusal
+	if _, err := Start(t.Context(), Options{Config: c, Version: "test", FS: vfs.NewMem(), HTTP: stateOf}); !errors.As(err, &refusal) || refusal.Setting != "amqp.listen" {
+		t.Errorf("an address that is half another program's: %v", err)
+	}
+}

@@ -113,7 +113,11 @@ func (s *session) address(n *broker.Node) (host string, port int32) {
 	if a := n.Addresses[protocol]; a != "" {
 		return splitAddress(a)
 	}
-	return s.local.Addr().String(), int32(s.local.Port())
+	if ip := s.local.Addr().Unmap(); !ip.IsLoopback() || ip.Is4() {
+		return ip.String(), int32(s.local.Port())
+	}
+	// Clients that put host and port together with a colon cannot read ::1.
+	return "localhost", int32(s.local.Port())
 }
 
 // protocolName is the key of this protocol in broker.Node.Addresses; with "+tls"
