@@ -91,6 +91,14 @@ var (
 	// ErrConsumerTimeout: a session held a record longer than the queue allows,
 	// and has lost what it had of it. AMQP: 406 PRECONDITION_FAILED.
 	ErrConsumerTimeout = errors.New("a delivery was not settled in time")
+	// ErrSettled: the record was settled before.
+	ErrSettled = errors.New("the record is settled")
+	// ErrLeaseOver: the time of the lease has passed. SQS: the receipt handle has
+	// expired.
+	ErrLeaseOver = errors.New("the time of the lease has passed")
+	// ErrLeaseLost: the record was leased to somebody else since, or never to
+	// this one.
+	ErrLeaseLost = errors.New("the lease is somebody else's")
 	// ErrRejected: a queue is full and refuses what is published. AMQP:
 	// basic.nack.
 	ErrRejected = errors.New("a queue is full")

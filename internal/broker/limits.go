@@ -74,6 +74,21 @@ const (
 	// backgroundWorkers bounds the goroutines that read for queues beside the
 	// loops.
 	backgroundWorkers = 4
+	// maxReceive bounds the records of one Receive or Claim, receiveBytes from
+	// which size on no more are added, and maxOwner the name of an owner in bytes.
+	maxReceive   = 1 << 12
+	receiveBytes = 1 << 20
+	maxOwner     = 255
+	// maxHanding and handingBytes bound what a queue has given and not handed
+	// over yet: it gives no more until then.
+	maxHanding   = 1 << 12
+	handingBytes = 4 << 20
+	// handOverWithin is how old the proof may be that this node leads when it
+	// hands over a record of a queue with message groups or a single active
+	// consumer. A new leader waits handOverGrace, which is longer, so that the
+	// old one has handed over its last by then, or never will.
+	handOverWithin = 500 * time.Millisecond
+	handOverGrace  = 750 * time.Millisecond
 	// reportItems bounds what one report tells, reportSize is what it is charged.
 	reportItems = 1 << 14
 	reportSize  = 1 << 12

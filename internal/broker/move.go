@@ -9,6 +9,7 @@ import (
 	"github.com/polylog-mq/polylog/internal/fault"
 	"github.com/polylog-mq/polylog/internal/record"
 	"github.com/polylog-mq/polylog/internal/replica"
+	"github.com/polylog-mq/polylog/internal/state/lease"
 )
 
 // move takes dead letters of one queue to targets in one shard. If that is the
@@ -87,8 +88,15 @@ func (s *shard) applyMove(e *replica.Entry, payload []byte, end int) error {
 	source := s.queues.state.Lookup(m.source)
 	for i := range m.letters {
 		l := &m.letters[i]
-		if m.buries && (source == nil || !source.IsDying(l.number)) {
-			continue
+		var dead lease.Dead
+		if m.buries {
+			waits := false
+			if source != nil {
+				dead, waits = source.Dead(l.number)
+			}
+			if !waits {
+				continue
+			}
 		}
 		for _, t := range l.targets {
 			if fault.On(fault.LoseLetter) && l.number%4 == 0 {
@@ -100,6 +108,7 @@ func (s *shard) applyMove(e *replica.Entry, payload []byte, end int) error {
 		}
 		if m.buries {
 			s.queues.state.Bury(source, l.number, l.bytes)
+			s.queues.gone(m.source, dead.Offset)
 		}
 	}
 	if m.buries && source != nil {

@@ -32,6 +32,7 @@ type desk struct {
 	// flying counts what is on its way into a queue that can be full.
 	flying, flyingBytes int64
 	rate                rate
+	handing             handings
 	watch               consumerWatch
 
 	// heads are the deadlines of the first record of each level, as far as they
@@ -55,10 +56,25 @@ type holder struct {
 	session *Session
 }
 
-// getting is a Get that waits for leave to deliver.
+// getting is a Get that waits for leave to deliver, or a Receive that waits for
+// records.
 type getting struct {
 	consumer lease.Consumer
 	done     func(d *Delivery, remaining int64, ok bool, err error)
+
+	receive *ReceiveSpec // nil: it is a Get
+	got     []Delivery
+	size    int
+	waits   bool // for its first record
+}
+
+// fail answers that nothing can be had.
+func (g *getting) fail(err error) {
+	if g.receive != nil {
+		g.receive.Done(nil, err)
+		return
+	}
+	g.done(nil, 0, false, err)
 }
 
 // headAt says until when the record at an offset may wait.
@@ -103,7 +119,7 @@ func deleteGets(gets []*getting, h *holder) []*getting {
 	kept := gets[:0]
 	for _, g := range gets {
 		if g.consumer.Holder == &h.Holder {
-			g.done(nil, 0, false, ErrClosed)
+			g.fail(ErrClosed)
 			continue
 		}
 		kept = append(kept, g)
@@ -123,9 +139,10 @@ func (d *desk) close(reason error) {
 		}
 	}
 	for _, g := range d.gets {
-		g.done(nil, 0, false, reason)
+		g.fail(reason)
 	}
 	d.gets = nil
+	d.handing.close(reason)
 	d.forget()
 }
 
@@ -144,6 +161,7 @@ func (d *desk) work() {
 	d.expire()
 	d.overflow()
 	d.handOver()
+	d.handConfirmed()
 	d.bury()
 	d.q.keep(d)
 	d.show()
@@ -163,7 +181,7 @@ func (d *desk) show() {
 	s, set := &d.queue.stats, d.Set()
 	s.ready.Store(d.Ready())
 	s.unacked.Store(d.Leased())
-	s.scheduled.Store(set.Held() - set.Dying())
+	s.scheduled.Store(set.Held() - set.Dying() - set.Lent())
 	s.dying.Store(set.Dying())
 	s.bytes.Store(set.Bytes())
 	now := int64(len(d.Consumers()))
@@ -176,7 +194,7 @@ func (d *desk) show() {
 // bounded number of records at a time: it reports whether it could go on.
 func (d *desk) pump() (more bool) {
 	for range pumpRecords {
-		if len(d.gets) == 0 && (!d.Wanting() || d.tooFast()) {
+		if !d.somebodyWants() {
 			return false
 		}
 		w, ok := d.Next()
@@ -192,12 +210,26 @@ func (d *desk) pump() (more bool) {
 			continue
 		}
 		if at := d.deadline(f); at <= d.q.time() && !d.q.hold && !d.justCame(f, at) {
-			d.Die(w, f.found(), lease.Expired, at)
+			d.Die(w, d.found(f), lease.Expired, at)
 			continue
 		}
 		if !d.give(w, f) {
 			return false
 		}
+	}
+	return true
+}
+
+// somebodyWants reports whether a record can be given to anybody at the moment.
+func (d *desk) somebodyWants() bool {
+	switch {
+	case d.handing.full():
+		return false
+	case len(d.gets) == 0:
+		return d.Wanting() && !d.tooFast()
+	case d.gets[0].receive != nil && (d.Full() || d.tooFast()):
+		d.noMore()
+		return false
 	}
 	return true
 }
@@ -236,34 +268,48 @@ func (d *desk) tooFast() bool {
 	return true
 }
 
-// noMore answers those who wait for a record: there is none.
+// noMore answers those who wait for a record, and do not want to wait longer:
+// there is none.
 func (d *desk) noMore() {
 	gets := d.gets
-	d.gets = nil
+	d.gets = d.gets[:0:0]
 	for _, g := range gets {
-		g.done(nil, 0, false, nil)
+		switch {
+		case len(g.got) > 0:
+			d.received(g)
+		case g.waits:
+			d.gets = append(d.gets, g)
+		case g.receive != nil:
+			g.receive.Done(nil, nil)
+		default:
+			g.done(nil, 0, false, nil)
+		}
 	}
 }
 
 // give delivers a record; false if leave must be waited for.
 func (d *desk) give(w lease.Want, f *fetched) bool {
+	var get *getting
 	var to *lease.Consumer
 	if len(d.gets) > 0 {
-		to = &d.gets[0].consumer
+		if get = d.gets[0]; get.receive != nil {
+			d.lend(get, w, f)
+			return true
+		}
+		to = &get.consumer
 	}
-	g, ok := d.Give(w, f.found(), to)
+	g, ok := d.Give(w, d.found(f), to)
 	if !ok {
 		return false
 	}
-	x := Delivery{Lease: g.Lease, Record: f.record, Redelivered: g.Redelivered, Attempts: g.Attempts, Level: w.Level}
-	s := &d.queue.stats
-	s.delivered.Add(1)
-	if g.Redelivered {
-		s.redelivered.Add(1)
-	}
-	if to != nil {
-		get := d.gets[0]
+	x := d.delivery(w, f, &g)
+	if get != nil {
 		d.gets = d.gets[1:]
+		if d.Strict() {
+			x.Record = f.record.Clone()
+			d.handing.add(&handing{get: get, deliveries: []Delivery{x}})
+			return true
+		}
 		get.done(&x, d.Ready(), true, nil)
 		return true
 	}
@@ -276,10 +322,34 @@ func (d *desk) give(w lease.Want, f *fetched) bool {
 	return true
 }
 
-// handOver hands deliveries to their consumers, before the bytes go.
+// delivery describes a record that was given, and counts it.
+func (d *desk) delivery(w lease.Want, f *fetched, g *lease.Grant) Delivery {
+	s := &d.queue.stats
+	s.delivered.Add(1)
+	if g.Redelivered {
+		s.redelivered.Add(1)
+	}
+	return Delivery{Lease: g.Lease, Record: f.record, Redelivered: g.Redelivered, Attempts: g.Attempts, Level: w.Level}
+}
+
+// found describes a record to the desk.
+func (d *desk) found(f *fetched) lease.Found {
+	x := lease.Found{Offset: f.record.Offset, Size: int32(len(f.record.Value))}
+	if d.Set().Settings().Grouped {
+		x.Group = groupOf(f.record.Key)
+	}
+	return x
+}
+
+// handOver hands deliveries to their consumers, before the bytes go, or puts them
+// down for when they may be handed over.
 func (d *desk) handOver() {
 	for i, c := range d.served {
-		c.spec.Deliver(c.out)
+		if d.Strict() {
+			d.handing.add(&handing{consumer: c, deliveries: cloned(c.out)})
+		} else {
+			c.spec.Deliver(c.out)
+		}
 		c.out = emptied(c.out)
 		d.served[i] = nil
 	}
@@ -336,7 +406,7 @@ func (d *desk) expireLevel(n uint8) record.LogTime {
 		}
 		*head = headAt{f.record.Offset, d.deadline(f)}
 		if head.deadline <= d.q.now && !d.q.hold {
-			d.Die(w, f.found(), lease.Expired, head.deadline)
+			d.Die(w, d.found(f), lease.Expired, head.deadline)
 		}
 	}
 }
@@ -371,7 +441,7 @@ func (d *desk) overflow() {
 			return
 		}
 		if f != nil {
-			d.Die(w, f.found(), lease.MaxLength, 0)
+			d.Die(w, d.found(f), lease.MaxLength, 0)
 		}
 	}
 }

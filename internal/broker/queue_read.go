@@ -28,10 +28,6 @@ type fetched struct {
 	level  uint8
 }
 
-func (f *fetched) found() lease.Found {
-	return lease.Found{Offset: f.record.Offset, Size: int32(len(f.record.Value))}
-}
-
 // forget lets go of the bytes.
 func (r *reading) forget() {
 	if r.next == r.from {
@@ -124,6 +120,8 @@ func (d *desk) find(w lease.Want) (f *fetched, ok bool) {
 		d.Pass(w, min(r.next, w.Limit), alone)
 	case f.record.Offset != w.From:
 		d.Pass(w, min(f.record.Offset, w.Limit), alone)
+		return nil, true
+	case d.Blocked(w, d.found(f)):
 		return nil, true
 	}
 	return f, true

@@ -2,6 +2,7 @@ package broker
 
 import (
 	"errors"
+	"time"
 
 	"github.com/polylog-mq/polylog/internal/record"
 	"github.com/polylog-mq/polylog/internal/replica"
@@ -19,6 +20,10 @@ type report struct {
 	dones   []func(error)
 	at      int
 	filled  bool
+	// number and filledAt say which one it is, and when it was filled by the
+	// monotonic clock.
+	number   uint64
+	filledAt time.Duration
 	// ended says that it was answered before it was applied.
 	ended bool
 }
@@ -62,7 +67,8 @@ func (q *queues) tell(done func(error)) {
 // fill takes from the desks what they have decided.
 func (r *report) fill() {
 	q := r.q
-	r.filled = true
+	q.reports++
+	r.filled, r.number, r.filledAt = true, q.reports, q.s.b.opts.Clock.Mono()
 	left := reportItems
 	n := 0
 	for ; n < len(q.dirty) && left > 0; n++ {
@@ -73,6 +79,9 @@ func (r *report) fill() {
 		}
 		c := d.Take(left)
 		left -= c.Items()
+		if d.Idle() {
+			d.handing.carriedBy(r)
+		}
 		r.changes = append(r.changes, c)
 		r.desks = append(r.desks, d)
 		q.report(d) // if it has more
@@ -106,6 +115,7 @@ func (q *queues) applied(e *replica.Entry) {
 	q.flying = q.flying[1:]
 	for i, d := range r.desks {
 		d.Applied(&r.changes[i])
+		d.handing.confirmedBy(r)
 		if !d.closed {
 			q.touch(d)
 		}
@@ -148,6 +158,7 @@ func (r *report) takeBack() {
 	for i, d := range r.desks {
 		if !d.closed {
 			d.Refused(&r.changes[i])
+			d.handing.takenFrom(r)
 			q.report(d)
 		}
 	}

@@ -98,10 +98,18 @@ func (q *queues) applyLater(e *replica.Entry, payload []byte) error {
 		q.free(l.entry)
 	default:
 		q.state.Settle(set, l.entry.Offset)
+		q.gone(l.entry.Partition, l.entry.Offset)
 		q.changed(e, set)
 	}
 	if local != nil {
 		local.result, local.err = true, err
 	}
 	return nil
+}
+
+// gone tells the desk that nobody will have a record any more.
+func (q *queues) gone(id record.PartitionID, o record.Offset) {
+	if d := q.deskOf(id); d != nil {
+		d.Gone(o)
+	}
 }

@@ -28,6 +28,10 @@ type queues struct {
 	// sessions are those that have leases or consumers here.
 	sessions map[uint64]*sessionAt
 
+	// ledSince is when this node began to lead, by the monotonic clock.
+	ledSince time.Duration
+	// reports counts the reports that were filled.
+	reports uint64
 	// waiting is the report that is proposed and not encoded yet, flying are
 	// those that are in the log and not applied, in order.
 	waiting *report
@@ -85,15 +89,30 @@ func (q *queues) applyCommand(e *replica.Entry, payload []byte, local replica.Pr
 
 // carryOut sees to what a report has done.
 func (q *queues) carryOut(e *replica.Entry) {
+	q.give(e)
+	q.applied(e)
+	q.seeTo(e)
+}
+
+// give tells the desks which records can be given again, and which are gone.
+func (q *queues) give(e *replica.Entry) {
 	for _, r := range q.fx.Back {
 		if d := q.deskOf(r.Set.ID()); d != nil {
 			d.Back(r)
 		}
 	}
+	for _, x := range q.fx.Gone {
+		if d := q.deskOf(x.Set.ID()); d != nil {
+			d.Gone(x.Offset)
+		}
+	}
 	for _, l := range q.fx.Later {
 		q.later(e, l.Set.ID(), l.Offset, l.Level, l.Delay)
 	}
-	q.applied(e)
+}
+
+// seeTo sees to the sets of which records were settled.
+func (q *queues) seeTo(e *replica.Entry) {
 	for _, set := range q.fx.Changed {
 		q.changed(e, set)
 	}
@@ -123,6 +142,9 @@ func (q *queues) trimmed(p *Partition, start record.Offset) {
 	if start > p.lease.Floor() {
 		q.state.SettleBelow(p.lease, start)
 		p.keep()
+		if p.desk != nil {
+			p.desk.Sweep()
+		}
 		q.touch(p.desk)
 	}
 }
@@ -229,7 +251,12 @@ func (q *queues) touch(d *desk) {
 // tick implements component.
 func (q *queues) tick(e *replica.Entry) {
 	q.now, q.nowAt, q.hold = e.Now, q.s.b.opts.Clock.Mono(), e.Hold
-	q.fire(e)
+	if at, ok := q.state.NextDeadline(); ok && at <= e.Now {
+		q.state.Tick(e.Now, &q.fx)
+		q.give(e)
+		q.seeTo(e)
+	}
+	q.fire(e) // last: it takes in what is scheduled for later in the same bucket
 	if q.s.leads.Load() && !e.Hold {
 		for _, d := range q.due.until(e.Now) {
 			q.touch(d)
@@ -260,6 +287,9 @@ func (q *queues) time() record.LogTime {
 
 func (q *queues) nextDeadline() (record.LogTime, bool) {
 	at, ok := q.due.next()
+	if then, has := q.state.NextDeadline(); has && (!ok || then < at) {
+		at, ok = then, true
+	}
 	if then, has := q.schedule.NextDeadline(); has && (!ok || then < at) {
 		return then, true
 	}
@@ -272,6 +302,7 @@ func (q *queues) leaderChanged(self bool, _ record.NodeID, _ record.Term) {
 	if !self {
 		return
 	}
+	q.ledSince = q.s.b.opts.Clock.Mono()
 	for _, set := range q.state.All() {
 		if p := q.s.parts[set.ID()]; p != nil {
 			q.makeDesk(p)
@@ -298,10 +329,10 @@ func (q *queues) closeDesks(err error) {
 func (q *queues) show(p *Partition) {
 	s := &p.asQueue().stats
 	s.ready.Store(p.lease.Unsettled() - p.lease.Held())
-	s.scheduled.Store(p.lease.Held() - p.lease.Dying())
+	s.scheduled.Store(p.lease.Held() - p.lease.Dying() - p.lease.Lent())
 	s.dying.Store(p.lease.Dying())
 	s.bytes.Store(p.lease.Bytes())
-	s.unacked.Store(0)
+	s.unacked.Store(p.lease.Lent())
 	s.consumers.Store(0)
 }
 

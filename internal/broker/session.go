@@ -143,10 +143,11 @@ func (q *Queue) Consume(spec *ConsumerSpec, done func(*Consumer, error)) {
 	})
 }
 
-// enter carries out what a session asks of a queue on the shard's loop, or tells
-// why it cannot. A partition that has no lease set gets one.
+// enter carries out what a session, or somebody without one, asks of a queue on
+// the shard's loop, or tells why it cannot. A partition that has no lease set gets
+// one.
 func (q *queues) enter(queue *Queue, session *Session, refuse func(error), do func(*desk)) {
-	if q.s.b.closed.Load() || !session.joins(q.s) {
+	if q.s.b.closed.Load() || session != nil && !session.joins(q.s) {
 		refuse(ErrClosed)
 		return
 	}
@@ -154,7 +155,7 @@ func (q *queues) enter(queue *Queue, session *Session, refuse func(error), do fu
 	q.s.group.Post(func() {
 		p := queue.part
 		switch {
-		case session.ended.Load():
+		case session != nil && session.ended.Load():
 			refuse(ErrClosed)
 		case p.dropped.Load():
 			refuse(ErrUnknownQueue)

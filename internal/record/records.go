@@ -29,6 +29,22 @@ type Headers struct {
 // Len returns the number of headers.
 func (h Headers) Len() int { return h.n }
 
+// Clone returns a record with the same bytes in memory of its own.
+func (r *Record) Clone() Record {
+	c := *r
+	all := make([]byte, 0, len(r.Key)+len(r.Value)+len(r.Headers.raw))
+	own := func(b []byte) []byte {
+		if b == nil {
+			return nil
+		}
+		at := len(all)
+		all = append(all, b...)
+		return all[at:len(all):len(all)]
+	}
+	c.Key, c.Value, c.Headers.raw = own(r.Key), own(r.Value), own(r.Headers.raw)
+	return c
+}
+
 // All yields the headers in order. The bytes alias the list; a nil value is
 // null.
 func (h Headers) All() iter.Seq2[[]byte, []byte] {

@@ -237,3 +237,22 @@ func TestCodecNames(t *testing.T) {
 		t.Error("a codec that does not exist")
 	}
 }
+
+func TestCloneOfARecord(t *testing.T) {
+	var h Headers
+	h.Add("a", []byte("1"))
+	h.Add("b", nil)
+	buf := []byte("keyvalue")
+	r := Record{Offset: 3, Timestamp: 4, Key: buf[:3], Value: buf[3:], Headers: h}
+	c := r.Clone()
+	clear(buf)
+	clear(h.raw)
+	v, ok := c.Headers.Get("a")
+	if c.Offset != 3 || c.Timestamp != 4 || string(c.Key) != "key" || string(c.Value) != "value" || string(v) != "1" || !ok || c.Headers.Len() != 2 {
+		t.Errorf("%+v", c)
+	}
+	null := (&Record{}).Clone()
+	if null.Key != nil || null.Value != nil {
+		t.Errorf("%+v", null)
+	}
+}

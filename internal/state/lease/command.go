@@ -3,6 +3,7 @@ package lease
 import (
 	"fmt"
 	"math"
+	"slices"
 
 	"github.com/polylog-mq/polylog/internal/codec"
 	"github.com/polylog-mq/polylog/internal/record"
@@ -31,6 +32,10 @@ type Change struct {
 	Died []Death
 	// Marks raise how far deliveries may go.
 	Marks []Mark
+	// Loans are what becomes of loans, in order, and Term that of the leader who
+	// says so.
+	Loans []LoanChange
+	Term  record.Term
 
 	records int64 // what the desk counts as pending for it
 }
@@ -57,10 +62,56 @@ type Open struct {
 	Settings  *Settings
 }
 
+// LoanChange says what becomes of the loan of a record. But for Lend it names the
+// loan by Term and Counter, and does nothing if the record has another.
+type LoanChange struct {
+	What    LoanOp
+	Offset  record.Offset
+	Term    record.Term
+	Counter uint64
+	// Verdict is that of Settle.
+	Verdict Verdict
+	// New is the number of the loan that Lend and Claim make, Owner whose it is,
+	// and For for how many ms it is given, negative until it is claimed; Extend
+	// says so anew, from now on, and 0 gives the record back.
+	New   uint64
+	Owner string
+	For   int64
+	// Level, Group and Size are those of a record that is lent.
+	Level uint8
+	Group uint64
+	Size  int32
+	// Idle is for how many ms the owner is taken to have had a claimed record, and
+	// Attempts what becomes of the count of its returns.
+	Idle     int64
+	Attempts int32
+}
+
+// LoanOp is what a LoanChange does. The numbers are logged.
+type LoanOp uint8
+
+// The changes of loans.
+const (
+	Lend LoanOp = iota
+	Settle
+	Extend
+	Claim
+	Forget // the record was given to a session
+	loanOps
+)
+
+// What becomes of the count of returns when a record is claimed, if not set to a
+// number.
+const (
+	CountUp   int32 = -1
+	CountKeep int32 = -2
+)
+
 // The first byte of a logged command. They never change their meaning.
 const (
 	kindReport = 1
 	kindOpen   = 2
+	kindLoans  = 3 // a report in which a part about loans ends every change
 )
 
 // AppendTo implements Command.
@@ -71,11 +122,23 @@ func (c *Open) AppendTo(dst []byte) []byte {
 
 // AppendTo implements Command.
 func (c *Report) AppendTo(dst []byte) []byte {
-	dst = codec.AppendUvarint(append(dst, kindReport), uint(len(c.Changes)))
+	kind := byte(kindReport)
+	if c.lends() {
+		kind = kindLoans
+	}
+	dst = codec.AppendUvarint(append(dst, kind), uint(len(c.Changes)))
 	for i := range c.Changes {
 		dst = c.Changes[i].appendTo(dst)
+		if kind == kindLoans {
+			dst = c.Changes[i].appendLoans(dst)
+		}
 	}
 	return dst
+}
+
+// lends reports whether anything is said of loans.
+func (c *Report) lends() bool {
+	return slices.ContainsFunc(c.Changes, func(x Change) bool { return len(x.Loans) > 0 })
 }
 
 // appendTo writes offsets as distances from the one before.
@@ -115,10 +178,16 @@ func Decode(b []byte) (Command, error) {
 	r := reader{codec.NewReader(b)}
 	var cmd Command
 	switch kind := r.Byte(); kind {
-	case kindReport:
+	case kindReport, kindLoans:
 		c := &Report{Changes: make([]Change, r.Count(maxChanges, 6))}
 		for i := range c.Changes {
 			r.change(&c.Changes[i])
+			if kind == kindLoans {
+				r.loans(&c.Changes[i])
+			}
+		}
+		if (kind == kindLoans) != c.lends() {
+			r.Fail("report kind %d", kind)
 		}
 		cmd = c
 	case kindOpen:

@@ -139,6 +139,15 @@ func (c *container) count(o uint16) uint16 {
 	return c.touched[i].attempts
 }
 
+// setCount replaces how often a record was given back.
+func (c *container) setCount(o, n uint16) {
+	c.untouch(o, o)
+	if n > 0 {
+		i, _ := c.findTouch(o)
+		c.touched = slices.Insert(c.touched, i, touch{o, n})
+	}
+}
+
 func (c *container) untouch(lo, hi uint16) {
 	if len(c.touched) == 0 {
 		return

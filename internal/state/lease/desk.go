@@ -27,6 +27,13 @@ type Desk struct {
 
 	out     Change
 	pending int64 // records in out, or in changes that are not applied yet
+	// lending are the records that are being lent, or claimed, by changes that are
+	// not applied yet: lends counts the former, with bodies of lendingBytes. The
+	// loans of those in forgetting are being forgotten.
+	lending, forgetting map[record.Offset]struct{}
+	lends, lendingBytes int64
+
+	groups groups
 
 	// leasedBytes and pendingBytes are the bodies that leases and pending have.
 	leasedBytes, pendingBytes int64
@@ -46,7 +53,10 @@ type level struct {
 
 // NewDesk opens a desk over a set, at the beginning of a leader's term.
 func NewDesk(set *Set, term record.Term) *Desk {
-	d := &Desk{set: set, term: term, out: Change{Partition: set.id}, away: map[record.Offset]uint8{}}
+	d := &Desk{
+		set: set, term: term, out: Change{Partition: set.id}, away: map[record.Offset]uint8{},
+		lending: map[record.Offset]struct{}{}, forgetting: map[record.Offset]struct{}{}, groups: newGroups(),
+	}
 	d.Configure()
 	for i := range d.levels {
 		l := &d.levels[i]
@@ -56,6 +66,12 @@ func NewDesk(set *Set, term record.Term) *Desk {
 		}
 		d.look(uint8(i))
 	}
+	set.Loans(0, func(l *Loan) bool {
+		if !l.Over {
+			d.groupOut(l.Group, l.Offset)
+		}
+		return true
+	})
 	return d
 }
 
@@ -74,7 +90,7 @@ func (d *Desk) Set() *Set { return d.set }
 func (d *Desk) Levels() int { return len(d.levels) }
 
 // Leased returns how many records are in somebody's hands.
-func (d *Desk) Leased() int64 { return d.leases.count }
+func (d *Desk) Leased() int64 { return d.leases.count + d.set.Lent() + d.lends }
 
 // Given returns how many leases the desk has given, ever.
 func (d *Desk) Given() uint64 { return d.leases.given }
@@ -89,7 +105,9 @@ func (d *Desk) Ready() int64 {
 }
 
 // ReadyBytes returns the size of the bodies of the records that could be given.
-func (d *Desk) ReadyBytes() int64 { return d.set.bytes - d.leasedBytes - d.pendingBytes }
+func (d *Desk) ReadyBytes() int64 {
+	return d.set.bytes - d.leasedBytes - d.pendingBytes - d.lendingBytes - d.set.loans.bytes
+}
 
 // Consumers returns who is there. The result is shared: read only.
 func (d *Desk) Consumers() []*Consumer { return d.consumers.all }
@@ -110,7 +128,9 @@ func (d *Desk) Add(c *Consumer, credit int64) error {
 	if err := d.consumers.add(c, credit); err != nil {
 		return err
 	}
-	d.ask(0, d.levels[0].cursor)
+	if !d.Strict() {
+		d.ask(0, d.levels[0].cursor)
+	}
 	return nil
 }
 
@@ -130,18 +150,27 @@ type Want struct {
 	Exact       bool
 	From, Limit record.Offset
 
-	fresh bool // it was never given
+	fresh  bool   // it was never given
+	parked uint64 // the group among whose parked records it is
 }
 
 // Wanting reports whether a consumer with credit waits, and may have a record.
 func (d *Desk) Wanting() bool {
+	return d.consumers.pick() != nil && !d.Full()
+}
+
+// Full reports whether as many records are in somebody's hands as may be.
+func (d *Desk) Full() bool {
 	most := int64(d.set.settings.InFlightLimit)
-	return d.consumers.pick() != nil && (most == 0 || d.leases.count < most) && !d.leases.full()
+	return most > 0 && d.Leased() >= most || d.leases.full()
 }
 
 // Next returns what would be given next, highest level first, and false if there
 // is nothing. The caller answers with Give, Die or Pass.
 func (d *Desk) Next() (Want, bool) {
+	if w, ok := d.sameGroup(); ok {
+		return w, true
+	}
 	for w := len(d.maybe) - 1; w >= 0; w-- {
 		for d.maybe[w] != 0 {
 			n := uint8(w*64 + bits.Len64(d.maybe[w]) - 1)
@@ -165,13 +194,31 @@ func (d *Desk) Head(n uint8) (Want, bool) {
 func (d *Desk) head(n uint8) (Want, bool) {
 	l := &d.levels[n]
 	for len(l.back) > 0 {
-		if x := l.back[0]; d.set.NextReady(x.offset) == x.offset {
+		if x := l.back[0]; d.mayGive(x.offset) {
 			return Want{Level: n, Exact: true, From: x.offset, Limit: x.offset + 1, fresh: x.fresh}, true
 		}
-		l.back.drop()
+		d.advance(d.popBack(l))
 	}
-	l.cursor = d.set.NextReady(l.cursor)
+	if !d.set.settings.Grouped {
+		l.cursor = d.set.NextReady(l.cursor)
+	} else if l.cursor = d.set.nextUnsettled(l.cursor); d.groups.parked >= maxParked {
+		return Want{}, false
+	}
 	return Want{Level: n, From: l.cursor, Limit: l.high}, l.cursor < l.high
+}
+
+// mayGive reports whether a record that was given back is still to be given.
+func (d *Desk) mayGive(o record.Offset) bool {
+	_, lending := d.lending[o]
+	return !lending && d.set.NextReady(o) == o
+}
+
+// popBack takes the first record of those that were given back, and returns the
+// group whose next it was, nil if none.
+func (d *Desk) popBack(l *level) *group {
+	o := l.back[0].offset
+	l.back.drop()
+	return d.unready(o)
 }
 
 // Pass tells that the level has no record in [w.From, to): the desk looks on from
@@ -179,7 +226,7 @@ func (d *Desk) head(n uint8) (Want, bool) {
 func (d *Desk) Pass(w Want, to record.Offset, gap bool) {
 	l := &d.levels[w.Level]
 	if w.Exact {
-		l.back.drop()
+		d.advance(d.drop(w))
 		to = w.Limit
 	} else {
 		l.cursor = max(l.cursor, to)
@@ -194,6 +241,8 @@ type Found struct {
 	Offset record.Offset
 	// Size is that of its body, in bytes.
 	Size int32
+	// Group is the hash of its key, 0 if it has none or the set is not grouped.
+	Group uint64
 }
 
 // Grant is a record in a consumer's hands.
@@ -207,35 +256,61 @@ type Grant struct {
 // Give gives the record to the consumer, or to the one whose turn it is if that
 // is nil: there must be one (Wanting). It reports false if deliveries may not go
 // that far yet: the desk has asked for leave, and is to be asked again when the
-// Change is applied.
+// Change is applied. A Strict desk leases the record also to a consumer without
+// acknowledgements: the caller accepts it when it hands it over.
 func (d *Desk) Give(w Want, f Found, c *Consumer) (Grant, bool) {
-	if !d.ask(w.Level, f.Offset) {
+	if d.Strict() {
+		d.note(w.Level, f.Offset+1)
+	} else if !d.ask(w.Level, f.Offset) {
 		return Grant{}, false
 	}
-	g := Grant{
-		Consumer: c, Attempts: d.set.Attempts(f.Offset),
-		Redelivered: w.Exact && !w.fresh || f.Offset < d.levels[w.Level].old,
-	}
-	if c == nil {
+	g := d.grant(w, f)
+	if g.Consumer = c; c == nil {
 		g.Consumer = d.consumers.pick()
 		d.consumers.served(g.Consumer)
 	}
 	d.take(w, f)
-	g.Lease = ID{Partition: d.set.id, Offset: f.Offset, Term: d.term}
-	if g.Consumer.NoAck {
+	d.forget(f.Offset)
+	if g.Consumer.NoAck && !d.Strict() {
 		d.settleRange(Range{f.Offset, f.Offset}, f.Size)
 		return g, true
 	}
 	d.leasedBytes += int64(f.Size)
 	g.Lease.Counter = d.leases.add(g.Consumer.Holder, f.Offset, w.Level, f.Size)
+	d.groupOut(f.Group, f.Offset)
 	return g, true
+}
+
+// grant describes a record that is about to be given.
+func (d *Desk) grant(w Want, f Found) Grant {
+	g := Grant{Lease: ID{Partition: d.set.id, Offset: f.Offset, Term: d.term}, Attempts: d.set.Attempts(f.Offset)}
+	g.Redelivered = w.Exact && !w.fresh || f.Offset < d.levels[w.Level].old || g.Attempts > 0
+	return g
+}
+
+// Strict reports whether nothing may be handed over before a report is applied
+// that was made after it was given: of a message group, and of a single active
+// consumer's queue, there are never two owners, also if this leader was deposed
+// and does not know it yet. The mark is no promise then, but the record of what
+// was given.
+func (d *Desk) Strict() bool { return d.set.settings.SingleActive || d.set.settings.Grouped }
+
+// note has the next report say that records of a level below o were given.
+func (d *Desk) note(n uint8, o record.Offset) {
+	for i := range d.out.Marks {
+		if m := &d.out.Marks[i]; m.Level == n {
+			m.Below = max(m.Below, o)
+			return
+		}
+	}
+	d.out.Marks = append(d.out.Marks, Mark{n, o})
 }
 
 // take moves past a record.
 func (d *Desk) take(w Want, f Found) {
 	l := &d.levels[w.Level]
 	if w.Exact {
-		l.back.drop()
+		d.drop(w)
 		return
 	}
 	if fault.On(fault.GiveTwice) && f.Offset%16 == 0 && l.cursor <= f.Offset {
@@ -259,6 +334,7 @@ func (d *Desk) ask(n uint8, o record.Offset) bool {
 // Die lets the record die.
 func (d *Desk) Die(w Want, f Found, why Reason, deadline record.LogTime) {
 	d.take(w, f)
+	d.groupOut(f.Group, f.Offset) // until it has died, or is not to
 	d.sendAway(w.Level, f.Offset)
 	d.die(f, why, deadline)
 }
@@ -318,8 +394,10 @@ func (d *Desk) judge(l lease, v Verdict) {
 	switch {
 	case v == Accept:
 		d.settleRange(Range{f.Offset, f.Offset}, f.Size)
+		d.Gone(f.Offset)
 	case v == Reject:
 		d.die(f, Rejected, 0)
+		d.Gone(f.Offset)
 	case v == ReleaseCounted && d.counts():
 		d.out.Returned = append(d.out.Returned, Return{f.Offset, l.level})
 		d.pending++
@@ -335,6 +413,9 @@ func (d *Desk) counts() bool {
 }
 
 func (d *Desk) back(n uint8, o record.Offset, fresh bool) {
+	if d.groupBack(o, fresh) {
+		return
+	}
 	d.levels[n].back.add(backItem{o, fresh})
 	d.look(n)
 }

@@ -61,10 +61,14 @@ func (s *Set) Deaths(from uint64, n int) []Dead {
 	return s.dying.list[i:min(i+n, len(s.dying.list))]
 }
 
-// IsDying reports whether the record that died under this number still waits.
-func (s *Set) IsDying(number uint64) bool {
-	_, ok := s.dying.find(number)
-	return ok
+// Dead returns the record that died under this number, and false if it no longer
+// waits.
+func (s *Set) Dead(number uint64) (Dead, bool) {
+	i, ok := s.dying.find(number)
+	if !ok {
+		return Dead{}, false
+	}
+	return s.dying.list[i], true
 }
 
 // Bury settles a record that was dead-lettered; bytes is the size of its body, if
@@ -85,6 +89,7 @@ func (s *State) kill(set *Set, o record.Offset, why Reason) bool {
 		return false
 	}
 	s.touch(set)
+	s.dropLoan(set, o)
 	set.dying.next++
 	d := Dead{Number: set.dying.next, Offset: o, Reason: why, Attempts: set.Attempts(o)}
 	s.touchDying(set, d.Number)

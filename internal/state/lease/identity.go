@@ -26,4 +26,5 @@ const (
 	ReleaseCounted
 	// Reject: the record dies. It is dead-lettered if the queue says where to.
 	Reject
+	verdicts
 )

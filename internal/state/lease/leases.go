@@ -32,6 +32,12 @@ type leases struct {
 // full reports whether no lease more can be given.
 func (t *leases) full() bool { return t.free == 0 && len(t.table) == 1<<placeBits-1 }
 
+// number returns one for a loan, which has no place in the table.
+func (t *leases) number() uint64 {
+	t.given++
+	return t.given << placeBits
+}
+
 func (t *leases) add(h *Holder, o record.Offset, level uint8, size int32) uint64 {
 	at := t.free
 	if at == 0 {

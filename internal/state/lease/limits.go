@@ -18,6 +18,14 @@ const (
 	// ttlsPerPage and deadPerPage bound what a page holds.
 	ttlsPerPage = 512
 	deadPerPage = 512
+	// loansPerPage is how many consecutive offsets a page of loans tells of,
+	// maxOwner bounds the name of an owner, in bytes.
+	loansPerPage = 512
+	maxOwner     = 255
+	// endsPerTick bounds the loans that end in one entry. leastEnds is from how
+	// many deadlines on those that no longer count are looked for.
+	endsPerTick = 4096
+	leastEnds   = 1024
 	// maxMoved bounds the sets that a partition knows dead letters have come from.
 	maxMoved = 1 << 16
 )
@@ -28,6 +36,9 @@ const (
 	// in offsets of a level: so many records at most are taken for delivered
 	// after a crash although they were not.
 	markAhead = 1024
+	// maxParked bounds the records that a desk has looked at and that wait for
+	// others of their group: beyond it looks no further.
+	maxParked = 1 << 14
 	// shrinkLeases is the size from which the table of leases is given back when
 	// it is empty.
 	shrinkLeases = 1 << 8

@@ -291,6 +291,14 @@ func FuzzDecode(f *testing.F) {
 		Partition: 1, Bytes: 5, Settled: []Range{{1, 4}, {9, 9}}, Returned: []Return{{3, 1}},
 		Died: []Death{{Range{5, 6}, Expired, 77}}, Marks: []Mark{{0, 1024}},
 	}}}).AppendTo(nil))
+	f.Add((&Report{Changes: []Change{{
+		Partition: 1, Term: 3, Loans: []LoanChange{
+			{What: Lend, Offset: 7, New: 5, Owner: "o", For: 30_000, Level: 1, Group: 9, Size: 3},
+			{What: Settle, Offset: 9, Term: 2, Counter: 8, Verdict: Reject}, {What: Extend, Offset: 2, Term: 2, Counter: 8, For: 5},
+			{What: Claim, Offset: 3, Term: 1, Counter: 1, New: 6, Owner: "p", For: -1, Idle: 4, Attempts: CountKeep},
+			{What: Forget, Offset: 1, Term: 1, Counter: 2},
+		},
+	}}}).AppendTo(nil))
 	f.Fuzz(func(t *testing.T, b []byte) {
 		c, err := Decode(b)
 		if err != nil {
@@ -309,6 +317,8 @@ func FuzzPages(f *testing.F) {
 	set := s.Define(7, 0, &settings)
 	s.Append(set, Batch{Range: Range{0, 99}, TTL: 5})
 	s.settle(set, 3, 9)
+	s.putLoan(set, Loan{ID: ID{Offset: 12, Term: 1, Counter: 4}, Owner: "o", Until: 9})
+	s.hold(set, 12)
 	s.Freeze()
 	s.EncodePages(func(k, v []byte) { f.Add(k, v) }, func() bool { return true })
 	f.Fuzz(func(t *testing.T, key, value []byte) {

@@ -27,6 +27,7 @@ const (
 	pageTTLs     = 't' // up to ttlsPerPage changes of the time to live
 	pageArrivals = 'm' // what has come to a partition without a set
 	pageDying    = 'd' // up to deadPerPage records that wait for their dead-letter target
+	pageLoans    = 'l' // the loans of loansPerPage offsets
 )
 
 func (k pageKey) appendKey(dst []byte) []byte {
@@ -118,6 +119,10 @@ func (s *State) encodePage(dst []byte, k pageKey) ([]byte, bool) {
 		return set.ttls.encode(dst, k.chunk)
 	case pageDying:
 		return set.dying.encode(dst, k.chunk)
+	case pageLoans:
+		if p := set.loans.pages[k.chunk]; p != nil {
+			return p.encode(dst), true
+		}
 	}
 	return dst, false
 }
@@ -179,6 +184,7 @@ type restoring struct {
 	ttls   map[pageKey][]ttlChange
 	first  map[pageKey]uint64
 	dying  map[record.PartitionID][]Dead
+	loans  map[pageKey]*loanPage
 }
 
 // RestorePage takes a page of a checkpoint, in any order, into a new State. It
@@ -187,6 +193,7 @@ func (s *State) RestorePage(key, value []byte) error {
 	if s.restoring.chunks == nil {
 		s.restoring = restoring{
 			map[pageKey]*container{}, map[pageKey][]ttlChange{}, map[pageKey]uint64{}, map[record.PartitionID][]Dead{},
+			map[pageKey]*loanPage{},
 		}
 	}
 	r := &reader{codec.NewReader(value)}
@@ -215,6 +222,8 @@ func (s *State) RestorePage(key, value []byte) error {
 			}
 			s.restoring.dying[k.id] = append(s.restoring.dying[k.id], d)
 		}
+	case pageLoans:
+		s.restoring.loans[k] = r.loanPage(k.chunk)
 	}
 	if err := r.Close(); err != nil {
 		return fmt.Errorf("page %q of the lease sets: %w", key, err)
@@ -229,7 +238,7 @@ func parseKey(key []byte) (k pageKey, ok bool) {
 	k.kind = key[0]
 	switch {
 	case (k.kind == pageRoot || k.kind == pageArrivals) && len(key) == 9:
-	case (k.kind == pageChunk || k.kind == pageTTLs || k.kind == pageDying) && len(key) == 17:
+	case (k.kind == pageChunk || k.kind == pageTTLs || k.kind == pageDying || k.kind == pageLoans) && len(key) == 17:
 		k.chunk = binary.BigEndian.Uint64(key[9:])
 	default:
 		return k, false
@@ -315,6 +324,16 @@ func (s *State) Restored() error {
 			return fmt.Errorf("restoring the lease sets: %w: dead letters of partition %d", codec.ErrMalformed, id)
 		}
 		set.dying.restore(list)
+	}
+	for _, k := range sortedPages(r.loans) {
+		set := s.sets[k.id]
+		if set == nil {
+			return fmt.Errorf("restoring the lease sets: %w: loans of partition %d", codec.ErrMalformed, k.id)
+		}
+		set.restoreLoans(k.chunk, r.loans[k])
+		for i := range r.loans[k].list {
+			s.watchLoan(set, &r.loans[k].list[i])
+		}
 	}
 	s.restoring = restoring{}
 	return nil

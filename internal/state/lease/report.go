@@ -20,6 +20,7 @@ func (d *Desk) Take(limit int) Change {
 		Partition: d.set.id, Bytes: d.out.Bytes,
 		Settled: cut(&d.out.Settled, limit), Returned: cut(&d.out.Returned, limit),
 		Died: cut(&d.out.Died, limit), Marks: cut(&d.out.Marks, limit),
+		Loans: cut(&d.out.Loans, limit), Term: d.term,
 	}
 	d.out.Bytes = 0
 	c.records = c.count()
@@ -48,12 +49,17 @@ func (c *Change) count() int64 {
 	for _, d := range c.Died {
 		n += d.Len()
 	}
+	for i := range c.Loans {
+		if c.Loans[i].What == Lend {
+			n++
+		}
+	}
 	return n
 }
 
 // Items returns how long the lists are together.
 func (c *Change) Items() int {
-	return len(c.Settled) + len(c.Returned) + len(c.Died) + len(c.Marks)
+	return len(c.Settled) + len(c.Returned) + len(c.Died) + len(c.Marks) + len(c.Loans)
 }
 
 // tidy sorts and joins what is settled.
@@ -82,6 +88,7 @@ func (d *Desk) Refused(c *Change) {
 	out.Returned = append(c.Returned, out.Returned...)
 	out.Died = append(c.Died, out.Died...)
 	out.Marks = append(c.Marks, out.Marks...)
+	out.Loans = append(c.Loans, out.Loans...)
 	d.pending += c.count()
 }
 
@@ -89,6 +96,9 @@ func (d *Desk) Refused(c *Change) {
 func (d *Desk) Applied(c *Change) {
 	d.pending -= c.records
 	d.pendingBytes -= c.Bytes
+	for i := range c.Loans {
+		d.lentApplied(&c.Loans[i])
+	}
 	if len(d.away) == 0 {
 		return
 	}
@@ -122,8 +132,10 @@ func (d *Desk) Free(n uint8, o record.Offset) {
 func (d *Desk) Purge() int64 {
 	n := d.Ready()
 	leased := d.leases.sorted()
-	away := slices.Sorted(maps.Keys(d.away))
-	keep := slices.Compact(slices.Sorted(slices.Values(append(leased, away...))))
+	keep := slices.AppendSeq(leased, maps.Keys(d.away))
+	keep = slices.AppendSeq(keep, maps.Keys(d.lending))
+	slices.Sort(keep)
+	keep = slices.Compact(keep)
 	for o := d.set.NextReady(d.set.floor); o < d.set.next; {
 		end := d.set.readyEnd(o)
 		for ; len(keep) > 0 && keep[0] < end; keep = keep[1:] {
@@ -141,6 +153,7 @@ func (d *Desk) Purge() int64 {
 		l := &d.levels[i]
 		l.cursor, l.back = max(l.cursor, d.set.next), nil
 	}
+	d.purgeGroups()
 	if b := d.ReadyBytes(); b > 0 && d.set.held == 0 {
 		d.out.Bytes += b
 		d.pendingBytes += b

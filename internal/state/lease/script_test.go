@@ -37,6 +37,8 @@ type harness struct {
 	holders   map[string]*Holder
 	leases    map[string]ID // the latest by record and holder
 	fx        Effects
+	keys      map[record.Offset]string
+	loans     map[string]ID // the latest by owner and record
 }
 
 // number reads name=n of the words, or returns a default.
@@ -49,6 +51,16 @@ func number(words []string, name string, def int64) int64 {
 		}
 	}
 	return def
+}
+
+// word returns the value of name=value, "" if there is none.
+func word(words []string, name string) string {
+	for _, w := range words {
+		if v, ok := strings.CutPrefix(w, name+"="); ok {
+			return v
+		}
+	}
+	return ""
 }
 
 func has(words []string, flag string) bool {
@@ -94,6 +106,8 @@ func (h *harness) run(w []string) string {
 		h.now += record.LogTime(number(w, "ms", 0))
 	case "state":
 		return h.state()
+	case "lend", "settle", "extend", "claim", "tick", "loans", "reload":
+		return h.loan(w)
 	default:
 		h.t.Fatalf("no such command: %v", w)
 	}
@@ -106,10 +120,11 @@ func (h *harness) begin(w []string) {
 	s.DeliveryLimit = int32(number(w, "limit", -1))
 	s.DeadLetter = has(w, "dlx")
 	s.SingleActive = has(w, "single")
+	s.Grouped = has(w, "grouped")
 	s.InFlightLimit = int32(number(w, "inflight", 0))
 	s.Retry = Retry{First: number(w, "retry", 0), Factor: 2000, Cap: 1000}
 	s.MessageTTL = number(w, "ttl", -1)
-	*h = harness{t: h.t, s: New(), now: 1000, levels: map[record.Offset]uint8{}}
+	*h = harness{t: h.t, s: New(), now: 1000, levels: map[record.Offset]uint8{}, keys: map[record.Offset]string{}, loans: map[string]ID{}}
 	h.set = h.s.Define(1, 0, &s)
 	h.open()
 }
@@ -126,6 +141,7 @@ func (h *harness) append(w []string) {
 	level := uint8(number(w, "level", 0))
 	for o := b.First; o <= b.Last; o++ {
 		h.levels[o] = level
+		h.keys[o] = word(w, "key")
 	}
 	h.s.Append(h.set, b)
 	h.d.Appended(0, b.Last)
@@ -157,7 +173,15 @@ func (h *harness) find(w Want) (record.Offset, bool) {
 		h.d.Pass(w, min(o, w.Limit), h.d.Levels() == 1)
 		return 0, false
 	}
-	return o, true
+	return o, !h.d.Blocked(w, h.found(o))
+}
+
+func (h *harness) found(o record.Offset) Found {
+	f := Found{Offset: o, Size: 1}
+	for _, c := range h.keys[o] {
+		f.Group = f.Group<<8 | uint64(c)
+	}
+	return f
 }
 
 func (h *harness) deliver(most int) string {
@@ -171,7 +195,7 @@ func (h *harness) deliver(most int) string {
 		if !found {
 			continue
 		}
-		g, ok := h.d.Give(w, Found{Offset: o, Size: 1}, nil)
+		g, ok := h.d.Give(w, h.found(o), nil)
 		if !ok {
 			out.WriteString("waits for leave\n")
 			break
@@ -207,7 +231,7 @@ func (h *harness) expire(w []string) string {
 		want, ok := h.d.Head(uint8(n))
 		for ok {
 			if o, found := h.find(want); found {
-				h.d.Die(want, Found{Offset: o, Size: 1}, Expired, h.now+record.LogTime(number(w, "in", 0)))
+				h.d.Die(want, h.found(o), Expired, h.now+record.LogTime(number(w, "in", 0)))
 				break
 			}
 			want, ok = h.d.Head(uint8(n))
@@ -226,16 +250,26 @@ func (h *harness) commit() string {
 	h.fx.Reset()
 	h.s.Apply(h.now, false, decoded.(*Report), &h.fx)
 	var out strings.Builder
-	for _, r := range h.fx.Back {
-		h.d.Back(r)
-	}
-	for _, l := range h.fx.Later {
-		fmt.Fprintf(&out, "%d in %d ms\n", l.Offset, l.Delay)
-	}
+	out.WriteString(h.effects())
 	for _, d := range h.set.Deaths(0, 10) {
 		fmt.Fprintf(&out, "%d dying: %s, number %d\n", d.Offset, d.Reason, d.Number)
 	}
 	h.d.Applied(&c)
+	return out.String()
+}
+
+// effects tells the desk what was done, and what is to be done later.
+func (h *harness) effects() string {
+	var out strings.Builder
+	for _, r := range h.fx.Back {
+		h.d.Back(r)
+	}
+	for _, x := range h.fx.Gone {
+		h.d.Gone(x.Offset)
+	}
+	for _, l := range h.fx.Later {
+		fmt.Fprintf(&out, "%d in %d ms\n", l.Offset, l.Delay)
+	}
 	return out.String()
 }
 

@@ -25,6 +25,7 @@ type Set struct {
 	marks []Mark
 	ttls  ttls
 	dying dying
+	loans loans
 	moved arrivals
 
 	cut uint32 // since which the root page is marked as changed
@@ -120,8 +121,31 @@ func (s *Set) NextReady(o record.Offset) record.Offset {
 }
 
 // Held returns how many records are neither settled nor to be given: they are
-// scheduled or dying.
+// scheduled, lent or dying.
 func (s *Set) Held() int64 { return s.held }
+
+// nextUnsettled returns the first offset at or above o that is not settled, Next
+// if there is none.
+func (s *Set) nextUnsettled(o record.Offset) record.Offset {
+	for o = max(o, s.floor); o < s.next; {
+		c := s.chunks[chunkOf(o)]
+		if c == nil {
+			return o
+		}
+		i := c.settled.find(low(o))
+		if i == len(c.settled) || c.settled[i].lo > low(o) {
+			return o
+		}
+		o += record.Offset(c.settled[i].hi-low(o)) + 1
+	}
+	return s.next
+}
+
+// isHeld reports whether the record at o is.
+func (s *Set) isHeld(o record.Offset) bool {
+	c := s.chunks[chunkOf(o)]
+	return c != nil && o >= s.floor && c.held.has(low(o))
+}
 
 // Attempts returns how often an unsettled record was given back, counted.
 func (s *Set) Attempts(o record.Offset) int32 {
@@ -142,6 +166,7 @@ func (s *State) settle(set *Set, lo, hi record.Offset) (fresh int64) {
 		return 0
 	}
 	s.touch(set)
+	s.dropLoans(set, lo, hi)
 	if lo == set.floor {
 		return s.raise(set, hi+1)
 	}

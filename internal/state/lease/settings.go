@@ -35,6 +35,9 @@ type Settings struct {
 	MaxPriority uint8
 	// SingleActive lets one consumer at a time have records.
 	SingleActive bool
+	// Grouped gives records that have the same key one at a time, in their order;
+	// others go on. There are no priorities then.
+	Grouped bool
 	// DeliveryLimit is how often a record may be given back, counted, before it
 	// dies; -1 for any number.
 	DeliveryLimit int32
@@ -112,6 +115,9 @@ func (s *Settings) Check() error {
 			return fmt.Errorf("%w: %s is %d, must be %d to %d", ErrInvalidSettings, f.name, f.value, f.low, f.high)
 		}
 	}
+	if s.Grouped && s.MaxPriority > 0 {
+		return fmt.Errorf("%w: Grouped, and MaxPriority is %d", ErrInvalidSettings, s.MaxPriority)
+	}
 	return nil
 }
 
@@ -123,11 +129,12 @@ const (
 	flagDeadLetter = 1 << iota
 	flagKeepKeys
 	flagSingleActive
+	flagGrouped
 	settingsFlags = 1<<iota - 1
 )
 
 func (s *Settings) flags() (f byte) {
-	for i, on := range [...]bool{s.DeadLetter, s.KeepKeys, s.SingleActive} {
+	for i, on := range [...]bool{s.DeadLetter, s.KeepKeys, s.SingleActive, s.Grouped} {
 		if on {
 			f |= 1 << i
 		}
@@ -164,7 +171,8 @@ func DecodeSettings(b []byte) (*Settings, error) {
 	integer := func() int32 { return int32(r.Varint(math.MinInt32, math.MaxInt32)) }
 	s := &Settings{
 		DeadLetter: flags&flagDeadLetter != 0, KeepKeys: flags&flagKeepKeys != 0,
-		SingleActive: flags&flagSingleActive != 0, Overflow: Overflow(r.Byte()), MaxPriority: r.Byte(),
+		SingleActive: flags&flagSingleActive != 0,
+		Grouped:      flags&flagGrouped != 0, Overflow: Overflow(r.Byte()), MaxPriority: r.Byte(),
 		MessageTTL: long(), Expires: long(), MaxLength: long(), MaxBytes: long(), DeliveryLimit: integer(),
 		Retry:     Retry{First: long(), Cap: long(), Factor: integer(), Jitter: integer(), Attempts: integer()},
 		RateLimit: integer(), InFlightLimit: integer(), Retention: long(), ConsumerTimeout: long(),

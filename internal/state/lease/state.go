@@ -19,6 +19,10 @@ type State struct {
 	// cut counts the cuts, so that what was touched since the last one is known
 	// without a look-up.
 	cut uint32
+	// ends are the deadlines of loans; endsKept is how many there may be before
+	// those that no longer count are looked for.
+	ends     loanEnds
+	endsKept int
 
 	restoring restoring
 }
@@ -49,6 +53,21 @@ type Effects struct {
 	Changed []*Set
 	// Dying are the sets that got records to dead-letter, each once.
 	Dying []*Set
+	// Gone are records of grouped sets that somebody had, and that nobody will
+	// have again: they are settled or dying.
+	Gone []Gone
+}
+
+// Gone is such a record.
+type Gone struct {
+	Set    *Set
+	Offset record.Offset
+}
+
+func (e *Effects) gone(set *Set, o record.Offset) {
+	if set.settings.Grouped {
+		e.Gone = append(e.Gone, Gone{set, o})
+	}
 }
 
 // Returned is a record that is to be given again.
@@ -73,7 +92,8 @@ func (e *Effects) Reset() {
 	clear(e.Later)
 	clear(e.Changed)
 	clear(e.Dying)
-	e.Later = e.Later[:0]
+	clear(e.Gone)
+	e.Later, e.Gone = e.Later[:0], e.Gone[:0]
 	e.Back, e.Changed, e.Dying = e.Back[:0], e.Changed[:0], e.Dying[:0]
 }
 
@@ -119,6 +139,9 @@ func (s *State) Drop(id record.PartitionID) {
 	}
 	for i := range set.dying.list {
 		s.touchDying(set, set.dying.list[i].Number)
+	}
+	for _, k := range slices.Sorted(maps.Keys(set.loans.pages)) {
+		s.touchLoans(set, k)
 	}
 	delete(s.sets, id)
 }
@@ -169,6 +192,9 @@ func (s *State) change(now record.LogTime, hold bool, set *Set, c *Change, fx *E
 	for _, m := range c.Marks {
 		set.mark(m)
 	}
+	for i := range c.Loans {
+		s.lend(now, c.Term, set, &c.Loans[i], fx)
+	}
 	for _, x := range c.Returned {
 		s.giveBack(set, x, fx)
 	}
@@ -178,8 +204,11 @@ func (s *State) change(now record.LogTime, hold bool, set *Set, c *Change, fx *E
 			case set.Settled(o):
 			case d.Reason == Expired && (hold || now < d.Deadline):
 				fx.Back = append(fx.Back, Returned{Set: set, Offset: o, Attempts: set.Attempts(o)})
-			case s.kill(set, o, d.Reason):
-				fx.Dying = note(fx.Dying, set)
+			default:
+				if s.kill(set, o, d.Reason) {
+					fx.Dying = note(fx.Dying, set)
+				}
+				fx.gone(set, o)
 			}
 		}
 	}
@@ -209,6 +238,7 @@ func (s *State) giveBack(set *Set, x Return, fx *Effects) {
 		if s.kill(set, o, DeliveryLimit) {
 			fx.Dying = note(fx.Dying, set)
 		}
+		fx.gone(set, o)
 		return
 	}
 	if delay := set.settings.Retry.delay(o, n); delay > 0 {
