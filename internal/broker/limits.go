@@ -95,6 +95,11 @@ const (
 
 	// maxFieldName is the longest name in a headers table, in bytes.
 	maxFieldName = 255
+
+	// floorLag is how many records may be settled above a queue's floor as long
+	// as it is worked on in order, about.
+	floorLag = 1 << 13
+
 	// maxKnownRoutes and maxKnownTargets bound what a router remembers: keys, and
 	// the queues that they lead to.
 	maxKnownRoutes  = 1024

@@ -79,6 +79,7 @@ func (q *queues) applyCommand(e *replica.Entry, payload []byte, local replica.Pr
 		q.open(c)
 	case *lease.Report:
 		q.state.Apply(e.Now, e.Hold, c, &q.fx)
+		q.settledAbove(c)
 		q.carryOut(e)
 	}
 	if local, ok := local.(*command); ok {
@@ -187,6 +188,7 @@ func (q *queues) define(p *Partition) {
 func (q *queues) opened(p *Partition) {
 	handle := p.asQueue()
 	handle.settings.Store(p.lease.Settings())
+	q.keepSettled(p)
 	switch {
 	case p.desk != nil:
 		p.desk.Configure()

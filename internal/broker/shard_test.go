@@ -44,6 +44,10 @@ func (n *notes) SetCompaction(_ record.ShardID, i record.Index, p record.Partiti
 	n.compactions[p] = compactionNote{i, c}
 }
 
+func (n *notes) SetSettled(record.ShardID, record.PartitionID, store.Settled) {}
+
+func (n *notes) NoteSettled(int64) {}
+
 func (n *notes) SetEnd(record.PartitionID, record.Offset) {}
 
 func (n *notes) DropPartition(_ record.ShardID, _ record.Index, p record.PartitionID) {

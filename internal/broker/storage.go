@@ -11,6 +11,8 @@ type storage interface {
 	AddRuns(g record.ShardID, i record.Index, runs []store.Run)
 	SetFloor(g record.ShardID, i record.Index, p record.PartitionID, level uint8, o record.Offset)
 	SetCompaction(g record.ShardID, i record.Index, p record.PartitionID, c *store.Compaction)
+	SetSettled(g record.ShardID, p record.PartitionID, by store.Settled)
+	NoteSettled(bytes int64)
 	SetEnd(p record.PartitionID, next record.Offset)
 	DropPartition(g record.ShardID, i record.Index, p record.PartitionID)
 	Read(dst *store.Result, p record.PartitionID, from, limit record.Offset, maxBytes int, minOne bool) error

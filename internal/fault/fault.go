@@ -82,6 +82,9 @@ const (
 	LoseLetter
 	// RepeatLetter delivers some dead letters twice (broker).
 	RepeatLetter
+	// DropUnsettled lets a rewrite leave behind the record after some that are
+	// settled (store).
+	DropUnsettled
 	end
 )
 
@@ -92,6 +95,7 @@ var names = [...]string{
 	"stable-ahead", "forget-aborted",
 	"compact-drops-latest", "compact-ignores-dirty-point",
 	"lose-settle", "forget-redelivered", "lose-returned", "give-twice", "lose-letter", "repeat-letter",
+	"drop-unsettled",
 }
 
 // String returns the bug's name.

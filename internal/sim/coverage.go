@@ -24,6 +24,7 @@ type Coverage struct {
 	Checkpoints, Rewrites, Freed  int
 	Aged                          int // records removed for their age
 	Compacted                     int // offsets that readers found compacted away
+	Settled                       int // bytes of settled messages that rewrites left behind
 	Replacements                  int // of members
 	Messages, Lost                int
 
@@ -45,6 +46,7 @@ func (c *Coverage) collect(p *process) {
 	s := p.store.Stats()
 	c.Checkpoints += int(s.Checkpoints.Load())
 	c.Rewrites += int(s.Rewrites.Load())
+	c.Settled += int(s.Settled.Load())
 	c.Freed += int(s.FilesFreed.Load())
 	c.Installs += int(p.host.Installed())
 }
@@ -67,7 +69,7 @@ func (c *Coverage) counters() []counter {
 		{"records left out", &c.LeftOut, 50, 50}, {"nonsense", &c.Nonsense, 10, 10}, {"faults", &c.Faults, 4, 6},
 		{"crashes", &c.Crashes, 2, 6}, {"elections", &c.Elections, 4, 8}, {"snapshots", &c.Snapshots, 0, 1},
 		{"installs", &c.Installs, 0, 1}, {"checkpoints", &c.Checkpoints, 4, 10}, {"rewrites", &c.Rewrites, 1, 2},
-		{"files freed", &c.Freed, 1, 2}, {"aged out", &c.Aged, 20, 20}, {"compacted away", &c.Compacted, 500, 500}, {"replacements", &c.Replacements, 0, 0.2},
+		{"files freed", &c.Freed, 1, 2}, {"aged out", &c.Aged, 20, 20}, {"compacted away", &c.Compacted, 500, 500}, {"settled bytes", &c.Settled, 100, 100}, {"replacements", &c.Replacements, 0, 0.2},
 		{"messages", &c.Messages, 0, 5000}, {"messages lost", &c.Lost, 0, 100},
 	}
 }

@@ -3,7 +3,6 @@ package sim
 import (
 	"encoding/binary"
 	"fmt"
-	"slices"
 	"time"
 
 	"github.com/polylog-mq/polylog/internal/broker"
@@ -293,7 +292,14 @@ type worker struct {
 	asking   bool
 	held     []heldJob
 	under    int
+	// stuck is how many messages the worker holds on to: it has asked for as many
+	// more.
+	stuck int
 }
+
+// stickyJob: a worker keeps one message in so many until the end, while others
+// behind it are settled.
+const stickyJob = 40
 
 type heldJob struct {
 	id    int
@@ -341,7 +347,7 @@ func (k *worker) tick() {
 }
 
 // leave forgets a session that has ended.
-func (k *worker) leave() { k.p, k.session, k.consumer, k.held = nil, nil, nil, nil }
+func (k *worker) leave() { k.p, k.session, k.consumer, k.held, k.stuck = nil, nil, nil, nil, 0 }
 
 func (k *worker) consume() {
 	n := k.w.leaderOfJobs()
@@ -357,7 +363,7 @@ func (k *worker) consume() {
 			return
 		}
 		s := b.OpenSession()
-		k.p, k.session, k.held = p, s, nil
+		k.p, k.session, k.held, k.stuck = p, s, nil, 0
 		gone := func() {
 			if k.session == s {
 				k.leave()
@@ -389,14 +395,39 @@ func (k *worker) consume() {
 	})
 }
 
+// takeSome takes some of what is held to be settled, and asks for more in the
+// place of what is stuck.
+func (k *worker) takeSome() (some []heldJob) {
+	var stuck, free []heldJob
+	for _, j := range k.held {
+		if !k.ending && j.id%stickyJob == 7 {
+			stuck = append(stuck, j)
+		} else {
+			free = append(free, j)
+		}
+	}
+	if more := len(stuck) - k.stuck; more > 0 && !k.p.over() {
+		c := k.consumer
+		k.p.run(func() { c.Grant(int32(more)) })
+		k.stuck = len(stuck)
+	}
+	if len(free) == 0 {
+		return nil
+	}
+	n := 1 + k.w.clients.IntN(len(free))
+	k.held = append(stuck, free[n:]...)
+	return free[:n]
+}
+
 // settle decides about some of what is held.
 func (k *worker) settle() {
 	if len(k.held) == 0 || k.under > 2 || k.consumer == nil {
 		return
 	}
-	n := 1 + k.w.clients.IntN(len(k.held))
-	some := slices.Clone(k.held[:n])
-	k.held = slices.Delete(k.held, 0, n)
+	some := k.takeSome()
+	if len(some) == 0 {
+		return
+	}
 	verdict := broker.Accept
 	if !k.ending {
 		verdict = []broker.Verdict{broker.Accept, broker.Accept, broker.Accept, broker.Release, broker.Reject}[k.w.clients.IntN(5)]

@@ -268,7 +268,7 @@ func (p *partition) indexed(f *file, s *segment.Span) {
 	c := p.chain(s.Level)
 	for i := range c.spans {
 		if c.spans[i].file == f && c.spans[i].first == s.First {
-			c.spans[i].block = s.Block
+			c.spans[i].block, c.spans[i].records = s.Block, uint32(s.Records)
 		}
 	}
 }
@@ -347,6 +347,7 @@ func (s *Store) commit(c *cut) error {
 		s.removeIndex(x)
 	}
 	s.pending.clear()
+	s.surveyed.Store(false)
 	for _, f := range c.removed {
 		s.discard(f)
 	}

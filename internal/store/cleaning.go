@@ -321,7 +321,10 @@ func (j *job) thinRun(it *item, body []byte) (changed bool, err error) {
 		case left == nil:
 			j.put(&run)
 		default:
-			if err := j.extend(&run, it, left, base, last); err != nil {
+			if err := j.toOwn(); err != nil {
+				return changed, err
+			}
+			if err := j.single.extend(&run, it, left, base, last); err != nil {
 				return changed, err
 			}
 		}
@@ -331,19 +334,21 @@ func (j *job) thinRun(it *item, body []byte) (changed bool, err error) {
 	return changed, nil
 }
 
-// extend appends a batch to the output and to the run.
-func (j *job) extend(run *Run, it *item, batch []byte, base, last record.Offset) error {
+// toOwn makes sure that there is an output for one partition.
+func (j *job) toOwn() (err error) {
 	if j.single == nil {
-		var err error
-		if j.single, err = j.s.newOutput(); err != nil {
-			return err
-		}
+		j.single, err = j.s.newOutput()
 	}
+	return err
+}
+
+// extend appends a batch to an output and to the run.
+func (o *output) extend(run *Run, it *item, batch []byte, base, last record.Offset) error {
 	h, err := record.ParseHeader(batch)
 	if err != nil {
 		return err
 	}
-	pos := j.single.data.Append(batch)
+	pos := o.data.Append(batch)
 	if run.Len == 0 {
 		*run = it.run
 		run.Base, run.Pos, run.Len, run.MaxTimestamp = base, pos, 0, math.MinInt64

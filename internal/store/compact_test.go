@@ -50,6 +50,8 @@ type keyedOp struct {
 	floor     record.Offset // if above 0
 	below     record.Offset // compaction is allowed so far, if above 0
 	marks     bool          // the batch is a marker
+	level     uint8
+	settled   []stretch
 	producer  int64
 	committed bool
 }
@@ -67,6 +69,7 @@ type keyedPart struct {
 	ids                map[record.Offset]record.EntryID
 	open               map[int64]record.Offset
 	aborted            []keyedTxn
+	settled            map[record.Offset]bool
 }
 
 type keyedTxn struct {
@@ -89,6 +92,9 @@ const (
 	plainPartition = 9 // not compacted
 )
 
+// queued reports whether a partition is a queue: not compacted, but settled.
+func queued(id record.PartitionID) bool { return id == 7 || id == 8 }
+
 func newKeyed(tb testing.TB, seed uint64) *keyed {
 	tb.Helper()
 	w := &keyed{tb: tb, fs: crashfs.New(), clock: clock.NewVirtual(time.UnixMilli(0)), rng: rand.New(rand.NewPCG(seed, 11))}
@@ -104,7 +110,10 @@ func newKeyedState() *keyedState { return &keyedState{parts: map[record.Partitio
 
 func (st *keyedState) part(id record.PartitionID) *keyedPart {
 	if st.parts[id] == nil {
-		st.parts[id] = &keyedPart{batches: map[record.Offset]record.Offset{}, ids: map[record.Offset]record.EntryID{}, open: map[int64]record.Offset{}}
+		st.parts[id] = &keyedPart{
+			batches: map[record.Offset]record.Offset{}, ids: map[record.Offset]record.EntryID{}, open: map[int64]record.Offset{},
+			settled: map[record.Offset]bool{},
+		}
 	}
 	return st.parts[id]
 }
@@ -184,6 +193,9 @@ func (w *keyed) propose() {
 	if w.rng.IntN(3) == 0 {
 		w.op(&e, plainPartition, timeOf(i))
 	}
+	for range w.rng.IntN(3) {
+		w.queueOp(&e, record.PartitionID(7+w.rng.IntN(2)), timeOf(i))
+	}
 	w.entries = append(w.entries, e)
 	w.end.apply(&e)
 	w.s.Append([]Append{{Sync: true, Entries: []Entry{{Index: i, Term: 1, Data: e.data}}}}, func(err error) {
@@ -250,6 +262,11 @@ func (st *keyedState) apply(e *keyedEntry) (runs []Run) {
 			runs = append(runs, p.add(&op, e.data[op.pos:op.end], now))
 		}
 		p.floor = max(p.floor, op.floor)
+		for _, x := range op.settled {
+			for o := x.first; o <= x.last; o++ {
+				p.settled[o] = true
+			}
+		}
 		if op.below > p.below {
 			for i := range p.recs {
 				if r := &p.recs[i]; r.Offset >= p.below && r.Offset < op.below {
@@ -264,7 +281,7 @@ func (st *keyedState) apply(e *keyedEntry) (runs []Run) {
 
 func (p *keyedPart) add(op *keyedOp, body []byte, now record.LogTime) Run {
 	run := Run{
-		Partition: op.p, Epoch: 3, Base: p.next, LogTime: now, FirstID: record.EntryID{Time: now, Seq: 7},
+		Partition: op.p, Level: op.level, Epoch: 3, Base: p.next, LogTime: now, FirstID: record.EntryID{Time: now, Seq: 7},
 		Pos: uint32(op.pos), Len: uint32(len(body)), MaxTimestamp: -1,
 	}
 	for len(body) > 0 {
@@ -318,7 +335,10 @@ func showKeyed(r *record.Record) string {
 
 // tell gives the store what apply of entry i allows; 0: what a checkpoint says.
 func (w *keyed) tell(i record.Index, id record.PartitionID, p *keyedPart) {
-	if id == plainPartition {
+	if queued(id) {
+		w.s.SetSettled(0, id, keyedPages{})
+	}
+	if queued(id) || id == plainPartition {
 		return
 	}
 	aborted := slices.Clip(p.aborted)
@@ -337,7 +357,7 @@ func (w *keyed) apply(n int) {
 			if op.floor > 0 {
 				w.s.SetFloor(0, w.applied, op.p, AllLevels, w.now.part(op.p).floor)
 			}
-			if op.below > 0 {
+			if op.below > 0 || queued(op.p) {
 				w.tell(w.applied, op.p, w.now.part(op.p))
 			}
 		}
@@ -352,7 +372,7 @@ func (w *keyed) flush() {
 }
 
 func (w *keyed) checkpoint() {
-	c := GroupCut{Applied: w.applied, CompactTo: w.applied}
+	c := GroupCut{Applied: w.applied, CompactTo: w.applied, Pages: w.now.pages()}
 	if w.applied > 0 {
 		c.Term = 1
 	}
@@ -513,6 +533,8 @@ func (p *keyedPart) compare(tb testing.TB, id record.PartitionID, got map[record
 		old := r.Offset < p.below && now >= r.allowed+keyedRetention
 		removed, free := false, false // it must, or may be gone
 		switch {
+		case queued(id):
+			free = p.settled[r.Offset] && r.Offset < p.next-1
 		case id == plainPartition || r.Offset >= p.below:
 		case r.control:
 			free = r.commit && old && !had
@@ -583,7 +605,7 @@ func TestCompactionAgainstModel(t *testing.T) {
 	if testing.Short() {
 		seeds = 8
 	}
-	var compactions, compacted uint64
+	var compactions, compacted, settled uint64
 	for seed := range seeds {
 		t.Run(fmt.Sprint(seed), func(t *testing.T) {
 			w := newKeyed(t, uint64(seed))
@@ -594,6 +616,7 @@ func TestCompactionAgainstModel(t *testing.T) {
 			w.check(true)
 			compactions += w.s.Stats().Compactions.Load()
 			compacted += w.s.Stats().Compacted.Load()
+			settled += w.s.Stats().Settled.Load()
 			if err := w.s.Close(); err != nil {
 				t.Fatal(err)
 			}
@@ -606,8 +629,8 @@ func TestCompactionAgainstModel(t *testing.T) {
 			}
 		})
 	}
-	if compactions < uint64(seeds) || compacted == 0 {
-		t.Errorf("%d compactions removed %d bytes: the test tests too little", compactions, compacted)
+	if compactions < uint64(seeds) || compacted == 0 || settled == 0 {
+		t.Errorf("%d compactions removed %d bytes, and %d were settled: the test tests too little", compactions, compacted, settled)
 	}
 }
 

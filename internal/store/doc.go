@@ -34,6 +34,13 @@
 //     compacted; to compare them, compare the last record of each key below the
 //     smallest Below, leaving out tombstones, and everything above the largest.
 //
+// # Settled records
+//
+// SetSettled says that a partition is a queue that need not keep what is settled
+// in it. A rewrite then leaves out records that the pages of the durable
+// checkpoint call settled. Everything else holds as for compaction; the last
+// record of a partition stays, and so do the markers of transactions.
+//
 // # Order
 //
 // A file is wanted while it holds an entry above its group's durable

@@ -24,7 +24,10 @@ type file struct {
 	spans atomic.Int64 // of partitions, that lie here
 	live  atomic.Int64 // bytes of bodies that are still wanted, about
 	runs  atomic.Int64 // added, wanted or not
-	dirty atomic.Bool  // runs were added that no durable index has
+	// settled is how many of the live bytes are those of settled records, as of
+	// the last survey.
+	settled atomic.Int64
+	dirty   atomic.Bool // runs were added that no durable index has
 
 	// looked says which pieces of lookBytes of a WAL file were read before.
 	looked [maxLooked / 64]atomic.Uint64

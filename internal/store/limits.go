@@ -46,6 +46,11 @@ const (
 	windowRuns   = 64 << 10
 	rewriteChunk = 1 << 20
 	maxMoved     = 1 << 20
+	// settledAhead is how many offsets of a partition are looked up at a time.
+	// Less than one record in sharedShare must be wanted of a run for which its
+	// body is not shared any more with other partitions.
+	settledAhead = 64 << 10
+	sharedShare  = 16
 
 	// DefaultCompactionBytes is the memory for the keys of the partition that is
 	// being compacted, unless chosen otherwise: some 4.4 million keys. More keys

@@ -246,13 +246,21 @@ func (s *Store) loadRuns(out *span, in *segment.Span, from record.Offset) error 
 }
 
 func newSpan(f *file, in *segment.Span) span {
-	return span{file: f, first: in.First, last: in.Last, maxTime: in.MaxTimestamp, bytes: uint32(in.Bytes), block: in.Block}
+	return span{file: f, first: in.First, last: in.Last, maxTime: in.MaxTimestamp, bytes: uint32(in.Bytes), records: uint32(in.Records), block: in.Block}
 }
 
 // arrange sorts the spans of a loaded partition and drops those that its
-// floors have passed: they are listed as long as their file is.
+// floors have passed: they are listed as long as their file is, also when a
+// compaction that began before has put others in their place.
 func (p *partition) arrange() error {
 	for _, c := range p.chains {
+		low := max(p.floor.durable, c.floor.durable)
+		c.spans = slices.DeleteFunc(c.spans, func(s span) bool {
+			if s.last < low {
+				s.release()
+			}
+			return s.last < low
+		})
 		slices.SortFunc(c.spans, compareSpans)
 		for i := range c.spans {
 			if i > 0 && c.spans[i].first <= c.spans[i-1].last {

@@ -6,6 +6,7 @@ import (
 	"slices"
 	"sort"
 	"sync"
+	"sync/atomic"
 
 	"github.com/polylog-mq/polylog/internal/record"
 	"github.com/polylog-mq/polylog/internal/store/checkpoint"
@@ -32,6 +33,10 @@ type partition struct {
 	dead int64
 
 	compaction compaction
+	// settled reads which records are settled, if those are not kept;
+	// hasSettled says that the last survey has found some above the floor.
+	settled    Settled
+	hasSettled atomic.Bool
 
 	resumes resumes
 }
@@ -51,6 +56,7 @@ type span struct {
 	first, last record.Offset
 	maxTime     int64  // the largest timestamp
 	bytes       uint32 // of bodies
+	records     uint32 // that were wanted when the index became final
 	// block is where the file's final index lists the runs. Until there is
 	// one, and as long as their records are in memory, mem has them.
 	block uint32
@@ -247,6 +253,8 @@ type partitionTable struct {
 	unsaved []*partition
 	// compacted are those that compaction looks after.
 	compacted map[record.PartitionID]*partition
+	// settling are those whose settled records are not kept.
+	settling map[record.PartitionID]*partition
 }
 
 func (t *partitionTable) get(id record.PartitionID) *partition {

@@ -43,15 +43,19 @@ func (r *Rewriting) defaults() {
 
 // candidate is a file as the plan sees it. Sizes are in bytes.
 type candidate struct {
-	level uint8
-	size  int64 // on disk
-	live  int64 // of bodies still wanted
-	runs  int64
-	ready bool // it may be rewritten now
+	level   uint8
+	size    int64 // on disk
+	live    int64 // of bodies still wanted, but for those of settled records
+	settled int64
+	runs    int64
+	ready   bool // it may be rewritten now
 }
 
 // dead reports whether most of the file is wanted by nobody.
-func (c *candidate) dead() bool { return 2*c.live < c.size }
+func (c *candidate) dead() bool { return 2*c.wanted() < c.size }
+
+// wanted returns how many bytes a rewrite writes, about.
+func (c *candidate) wanted() int64 { return max(c.live-c.settled, 0) }
 
 // short reports whether the file's runs are too short to be read well. A level
 // 1 file holds the runs of a partition together, however short they are.
@@ -76,8 +80,8 @@ func (r *Rewriting) plan(files []candidate) (chosen []int) {
 		} else {
 			short++
 		}
-		if len(chosen) < r.MaxFiles && (len(chosen) == 0 || size+f.live <= rewriteBytes) {
-			size += f.live
+		if len(chosen) < r.MaxFiles && (len(chosen) == 0 || size+f.wanted() <= rewriteBytes) {
+			size += f.wanted()
 			chosen = append(chosen, i)
 		}
 	}

@@ -13,6 +13,7 @@ func TestPlan(t *testing.T) {
 	short := candidate{size: 64 * mib, live: 60 * mib, runs: 1 << 20, ready: true}
 	dead := candidate{size: 64 * mib, live: 20 * mib, runs: 20, ready: true}
 	empty := candidate{size: 64 * mib, ready: true}
+	settled := candidate{size: 64 * mib, live: 60 * mib, settled: 60 * mib, runs: 60, ready: true}
 	wait := func(c candidate) candidate { c.ready = false; return c }
 	level1 := func(c candidate) candidate { c.level = 1; return c }
 	big := candidate{level: 1, size: 1000 * mib, live: 450 * mib, runs: 10, ready: true}
@@ -31,6 +32,7 @@ func TestPlan(t *testing.T) {
 		{"sorted ones stay", []candidate{level1(short), level1(short), level1(short)}, nil, 0},
 		{"one that is mostly dead", []candidate{long, dead}, []int{1}, 64},
 		{"and those that wait go with it", []candidate{short, level1(dead)}, []int{0, 1}, 64},
+		{"one of which most is settled", []candidate{long, settled}, []int{1}, 64},
 		{"an empty one is freed whole", []candidate{empty, empty, empty}, nil, 0},
 		{"no more than half a gigabyte", []candidate{big, big, dead}, []int{0, 2}, 2000 + 64},
 		{"one of any size", []candidate{{level: 1, size: 1500 * mib, live: 700 * mib, runs: 1, ready: true}}, []int{0}, 1500},

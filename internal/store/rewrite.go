@@ -23,10 +23,19 @@ type job struct {
 	// The level being worked on.
 	spans []span // of it, that lie in old files, still to come
 	cuts  []bool // spans[i] does not follow the one before it directly
+	cut   bool   // nor does the next run
 	cur   *segment.Cursor
 	in    span
 	low   record.Offset // nothing below is wanted
 	own   bool          // its records go to a file of their own
+	// settled tells what else is not wanted of it; see SetSettled.
+	settled settledPages
+	// patience is how many runs a step still passes over.
+	patience int
+	// left is the bytes of settled records left behind.
+	left     int64
+	thinning record.Thinning
+	thinned  []byte
 
 	// What belongs to a job of compaction: the runs of one partition from lo to
 	// below hi, and no run that begins at stop or above.
@@ -127,7 +136,7 @@ func (s *Store) candidates() ([]*file, []candidate) {
 		}
 		fs = append(fs, f)
 		cs = append(cs, candidate{
-			level: f.level, size: size, live: f.live.Load(), runs: f.runs.Load(),
+			level: f.level, size: size, live: f.live.Load(), settled: f.settled.Load(), runs: f.runs.Load(),
 			ready: !loaded && (f.level > 0 || wal.FileNum(f.num) < oldest),
 		})
 	}
@@ -136,6 +145,9 @@ func (s *Store) candidates() ([]*file, []candidate) {
 
 // newJob begins a rewrite, or returns nil if none pays.
 func (s *Store) newJob() (*job, error) {
+	if err := s.survey(); err != nil {
+		return nil, err
+	}
 	fs, cs := s.candidates()
 	chosen := s.o.Rewriting.plan(cs)
 	if len(chosen) == 0 {
@@ -144,7 +156,7 @@ func (s *Store) newJob() (*job, error) {
 	j := &job{s: s, old: map[*file]bool{}, many: map[chainKey]bool{}, moved: map[bodyKey]uint32{}}
 	var live int64
 	for _, i := range chosen {
-		live += cs[i].live
+		live += cs[i].wanted()
 	}
 	if uint64(live) > s.roomLeft()/2 {
 		return nil, nil // until there is room, files are freed only whole
@@ -170,7 +182,7 @@ func (s *Store) newJob() (*job, error) {
 	j.keys = slices.Compact(j.keys)
 	j.all = j.keys
 	if len(j.keys) > 0 {
-		j.begin()
+		return j, j.begin()
 	}
 	return j, nil
 }
@@ -187,9 +199,18 @@ func (j *job) blame(f *file, err error) error {
 }
 
 // begin takes up the level keys[0].
-func (j *job) begin() {
+func (j *job) begin() error {
 	k := j.keys[0]
-	j.spans, j.cuts, j.cur = j.spans[:0], j.cuts[:0], nil
+	j.take(k)
+	bytes, err := j.settled.weigh(j.spans)
+	j.own = bytes >= j.s.o.Rewriting.OwnFile && !j.many[k]
+	return err
+}
+
+// take takes up the spans of a level that lie in the old files.
+func (j *job) take(k chainKey) {
+	j.spans, j.cuts, j.cut, j.cur = j.spans[:0], j.cuts[:0], false, nil
+	j.settled = settledPages{}
 	k.p.mu.RLock()
 	defer k.p.mu.RUnlock()
 	c := k.p.chain(k.level)
@@ -197,7 +218,7 @@ func (j *job) begin() {
 		return
 	}
 	j.low = max(k.p.floor.durable, c.floor.durable)
-	var bytes int64
+	j.settled = j.s.pagesOf(k.p, j.low)
 	between := true
 	for i := range c.spans {
 		s := &c.spans[i]
@@ -207,27 +228,26 @@ func (j *job) begin() {
 		}
 		j.spans = append(j.spans, *s)
 		j.cuts = append(j.cuts, between)
-		bytes, between = bytes+int64(s.bytes), false
+		between = false
 	}
-	j.own = bytes >= j.s.o.Rewriting.OwnFile && !j.many[k]
 }
 
-// next returns the next run to move, and whether it begins a span; nil when
-// the level is done.
-func (j *job) next() (r *Run, cut bool, err error) {
-	for {
+// next returns the next run to move; none when the level is done, or the step
+// has passed over enough.
+func (j *job) next() (it item, ok bool, err error) {
+	for ; j.patience > 0; j.patience-- {
 		if j.cur == nil && len(j.mem) == 0 {
 			if len(j.spans) == 0 {
-				return nil, false, nil
+				return it, false, nil
 			}
-			j.in, cut = j.spans[0], j.cuts[0]
-			j.spans, j.cuts = j.spans[1:], j.cuts[1:]
-			if err := j.open(); err != nil {
-				return nil, false, j.blame(j.in.file, j.s.explain(err))
+			if err := j.enter(); err != nil {
+				return it, false, err
 			}
+			continue
 		}
-		if r, err = j.fromSpan(); err != nil {
-			return nil, false, j.blame(j.in.file, j.s.explain(err))
+		r, err := j.fromSpan()
+		if err != nil {
+			return it, false, j.blame(j.in.file, j.s.explain(err))
 		}
 		if r == nil {
 			continue
@@ -235,15 +255,31 @@ func (j *job) next() (r *Run, cut bool, err error) {
 		if j.clean != nil {
 			if r.Base >= j.stop && j.in.mem != nil {
 				j.spans, j.mem = nil, nil
-				return nil, false, nil
+				return it, false, nil
 			}
 			j.hi = max(j.hi, r.Last+1)
 			j.taken += int64(r.Len)
 		}
-		if r.Last >= j.low {
-			return r, cut, nil
+		if r.Last < j.low {
+			continue
+		}
+		it = item{run: *r, f: j.in.file, cut: j.cut}
+		if wanted, err := j.sift(&it); err != nil || wanted {
+			j.cut = false
+			return it, err == nil, err
 		}
 	}
+	return it, false, nil
+}
+
+// enter begins the next span.
+func (j *job) enter() error {
+	j.in, j.cut = j.spans[0], j.cut || j.cuts[0]
+	j.spans, j.cuts = j.spans[1:], j.cuts[1:]
+	if err := j.open(); err != nil {
+		return j.blame(j.in.file, j.s.explain(err))
+	}
+	return nil
 }
 
 // open begins to read the runs of the span in.
@@ -283,19 +319,25 @@ func (j *job) step(budget int) (more bool, err error) {
 	}
 	w := &j.win
 	w.reset()
+	j.patience = windowRuns
 	for len(j.keys) > 0 && w.bytes < min(budget, windowBytes) && len(w.items) < windowRuns {
-		r, cut, err := j.next()
+		it, ok, err := j.next()
 		if err != nil {
 			return false, err
 		}
-		if r != nil {
+		if ok {
 			w.own = j.own
-			w.add(r, j.in.file, cut, j.moved)
+			w.add(&it, j.moved)
 			continue
+		}
+		if j.patience == 0 {
+			break
 		}
 		w.ends = j.own
 		if j.keys = j.keys[1:]; len(j.keys) > 0 {
-			j.begin()
+			if err := j.begin(); err != nil {
+				return false, err
+			}
 		}
 		if w.ends || j.own && len(w.items) > 0 {
 			break // what comes next goes elsewhere
@@ -331,6 +373,12 @@ func (j *job) write(w *window) error {
 		if it.cut {
 			(*out).index.Cut()
 		}
+		if it.gone != nil {
+			if err := j.writeSifted(*out, it, w.body(it)); err != nil {
+				return err
+			}
+			continue
+		}
 		run := it.run
 		key := bodyKey{it.f, run.Pos}
 		pos, there := j.moved[key]
@@ -341,7 +389,7 @@ func (j *job) write(w *window) error {
 			}
 		}
 		run.Pos = pos
-		(*out).index.Add(&run)
+		(*out).index.AddOf(&run, it.records)
 	}
 	if w.ends {
 		return j.end(&j.single)
@@ -394,6 +442,8 @@ func (j *job) finish() error {
 	} else {
 		s.install(j.done, j.all, j.old)
 		s.stats.Rewrites.Add(1)
+		s.stats.Settled.Add(uint64(j.left))
+		s.since.dead.Add(j.left)
 	}
 	s.weigh()
 	return nil
@@ -417,6 +467,9 @@ type item struct {
 	f   *file
 	cut bool
 	buf int // where in the window its body goes, if that is still to be moved
+	// records is how many are wanted; gone is what is to be left out.
+	records int64
+	gone    []stretch
 }
 
 // window is what one step moves.
@@ -441,11 +494,11 @@ func (w *window) body(it *item) []byte { return w.buf[it.buf : it.buf+int(it.run
 
 // add takes a run. moved says which bodies with several targets need not come
 // again; once it is full, others are copied for each target.
-func (w *window) add(r *Run, f *file, cut bool, moved map[bodyKey]uint32) {
-	it := item{run: *r, f: f, cut: cut, buf: w.bytes}
+func (w *window) add(it *item, moved map[bodyKey]uint32) {
+	it.buf = w.bytes
 	here := false
-	if r.Flags&segment.Shared != 0 {
-		key := bodyKey{f, r.Pos}
+	if it.run.Flags&segment.Shared != 0 {
+		key := bodyKey{it.f, it.run.Pos}
 		_, here = moved[key]
 		here = here || w.seen[key]
 		switch {
@@ -459,10 +512,10 @@ func (w *window) add(r *Run, f *file, cut bool, moved map[bodyKey]uint32) {
 			it.run.Flags &^= segment.Shared
 		}
 	}
-	w.items = append(w.items, it)
+	w.items = append(w.items, *it)
 	if !here {
 		w.order = append(w.order, len(w.items)-1)
-		w.bytes += int(r.Len)
+		w.bytes += int(it.run.Len)
 	}
 }
 

@@ -85,6 +85,7 @@ func (s *Store) DropPartition(g record.ShardID, i record.Index, p record.Partiti
 	}
 	part.mu.Unlock()
 	s.partitions.compact(part, false)
+	s.partitions.settle(part, false)
 	if save {
 		s.partitions.toSave(part)
 	}

@@ -19,6 +19,8 @@ type Stats struct {
 	// Compactions of a partition were finished, and have removed Compacted bytes
 	// of records.
 	Compactions, Compacted atomic.Uint64
+	// Settled is the bytes of settled records that rewrites have left behind.
+	Settled atomic.Uint64
 	// LastCompaction is when the last one was finished, in ms since the Unix
 	// epoch; 0: none yet. DirtyPermille is the largest share of uncompacted bytes
 	// that any compacted partition had, in thousandths, as of the last look.

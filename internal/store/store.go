@@ -130,6 +130,7 @@ type Store struct {
 	job         *job
 	cleaning    *cleaning
 	cleanFirst  bool // it is compaction's turn
+	surveyed    atomic.Bool
 	wake        chan struct{}
 }
 
@@ -149,7 +150,7 @@ func Open(o Options) (*Store, error) {
 		lock:       lock,
 		reader:     segment.NewReader(o.FS, maxHandles, cacheBytes),
 		tail:       tail{max: o.TailBytes},
-		partitions: partitionTable{byID: map[record.PartitionID]*partition{}, compacted: map[record.PartitionID]*partition{}},
+		partitions: partitionTable{byID: map[record.PartitionID]*partition{}, compacted: map[record.PartitionID]*partition{}, settling: map[record.PartitionID]*partition{}},
 		files:      fileTable{byID: map[checkpoint.FileID]*file{}},
 		groups:     map[record.ShardID]*Log{},
 		durable:    map[record.ShardID]checkpoint.Group{},

@@ -285,6 +285,14 @@ func (d *DB) Pages(g record.ShardID, yield func(key, value []byte) error) error 
 	return d.scan(prefix, pageEnd(g), func(k, v []byte) error { return yield(k[len(prefix):], v) })
 }
 
+// PagesBetween walks likewise over those with keys from one to below another.
+func (d *DB) PagesBetween(g record.ShardID, from, to []byte, yield func(key, value []byte) error) error {
+	prefix := pagePrefix(g)
+	return d.scan(append(slices.Clip(prefix), from...), append(slices.Clip(prefix), to...), func(k, v []byte) error {
+		return yield(k[len(prefix):], v)
+	})
+}
+
 func (d *DB) scan(from, to []byte, yield func(key, value []byte) error) error {
 	if err := d.log.failure(); err != nil {
 		return err

@@ -49,8 +49,8 @@ func dumpIndex(fs vfs.FS, path string, w io.Writer) error {
 		x.Level, x.Num, x.Size, x.Digest, x.Runs, x.DataLen, x.DataCRC)
 	for i := range spans {
 		s := &spans[i]
-		fmt.Fprintf(w, "span partition %d level %d offsets %d-%d runs %d bytes %d shared %d largest time %d first block %d\n",
-			s.Partition, s.Level, s.First, s.Last, s.Runs, s.Bytes, s.Shared, s.MaxTimestamp, s.Block)
+		fmt.Fprintf(w, "span partition %d level %d offsets %d-%d runs %d bytes %d shared %d records %d largest time %d first block %d\n",
+			s.Partition, s.Level, s.First, s.Last, s.Runs, s.Bytes, s.Shared, s.Records, s.MaxTimestamp, s.Block)
 	}
 	r := NewReader(fs, 1, 1)
 	defer r.Close()

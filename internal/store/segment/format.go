@@ -9,8 +9,8 @@ import (
 )
 
 // Version is the version of both file formats. A file with a higher one was
-// written by a newer Polylog.
-const Version = 1
+// written by a newer Polylog. In version 1 spans do not tell their records.
+const Version = 2
 
 const (
 	indexMagic = "plogRUNS"
@@ -71,6 +71,7 @@ type footer struct {
 	runs         uint64
 	dataLen      uint64 // what the data file holds, header and all
 	dataCRC      uint32 // of a level 1 data file behind its header
+	version      uint8
 }
 
 func (f *footer) appendTo(dst []byte) []byte {
@@ -104,8 +105,8 @@ func parseFooter(b []byte, path string, at int64) (f footer, digest uint32, err 
 			return f, 0, damaged(path, at, "the footer names a section beyond the file")
 		}
 	}
-	if v := b[61]; v > Version {
-		return f, 0, fmt.Errorf("%s has format version %d; this version knows up to %d", path, v, Version)
+	if f.version = b[61]; f.version > Version {
+		return f, 0, fmt.Errorf("%s has format version %d; this version knows up to %d", path, f.version, Version)
 	}
 	f.runs, f.dataLen, f.num = le.Uint64(b[32:]), le.Uint64(b[40:]), le.Uint64(b[48:])
 	f.dataCRC, f.level = le.Uint32(b[56:]), b[60]

@@ -53,8 +53,12 @@ func (w *IndexWriter) write(b []byte) {
 	w.off += uint64(n)
 }
 
-// Add appends a run. Runs come sorted by partition, level and offset.
-func (w *IndexWriter) Add(r *Run) {
+// Add appends a run of which all records are wanted. Runs come sorted by
+// partition, level and offset.
+func (w *IndexWriter) Add(r *Run) { w.AddOf(r, int64(r.Last-r.Base)+1) }
+
+// AddOf appends a run of which so many records are wanted; see Add.
+func (w *IndexWriter) AddOf(r *Run, records int64) {
 	same := w.runs > 0 && r.Partition == w.prev.Partition && r.Level == w.prev.Level
 	if w.inRuns > 0 && (len(w.block) >= blockBytes || w.inRuns == MaxBlockRuns) {
 		w.endBlock()
@@ -80,6 +84,7 @@ func (w *IndexWriter) Add(r *Run) {
 	s.Last, s.MaxTimestamp = r.Last, max(s.MaxTimestamp, r.MaxTimestamp)
 	s.Runs++
 	s.Bytes += uint64(r.Len)
+	s.Records += uint64(records)
 	if r.Flags&Shared != 0 {
 		s.Shared += uint64(r.Len)
 	}

@@ -89,7 +89,7 @@ func openIndex(fs vfs.FS, path string) (*Index, []Span, error) {
 	} else if err := c.readAt(path, b, int64(f.spans.off)); err != nil {
 		return nil, nil, err
 	}
-	spans, ok := decodeSpans(b)
+	spans, ok := decodeSpans(b, f.version)
 	if crc32.Checksum(b, castagnoli) != f.spans.crc || !ok {
 		return nil, nil, damaged(path, int64(f.spans.off), "the checksum of the spans does not match")
 	}

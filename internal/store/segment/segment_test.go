@@ -154,8 +154,8 @@ func TestCutSplitsASpan(t *testing.T) {
 		t.Fatal(err)
 	}
 	want := []Span{
-		{Partition: 1, First: 0, Last: 9, MaxTimestamp: 5, Runs: 2, Bytes: 20, Shared: 20},
-		{Partition: 1, First: 20, Last: 29, MaxTimestamp: 20, Runs: 1, Bytes: 10, Shared: 10},
+		{Partition: 1, First: 0, Last: 9, MaxTimestamp: 5, Runs: 2, Bytes: 20, Shared: 20, Records: 10},
+		{Partition: 1, First: 20, Last: 29, MaxTimestamp: 20, Runs: 1, Bytes: 10, Shared: 10, Records: 10},
 	}
 	r := NewReader(fs, 1, 1<<20)
 	defer r.Close()
@@ -255,7 +255,8 @@ func FuzzIndex(f *testing.F) {
 			_ = readAll(fs, "idx", uint32(b[len(b)-4])|uint32(b[len(b)-3])<<8|uint32(b[len(b)-2])<<16|uint32(b[len(b)-1])<<24)
 		}
 		_ = Dump(fs, "idx", io.Discard)
-		_, _ = decodeSpans(b)
+		_, _ = decodeSpans(b, 1)
+		_, _ = decodeSpans(b, 2)
 		_, _ = decodeTable(b)
 		_, _ = decodeRuns(nil, b, 100)
 	})

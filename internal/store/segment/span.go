@@ -16,6 +16,7 @@ type Span struct {
 	Runs         uint64
 	Bytes        uint64 // of bodies
 	Shared       uint64 // of bodies that other partitions' runs point to as well
+	Records      uint64 // that were wanted when the index was written
 	Block        uint32 // the block that holds the first run
 }
 
@@ -28,10 +29,11 @@ func appendSpan(dst []byte, prev, s *Span) []byte {
 	dst = binary.AppendUvarint(dst, s.Runs)
 	dst = binary.AppendUvarint(dst, s.Bytes)
 	dst = binary.AppendUvarint(dst, s.Shared)
+	dst = binary.AppendUvarint(dst, s.Records)
 	return binary.AppendUvarint(dst, uint64(s.Block-prev.Block))
 }
 
-func (d *decoder) span(prev *Span) Span {
+func (d *decoder) span(prev *Span, version uint8) Span {
 	var s Span
 	s.Partition = prev.Partition + record.PartitionID(d.uvarint())
 	s.Level = d.byte()
@@ -39,6 +41,9 @@ func (d *decoder) span(prev *Span) Span {
 	s.Last = s.First + record.Offset(d.uvarint())
 	s.MaxTimestamp = d.varint()
 	s.Runs, s.Bytes, s.Shared = d.uvarint(), d.uvarint(), d.uvarint()
+	if s.Records = uint64(s.Last-s.First) + 1; version > 1 {
+		s.Records = d.uvarint()
+	}
 	s.Block = prev.Block + uint32(d.uvarint())
 	return s
 }
@@ -50,7 +55,7 @@ const (
 	minBlockBytes = 9
 )
 
-func decodeSpans(b []byte) ([]Span, bool) {
+func decodeSpans(b []byte, version uint8) ([]Span, bool) {
 	d := decoder{b: b}
 	n := d.uvarint()
 	if d.bad || n > uint64(len(d.b)/minSpanBytes) {
@@ -59,7 +64,7 @@ func decodeSpans(b []byte) ([]Span, bool) {
 	spans := make([]Span, 0, n)
 	var prev Span
 	for range n {
-		s := d.span(&prev)
+		s := d.span(&prev, version)
 		if d.bad || s.Last < s.First || s.First < 0 {
 			return nil, false
 		}
