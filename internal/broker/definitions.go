@@ -197,9 +197,6 @@ func (m *metadata) declare(d *declaration) {
 
 // equivalent holds a declaration against the queue that has the name.
 func (d *declaration) equivalent(t *topic.Topic, tenant *route.Tenant) error {
-	if t.Lease == nil && len(t.Partitions) > 1 {
-		return fmt.Errorf("%w: '%s' in vhost '%s'", ErrNotQueue, d.name, route.TenantName(d.tenant))
-	}
 	current := definitionOf(t)
 	if err := current.DeclaredBy(&d.queue, d.tenant, d.name); err != nil {
 		return err

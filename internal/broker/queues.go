@@ -27,10 +27,10 @@ type QueueSpec struct {
 type QueueDefinition = route.Queue
 
 // DeclareQueue creates a queue unless it exists; then it must be equivalent (a
-// *NotEquivalentError otherwise, which wraps ErrNotEquivalent). A topic of one
-// partition counts as a durable queue without arguments. It answers when the queue
-// can be used. ErrUnknownTenant, ErrLocked, ErrNotQueue for a topic of more
-// partitions, ErrInvalidTopic, ErrInvalidArgument, ErrPolicy.
+// *NotEquivalentError otherwise, which wraps ErrNotEquivalent). A topic counts as
+// a durable queue without arguments, of which one of its partitions is answered
+// (QueuesOf has all). It answers when the queue can be used. ErrUnknownTenant,
+// ErrLocked, ErrInvalidTopic, ErrInvalidArgument, ErrPolicy.
 func (b *Broker) DeclareQueue(s *QueueSpec, done func(q *Queue, created bool, err error)) {
 	d := &declaration{tenant: tenantKey(s.Tenant), name: s.Name, settings: s.Settings, done: done}
 	d.queue = route.Queue{

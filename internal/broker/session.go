@@ -164,19 +164,24 @@ func (q *queues) enter(queue *Queue, session *Session, refuse func(error), do fu
 		case p.state == nil:
 			refuse(ErrUnknownQueue)
 		case p.desk == nil:
-			settings := lease.DefaultSettings()
-			settings.Retention = -1 // the topic's own settings say what is kept
-			c := &lease.Open{Partition: p.id, Settings: &settings}
-			q.s.propose(kindLease, c.AppendTo(nil), func(_ any, err error) {
-				if err != nil {
-					refuse(err)
-					return
-				}
-				q.enter(queue, session, refuse, do)
-			})
+			q.openFor(p, refuse, func() { q.enter(queue, session, refuse, do) })
 		default:
 			do(p.desk)
 		}
+	})
+}
+
+// openFor gives a partition that has none a lease set.
+func (q *queues) openFor(p *Partition, refuse func(error), then func()) {
+	settings := lease.DefaultSettings()
+	settings.Retention = -1 // the topic's own settings say what is kept
+	c := &lease.Open{Partition: p.id, Settings: &settings}
+	q.s.propose(kindLease, c.AppendTo(nil), func(_ any, err error) {
+		if err != nil {
+			refuse(err)
+			return
+		}
+		then()
 	})
 }
 
@@ -347,8 +352,10 @@ func (q *Queue) Purge(done func(n int64, err error)) {
 			done(0, ErrUnknownQueue)
 		case !sh.leads.Load():
 			done(0, ErrNotLeader)
-		case d == nil: // nobody has ever taken a record from this topic
+		case q.part.state == nil:
 			done(0, ErrUnknownQueue)
+		case d == nil: // nobody has ever taken a record from this topic
+			sh.queues.openFor(q.part, func(err error) { done(0, err) }, func() { q.Purge(done) })
 		default:
 			n := d.Purge()
 			d.workNow()

@@ -38,15 +38,19 @@ func basicConsume(ch *channel, m *wire.BasicConsume) error {
 		return err
 	}
 	ch.settled()
-	q, err := ch.queue(name)
+	queues, err := ch.queues(name)
 	if err != nil {
 		return err
 	}
-	if m.Exclusive && q.Settings().SingleActive {
-		return refuse(codeAccessRefused, "queue '%s' in vhost '%s' in exclusive use", name, ch.tenant)
-	}
+	q := queues[0]
 	if len(ch.consumers) >= maxConsumers {
 		return refuse(codeNotAllowed, "reached maximum (%d) of consumers per channel", maxConsumers)
+	}
+	if q.Definition() == nil {
+		return ch.consumeTopic(queues, m, tag, priority)
+	}
+	if m.Exclusive && q.Settings().SingleActive {
+		return refuse(codeAccessRefused, "queue '%s' in vhost '%s' in exclusive use", name, ch.tenant)
 	}
 	return ch.consume(q, m, tag, priority)
 }
@@ -60,44 +64,57 @@ func (ch *channel) consumes(tag string) bool {
 
 // consume begins a consumer. It is answered before its first delivery.
 func (ch *channel) consume(q *broker.Queue, m *wire.BasicConsume, tag string, priority int32) error {
-	c := &consumer{ch: ch, tag: []byte(tag), queue: q, noAck: m.NoAck}
-	if !m.NoAck {
-		c.prefetch = ch.prefetch
-	}
+	c := ch.newConsumer(q, m.NoAck, tag)
 	ch.mu.Lock()
 	c.credit = max(c.wantLocked(), 0)
 	ch.consumers[tag] = c
 	ch.mu.Unlock()
+	err := ch.join(c, m.Exclusive, priority, func() {
+		if !m.NoWait {
+			ch.reply(&wire.BasicConsumeOk{ConsumerTag: c.tag})
+		}
+	})
+	if err != nil {
+		ch.abandon(c)
+	}
+	return err
+}
+
+func (ch *channel) newConsumer(q *broker.Queue, noAck bool, tag string) *consumer {
+	c := &consumer{ch: ch, tag: []byte(tag), queue: q, noAck: noAck}
+	if !noAck {
+		c.prefetch = ch.prefetch
+	}
+	return c
+}
+
+// join lets the broker serve a consumer with the credit that it has. joined, if
+// not nil, is called before the first delivery.
+func (ch *channel) join(c *consumer, exclusive bool, priority int32, joined func()) error {
 	spec := &broker.ConsumerSpec{
-		Session: ch.lessor(), Exclusive: m.Exclusive, NoAck: m.NoAck, Priority: priority, Credit: int32(c.credit),
+		Session: ch.lessor(), Exclusive: exclusive, NoAck: c.noAck, Priority: priority, Credit: int32(c.credit),
 		Deliver: c.take, Cancelled: c.cancelled,
 	}
 	var err error
 	ch.ask(func(done func()) {
-		q.Consume(spec, func(b *broker.Consumer, e error) {
+		c.queue.Consume(spec, func(b *broker.Consumer, e error) {
 			if err = e; err == nil {
 				ch.mu.Lock()
 				c.broker = b
 				c.thirstyLocked()
 				ch.mu.Unlock()
-				if !m.NoWait {
-					ch.reply(&wire.BasicConsumeOk{ConsumerTag: c.tag})
+				if joined != nil {
+					joined()
 				}
 			}
 			done()
 		})
 	})
-	if err == nil {
-		return nil
-	}
-	ch.mu.Lock()
-	delete(ch.consumers, tag)
-	ch.mu.Unlock()
 	switch {
 	case errors.Is(err, broker.ErrExclusive):
-		return refuse(codeAccessRefused, "queue '%s' in vhost '%s' in exclusive use", q.Name(), ch.tenant)
+		return refuse(codeAccessRefused, "queue '%s' in vhost '%s' in exclusive use", c.queue.Name(), ch.tenant)
 	case errors.Is(err, broker.ErrUnknownQueue):
-		return noQueue(q.Name(), ch.tenant)
+		return noQueue(c.queue.Name(), ch.tenant)
 	}
 	return err
 }
@@ -132,12 +149,12 @@ func basicCancel(ch *channel, m *wire.BasicCancel) error {
 	c := ch.consumers[tag]
 	delete(ch.consumers, tag)
 	if c != nil {
-		c.ended = true
+		c.each(func(p *consumer) { p.ended = true })
 	}
 	ch.mu.Unlock()
 	if c != nil && c.broker != nil {
 		ch.endBurst()
-		ch.ask(c.broker.Cancel)
+		ch.leave(c)
 		ch.dropHeld(c)
 		ch.deserted(c.queue)
 	}
@@ -164,7 +181,7 @@ func (ch *channel) dropHeld(c *consumer) {
 	defer ch.mu.Unlock()
 	kept := ch.held[:0]
 	for _, h := range ch.held {
-		if h.consumer == c {
+		if h.consumer.lead() == c {
 			ch.settling.add(broker.Release, h.lease)
 		} else {
 			kept = append(kept, h)

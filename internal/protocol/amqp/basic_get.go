@@ -18,18 +18,11 @@ func basicGet(ch *channel, m *wire.BasicGet) error {
 		return err
 	}
 	ch.settled()
-	q, err := ch.queue(name)
+	queues, err := ch.queues(name)
 	if err != nil {
 		return err
 	}
-	ch.ask(func(done func()) {
-		q.Get(ch.lessor(), m.NoAck, func(d *broker.Delivery, remaining int64, ok bool, e error) {
-			if err = e; err == nil {
-				ch.got(q, d, remaining, ok, m.NoAck)
-			}
-			done()
-		})
-	})
+	err = ch.getFrom(queues, m.NoAck)
 	if errors.Is(err, broker.ErrUnknownQueue) {
 		return noQueue(name, ch.tenant)
 	}
@@ -37,11 +30,7 @@ func basicGet(ch *channel, m *wire.BasicGet) error {
 }
 
 // got answers basic.get, on a shard's loop.
-func (ch *channel) got(q *broker.Queue, d *broker.Delivery, remaining int64, ok, noAck bool) {
-	if !ok {
-		ch.reply(&wire.BasicGetEmpty{})
-		return
-	}
+func (ch *channel) got(q *broker.Queue, d *broker.Delivery, remaining int64, noAck bool) {
 	ch.mu.Lock()
 	defer ch.mu.Unlock()
 	tag := ch.unacked.add(delivery{lease: d.Lease, live: !noAck})

@@ -27,6 +27,7 @@ func (s *session) endBurst() {
 		}
 	}
 	s.dirty = s.dirty[:0]
+	s.widen()
 	s.replenish()
 }
 

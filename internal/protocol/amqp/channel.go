@@ -167,17 +167,17 @@ func (ch *channel) queueName(name []byte) (string, error) {
 	return ch.lastQueue, nil
 }
 
-// queue returns the queue that a method names, if it exists and this connection
-// may use it.
-func (ch *channel) queue(name string) (*broker.Queue, error) {
-	q := ch.server.opts.Broker.Queue(ch.tenant, name)
-	if q == nil {
+// queues returns what a method names: a queue, if it exists and this connection
+// may use it, or the partitions of a topic.
+func (ch *channel) queues(name string) ([]*broker.Queue, error) {
+	queues := ch.server.opts.Broker.QueuesOf(ch.tenant, name)
+	if len(queues) == 0 {
 		return nil, noQueue(name, ch.tenant)
 	}
-	if err := q.CheckLock(ch.owner); err != nil {
+	if err := queues[0].CheckLock(ch.owner); err != nil {
 		return nil, locked(name, ch.tenant)
 	}
-	return q, nil
+	return queues, nil
 }
 
 // cleanName drops line breaks from a name, as RabbitMQ does.

@@ -2,6 +2,7 @@ package amqp
 
 import (
 	"errors"
+	"math"
 	"slices"
 
 	"github.com/polylog-mq/polylog/internal/broker"
@@ -17,9 +18,11 @@ type consumer struct {
 	noAck    bool
 	prefetch int // 0: any number
 	broker   *broker.Consumer
+	wide     *wide // what it is a part of, if it consumes a topic
 
 	unacked int // delivered, or held, and not acknowledged
 	credit  int // what the broker may still deliver
+	want    int // what it should have of that, if it is part of a wide one
 	average int // of the sizes of its messages, in bytes
 	thirsty bool
 	ended   bool
@@ -38,9 +41,15 @@ func (c *consumer) window() int {
 
 // wantLocked returns how much credit the consumer should have.
 func (c *consumer) wantLocked() int {
-	n := c.window()
+	return min(c.window(), c.freeLocked(c.unacked))
+}
+
+// freeLocked returns how many more deliveries its prefetch counts allow the
+// consumer, which has not acknowledged so many.
+func (c *consumer) freeLocked(unacked int) int {
+	n := math.MaxInt
 	if c.prefetch > 0 {
-		n = min(n, c.prefetch-c.unacked)
+		n = c.prefetch - unacked
 	}
 	if c.ch.limit > 0 && !c.noAck {
 		n = min(n, c.ch.limit-c.ch.counted)
@@ -50,7 +59,8 @@ func (c *consumer) wantLocked() int {
 
 // thirstyLocked puts the consumer down for more credit, if it is worth it.
 func (c *consumer) thirstyLocked() {
-	if c.thirsty || c.ended || c.credit > c.window()/2 {
+	c = c.lead()
+	if c.thirsty || c.ended || c.wide == nil && c.credit > c.window()/2 {
 		return
 	}
 	c.thirsty = true
@@ -66,15 +76,16 @@ func (s *session) replenish() {
 	for _, c := range s.thirst.take() {
 		c.ch.mu.Lock()
 		c.thirsty = false
-		n := c.wantLocked() - c.credit
-		if n <= 0 || c.ended || c.ch.gone || c.broker == nil {
-			n = 0
+		if c.wide != nil && c.wide.planLocked() {
+			c.lookAgainLocked()
 		}
-		c.credit += n
+		c.each(func(p *consumer) {
+			if n := p.lackLocked(); n != 0 {
+				p.credit += n
+				p.broker.Grant(int32(n))
+			}
+		})
 		c.ch.mu.Unlock()
-		if n > 0 {
-			c.broker.Grant(int32(n))
-		}
 	}
 }
 
@@ -112,8 +123,12 @@ func (c *consumer) appendLocked(b []byte, d *broker.Delivery) []byte {
 	if c.noAck {
 		return c.sendLocked(b, &m, d.Redelivered, ch.unacked.add(delivery{}))
 	}
-	c.unacked++
-	if ch.limit > 0 && (ch.counted >= ch.limit || len(ch.held) > 0) {
+	full := c.fullLocked()
+	c.countLocked(1)
+	if w := c.wide; full || w != nil && w.holding > 0 || ch.limit > 0 && (ch.counted >= ch.limit || len(ch.held) > 0) {
+		if w != nil {
+			w.holding++
+		}
 		ch.held = append(ch.held, heldDelivery{
 			consumer: c, lease: d.Lease, redelivered: d.Redelivered, message: m.clone(),
 		})
@@ -152,13 +167,27 @@ func (m *message) clone() message {
 
 // releaseHeldLocked sends what the limit no longer keeps back.
 func (ch *channel) releaseHeldLocked() {
-	for len(ch.held) > 0 && (ch.limit == 0 || ch.counted < ch.limit) {
-		h := &ch.held[0]
+	kept, i := ch.held[:0], 0
+	for ; i < len(ch.held) && (ch.limit == 0 || ch.counted < ch.limit); i++ {
+		h := ch.held[i]
+		if h.consumer.fullLocked() {
+			kept = append(kept, h)
+			continue
+		}
+		if w := h.consumer.wide; w != nil {
+			w.holding--
+		}
 		ch.counted++
 		tag := ch.unacked.add(delivery{lease: h.lease, consumer: h.consumer, live: true})
 		ch.out.append(func(b []byte) []byte { return h.consumer.sendLocked(b, &h.message, h.redelivered, tag) })
-		ch.held = ch.held[1:]
 	}
+	if len(kept) == 0 {
+		ch.held = ch.held[i:]
+		return
+	}
+	rest := append(kept, ch.held[i:]...)
+	clear(ch.held[len(rest):])
+	ch.held = rest
 }
 
 // cancelled takes the news that the consumer has come to an end: its queue is
@@ -169,8 +198,13 @@ func (c *consumer) cancelled(reason error) {
 	}
 	ch := c.ch
 	ch.mu.Lock()
-	tell := !ch.gone && ch.consumers[string(c.tag)] == c
-	c.ended = true
+	tell := !ch.gone && ch.consumers[string(c.tag)] == c.lead()
+	c.each(func(p *consumer) {
+		if p != c && !p.ended && p.broker != nil {
+			p.broker.Cancel(nil)
+		}
+		p.ended = true
+	})
 	if tell {
 		delete(ch.consumers, string(c.tag))
 	}

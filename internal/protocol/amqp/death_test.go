@@ -85,14 +85,18 @@ func TestDeadLettersAreRoutedAsRabbitMQDoes(t *testing.T) {
 	}
 	p.send(1, &wire.QueueBind{Queue: []byte("red"), Exchange: []byte("amq.headers"), Arguments: wire.Table(nil).AppendString("colour", "red")})
 	expect[wire.QueueBindOk](p, 1)
-	dlx := func(exchange string) wire.Table { return wire.Table(nil).AppendString("x-dead-letter-exchange", exchange) }
+	dlx := func(exchange string) wire.Table {
+		return wire.Table(nil).AppendString("x-dead-letter-exchange", exchange)
+	}
 	p.queue(1, wire.QueueDeclare{Queue: []byte("keeps"), Arguments: dlx("amq.direct")})
 	p.queue(1, wire.QueueDeclare{Queue: []byte("rekeys"), Arguments: dlx("amq.direct").AppendString("x-dead-letter-routing-key", "new")})
 	p.queue(1, wire.QueueDeclare{Queue: []byte("looks"), Arguments: dlx("amq.headers")})
 	p.send(1, &wire.ExchangeDeclare{Exchange: []byte("in"), Type: []byte("fanout")})
 	expect[wire.ExchangeDeclareOk](p, 1)
 
-	list := func(key string) wire.Array { return wire.Array(nil).Append(wire.Value{Tag: wire.TagString, Raw: []byte(key)}) }
+	list := func(key string) wire.Array {
+		return wire.Array(nil).Append(wire.Value{Tag: wire.TagString, Raw: []byte(key)})
+	}
 	for _, c := range []struct {
 		queue, colour string
 		arrives       []string

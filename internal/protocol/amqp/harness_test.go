@@ -90,6 +90,7 @@ func connect(tb testing.TB, s *Server) *peer {
 	tb.Helper()
 	p := &peer{tb: tb, s: newSession(s, "127.0.0.1:1", true)}
 	p.s.blocking = func() bool { return false }
+	p.s.poke = func() { signal(p.s.out.wake) }
 	p.s.breathe = func() bool {
 		p.breaths++
 		runtime.Gosched()
@@ -177,6 +178,7 @@ func (p *peer) next(wait bool) (f wire.Frame, ok bool) {
 			p.in = append(p.in, b...)
 			continue
 		}
+		p.s.runPosted()
 		p.s.replenish()
 		if !wait {
 			return f, false

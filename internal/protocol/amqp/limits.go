@@ -65,6 +65,13 @@ const (
 	minWindow   = 16
 	maxWindow   = 2048
 
+	// widenEvery is how often, in ms, a connection looks whether the topics that it
+	// consumes have got more partitions.
+	widenEvery = 5000
+	// lookAgainTime is when a consumer of a topic that may have fewer messages
+	// than there are partitions looks again which of them have some.
+	lookAgainTime = 20 * time.Millisecond
+
 	// maxName is the longest name, a short string of the protocol.
 	maxName = 255
 	// maxConsumers is how many consumers a channel may have.

@@ -21,7 +21,7 @@ func queueDeclare(ch *channel, m *wire.QueueDeclare) error {
 	}
 	if name == "" {
 		name = serverName("amq.gen-")
-	} else if strings.HasPrefix(name, reservedPrefix) && ch.server.opts.Broker.Queue(ch.tenant, name) == nil {
+	} else if strings.HasPrefix(name, reservedPrefix) && len(ch.server.opts.Broker.QueuesOf(ch.tenant, name)) == 0 {
 		return refuse(codeAccessRefused, "queue name '%s' contains reserved prefix 'amq.*'", name)
 	}
 	where := fmt.Sprintf("queue '%s' in vhost '%s'", name, ch.tenant)
@@ -57,7 +57,7 @@ func queueDeclare(ch *channel, m *wire.QueueDeclare) error {
 	case err != nil:
 		return err
 	}
-	ch.queueDeclared(q, m.NoWait)
+	ch.queueDeclared(q.Name(), m.NoWait)
 	return nil
 }
 
@@ -67,24 +67,26 @@ func (ch *channel) declarePassively(name string, noWait bool) error {
 		return err
 	}
 	ch.settled()
-	q, err := ch.queue(name)
-	if err != nil {
+	if _, err := ch.queues(name); err != nil {
 		return err
 	}
-	ch.queueDeclared(q, noWait)
+	ch.queueDeclared(name, noWait)
 	return nil
 }
 
 // queueDeclared answers queue.declare.
-func (ch *channel) queueDeclared(q *broker.Queue, noWait bool) {
-	ch.lastQueue = q.Name()
+func (ch *channel) queueDeclared(name string, noWait bool) {
+	ch.lastQueue = name
 	if noWait {
 		return
 	}
-	st := q.Stats()
-	ch.reply(&wire.QueueDeclareOk{
-		Queue: []byte(q.Name()), MessageCount: uint32(st.Ready), ConsumerCount: uint32(st.Consumers),
-	})
+	// A consumer of a topic consumes every partition of it.
+	queues := ch.server.opts.Broker.QueuesOf(ch.tenant, name)
+	consumers := int64(0)
+	for _, q := range queues {
+		consumers = max(consumers, q.Stats().Consumers)
+	}
+	ch.reply(&wire.QueueDeclareOk{Queue: []byte(name), MessageCount: uint32(readyIn(queues...)), ConsumerCount: uint32(consumers)})
 }
 
 // allowsDeclare asks for what declaring a queue needs.

@@ -21,7 +21,8 @@ func queueDelete(ch *channel, m *wire.QueueDelete) error {
 	ch.holdOrphans()
 	defer ch.tellOrphans()
 	var n int64
-	if q := ch.server.opts.Broker.Queue(ch.tenant, name); q != nil {
+	if queues := ch.server.opts.Broker.QueuesOf(ch.tenant, name); len(queues) > 0 {
+		q := queues[0]
 		if q.CheckLock(ch.owner) != nil {
 			return locked(name, ch.tenant)
 		}
@@ -54,14 +55,16 @@ func queuePurge(ch *channel, m *wire.QueuePurge) error {
 		return err
 	}
 	ch.settled()
-	q, err := ch.queue(name)
+	queues, err := ch.queues(name)
 	if err != nil {
 		return err
 	}
 	var n int64
-	ch.ask(func(done func()) {
-		q.Purge(func(had int64, e error) { n, err = had, e; done() })
-	})
+	for i := 0; i < len(queues) && err == nil; i++ {
+		ch.ask(func(done func()) {
+			queues[i].Purge(func(had int64, e error) { n, err = n+had, e; done() })
+		})
+	}
 	switch {
 	case errors.Is(err, broker.ErrUnknownQueue):
 		return noQueue(name, ch.tenant)

@@ -102,6 +102,11 @@ type session struct {
 	}
 
 	thirst thirst
+	// wides are the consumers of topics, which were last looked at for more
+	// partitions at widened, in ms.
+	wides   []*consumer
+	widened int64
+	turn    int // of the partitions, for basic.get
 
 	// Methods that are read and written with every message.
 	publish wire.BasicPublish

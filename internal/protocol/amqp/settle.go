@@ -68,7 +68,7 @@ func (ch *channel) settle(tag uint64, multiple bool, v broker.Verdict) error {
 func (ch *channel) settledLocked(d delivery, v broker.Verdict) {
 	ch.settling.add(v, d.lease)
 	if c := d.consumer; c != nil {
-		c.unacked--
+		c.countLocked(-1)
 		ch.counted--
 		c.thirstyLocked()
 	}
