@@ -67,7 +67,7 @@ func Default() Config {
 	c.AMQP.Listen = "localhost:5672"
 	c.AMQP.Product = "RabbitMQ"
 	c.AMQP.ProductVersion = "3.13.7"
-	c.AMQP.LoginFrom = "distinguished_name"
+	c.AMQP.LoginFrom = "none"
 	c.HTTP.Listen = "localhost:15672"
 	c.Log.Level = "info"
 	c.Log.Format = "text"

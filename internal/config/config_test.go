@@ -166,7 +166,7 @@ func TestRefusals(t *testing.T) {
 		{"no certificate", "", nil, []string{"--amqp-tls-listen=:1"}, "amqp.tls-cert: a listener with TLS needs it; name the file with --amqp-tls-cert"},
 		{"no key", "", nil, []string{"--http-tls-listen=127.0.0.1:1", "--http-tls-cert=x"}, "http.tls-key: a listener with TLS needs it"},
 		{"encrypted and open to everybody", "", nil, []string{"--kafka-tls-listen=:1", "--kafka-tls-cert=x", "--kafka-tls-key=x"}, "kafka.tls-listen: :1 can be reached"},
-		{"a part of a certificate", "", nil, []string{"--amqp-tls-login-from=serial"}, "must be one of distinguished_name, common_name"},
+		{"a part of a certificate", "", nil, []string{"--amqp-tls-login-from=serial"}, "must be one of none, distinguished_name, common_name"},
 		{"a public address", "", nil, []string{"--http-listen=10.0.0.1:80"}, "http.listen: 10.0.0.1:80 can be reached"},
 		{"thresholds crossed", "disk: {warn-free: 1MiB, refuse-free: 2MiB}\n", nil, nil, "the warning would come too late"},
 		{"no such file", "", []string{"POLYLOG_CONFIG=/nowhere/polylog.yaml"}, nil, "/nowhere/polylog.yaml: no such file"},

@@ -98,12 +98,12 @@ var settings = []setting{
 		func(c *Config) any { return &c.AMQP.TLS.Key }, nil,
 	},
 	{
-		"amqp.tls-client-ca", "PEM file of the authorities of clients' certificates: who has one may log in with EXTERNAL; empty: none are asked for",
+		"amqp.tls-client-ca", "PEM file of the authorities of clients' certificates: who has one may log in with EXTERNAL, see amqp.tls-login-from; empty: none are asked for",
 		func(c *Config) any { return &c.AMQP.TLS.ClientCA }, nil,
 	},
 	{
-		"amqp.tls-login-from", "which part of a certificate is the user's name for EXTERNAL: distinguished_name or common_name (RabbitMQ: ssl_cert_login_from)",
-		func(c *Config) any { return &c.AMQP.LoginFrom }, oneOf("distinguished_name", "common_name"),
+		"amqp.tls-login-from", "offer EXTERNAL, with this part of a client's certificate as the user's name: distinguished_name, common_name or none (RabbitMQ: ssl_cert_login_from)",
+		func(c *Config) any { return &c.AMQP.LoginFrom }, oneOf("none", "distinguished_name", "common_name"),
 	},
 
 	{

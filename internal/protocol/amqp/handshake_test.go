@@ -136,13 +136,18 @@ func TestLoginByCertificate(t *testing.T) {
 		{"guest", FromCommonName, pkix.Name{CommonName: "guest"}, false, "guest"},
 		{"guest from another machine", FromCommonName, pkix.Name{CommonName: "guest"}, true, ""},
 		{"no common name", FromCommonName, pkix.Name{Country: []string{"DE"}}, false, ""},
+		{"not offered", FromNothing, bob, false, ""},
 	} {
 		s := server(t, b, nil)
 		s.opts.LoginFrom = c.from
 		p := connect(t, s)
 		p.s.principal.Loopback, p.s.certificate = !c.remote, subject(t, c.cert)
 		p.raw([]byte(wire.ProtocolHeader))
-		if m := expect[wire.ConnectionStart](p, 0); string(m.Mechanisms) != "PLAIN AMQPLAIN EXTERNAL" {
+		offer := "PLAIN AMQPLAIN EXTERNAL"
+		if c.from == FromNothing {
+			offer = "PLAIN AMQPLAIN"
+		}
+		if m := expect[wire.ConnectionStart](p, 0); string(m.Mechanisms) != offer {
 			t.Errorf("%s: offered %q", c.name, m.Mechanisms)
 		}
 		p.send(0, &wire.ConnectionStartOk{Mechanism: []byte("EXTERNAL"), Response: []byte("guest")})

@@ -14,8 +14,11 @@ import (
 // logs in with EXTERNAL; the words are RabbitMQ's (ssl_cert_login_from).
 type LoginFrom string
 
-// The parts.
+// The parts. EXTERNAL is offered only if it is wanted, as in RabbitMQ, which has
+// a plugin for it: py-amqp takes it whenever it is offered and it has a
+// certificate, and would no longer log in with its name and password.
 const (
+	FromNothing           LoginFrom = "none"
 	FromDistinguishedName LoginFrom = "distinguished_name" // all of the subject, as in RFC 4514
 	FromCommonName        LoginFrom = "common_name"
 )
@@ -25,9 +28,8 @@ const (
 type mechanism func(s *session, response []byte) (user string, ok bool)
 
 // mechanisms are the names of what is offered, by preference of most clients.
-// EXTERNAL is when the client has shown a certificate that can be trusted.
 func (s *session) mechanisms() string {
-	if s.certificate != nil {
+	if s.offersExternal() {
 		return "PLAIN AMQPLAIN EXTERNAL"
 	}
 	return "PLAIN AMQPLAIN"
@@ -40,10 +42,16 @@ func (s *session) mechanismOf(name string) mechanism {
 		return plain
 	case name == "AMQPLAIN":
 		return amqplain
-	case name == "EXTERNAL" && s.certificate != nil:
+	case name == "EXTERNAL" && s.offersExternal():
 		return external
 	}
 	return nil
+}
+
+// offersExternal reports whether the client may log in by the certificate that it
+// has shown and that can be trusted.
+func (s *session) offersExternal() bool {
+	return s.certificate != nil && s.server.opts.LoginFrom != FromNothing
 }
 
 // plain is RFC 4616: [authorization id] NUL user NUL password.

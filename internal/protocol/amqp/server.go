@@ -31,8 +31,7 @@ type Options struct {
 	// choose their behaviour by it, so by default it is RabbitMQ and the version
 	// whose behaviour this is.
 	Product, Version string
-	// LoginFrom says who a client's certificate makes it; default
-	// FromDistinguishedName.
+	// LoginFrom says who a client's certificate makes it; default FromNothing.
 	LoginFrom LoginFrom
 	// Software is what the server really is, its version included.
 	Software string
@@ -75,6 +74,9 @@ func New(opts Options) *Server {
 	}
 	if opts.Version == "" {
 		opts.Version = DefaultVersion
+	}
+	if opts.LoginFrom == "" {
+		opts.LoginFrom = FromNothing
 	}
 	s := &Server{
 		opts:  opts,

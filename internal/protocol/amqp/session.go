@@ -274,6 +274,7 @@ func (s *session) fail(ch *channel, id wire.ID, err error, hard bool) error {
 		if f.code != codeAccessRefused || !s.can.authenticationFailureClose {
 			return fmt.Errorf("%w: %w", errSilent, f)
 		}
+		id = 0 // as RabbitMQ has it
 	default:
 	}
 	s.close(f.code, text, id)
