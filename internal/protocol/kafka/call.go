@@ -24,6 +24,9 @@ type call struct {
 	response kmsg.Response
 	write    step
 	failure  error
+	// prompt says that the answer takes little time and waits for nothing, once
+	// the call is ready. It is set before.
+	prompt bool
 
 	// release, if set, runs after the answer was written or given up.
 	release func()

@@ -26,6 +26,10 @@ func (s *Server) newConn(nc net.Conn) *conn {
 	}
 	c.session = newSession(s, addrPort(nc.RemoteAddr()), addrPort(nc.LocalAddr()))
 	_, c.session.secure = nc.(*tls.Conn)
+	if c.socket = newSocket(nc); c.socket != nil {
+		a := s.answerers.assign()
+		c.pipe.prompt = func() { a.add(c) }
+	}
 	return c
 }
 
@@ -51,11 +55,13 @@ type conn struct {
 	resume func()      // given to the broker when it asks for a pause
 	paused atomic.Bool // until then
 
-	// The writer's.
-	out  wire.Output
-	slow time.Time   // the write deadline
-	done []*call     // answered in out, to be freed once that is written
-	part net.Buffers // of out that is being written; here so as not to be allocated
+	// The writer's, who has claimed the pipeline.
+	out    wire.Output
+	slow   time.Time   // the write deadline
+	done   []*call     // answered in out, to be freed once that is written
+	part   net.Buffers // of out that is being written; here so as not to be allocated
+	sent   int         // bytes of out that are written already
+	socket *socket     // nil: only nc can write
 }
 
 var (
@@ -215,23 +221,37 @@ func (c *conn) awaitFrame() ([]byte, error) {
 }
 
 // writeLoop answers the calls in their order, until the connection ends or
-// breaks.
+// breaks, but for those that are answered promptly.
 func (c *conn) writeLoop() error {
 	for {
-		x := c.pipe.take()
-		if x == nil {
-			if err := c.flush(); err != nil {
-				return err
-			}
+		if !c.pipe.claim() {
 			if !c.pipe.wait() {
 				return nil
 			}
 			continue
 		}
+		err := c.work(false)
+		for err == nil && !c.pipe.yield(false, false) {
+			err = c.work(false)
+		}
+		if err != nil {
+			c.pipe.yield(false, true)
+			return err
+		}
+	}
+}
+
+// work answers the calls that are ready, with promptOnly those that are prompt,
+// and writes the answers. The caller has the claim.
+func (c *conn) work(promptOnly bool) error {
+	for {
+		x := c.pipe.take(promptOnly)
+		if x == nil {
+			return c.flush(promptOnly)
+		}
 		done, err := x.advance(&c.out)
 		if err != nil {
-			_ = c.flush()
-			return err
+			return errors.Join(err, c.flush(promptOnly))
 		}
 		if !done {
 			continue
@@ -239,29 +259,48 @@ func (c *conn) writeLoop() error {
 		c.pipe.pop()
 		c.done = append(c.done, x)
 		if c.out.Size() >= maxGathered {
-			if err := c.flush(); err != nil {
+			if err := c.flush(promptOnly); err != nil || c.out.Size() > 0 {
 				return err
 			}
 		}
 	}
 }
 
-// flush writes the answers gathered and frees their calls.
-func (c *conn) flush() error {
+// flush writes the answers gathered and frees their calls. With promptOnly it
+// does not wait: what the socket does not take stays in out.
+func (c *conn) flush(promptOnly bool) error {
+	if promptOnly {
+		n, err := c.socket.write(c.out.B[c.sent:])
+		if c.sent += n; err == nil && c.sent < len(c.out.B) {
+			return nil
+		}
+		c.flushed()
+		return err
+	}
 	var err error
-	for rest := c.out.Buffers(); len(rest) > 0 && err == nil; {
+	rest := c.out.Buffers()
+	if c.sent > 0 {
+		cut(&rest, c.sent)
+	}
+	for len(rest) > 0 && err == nil {
 		c.part = cut(&rest, maxWrite)
 		if err = c.mayWrite(); err == nil {
 			_, err = c.part.WriteTo(c.nc)
 		}
 	}
+	c.flushed()
+	return err
+}
+
+// flushed forgets what was written and frees its calls.
+func (c *conn) flushed() {
 	for _, x := range c.done {
 		x.free()
 	}
 	clear(c.done)
 	c.done = c.done[:0]
 	c.out.Reset()
-	return err
+	c.sent = 0
 }
 
 // mayWrite sees to it that there is at least the whole of the write timeout for

@@ -3,7 +3,9 @@ package kafka
 import "sync"
 
 // pipeline keeps the calls of one connection in the order they came. The reader
-// adds at its end; the writer works on its head, as soon as that is ready.
+// adds at its end; the writer works on its head, as soon as that is ready. The
+// writer is the connection's own goroutine, or, for calls that are prompt, one
+// that answers for many connections; only who has claimed the pipeline is.
 type pipeline struct {
 	mu    sync.Mutex
 	slots [maxInFlight]slot // a call's slot is its number modulo maxInFlight
@@ -15,8 +17,13 @@ type pipeline struct {
 	// polling is the head when it waits for something that may never come, and
 	// has an answer for that too.
 	polling *call
+	claimed bool // somebody is the writer
+	owed    bool // he who was could not write all
+	// prompt, if set, has the pipeline claimed, and asks for what is prompt to
+	// be answered. It is called with the lock held.
+	prompt func()
 
-	work chan struct{} // wakes the writer
+	work chan struct{} // wakes the connection's own writer
 	room chan struct{} // wakes the reader
 }
 
@@ -48,11 +55,10 @@ func (p *pipeline) add(c *call, ready bool) bool {
 	p.slots[c.number%maxInFlight] = slot{c, ready}
 	p.next++
 	p.held += size
-	wake := ready && c.number == p.first
-	p.mu.Unlock()
-	if wake {
-		signal(p.work)
+	if ready && c.number == p.first {
+		p.wakeWriterLocked()
 	}
+	p.mu.Unlock()
 	return true
 }
 
@@ -60,11 +66,58 @@ func (p *pipeline) add(c *call, ready bool) bool {
 func (p *pipeline) ready(c *call) {
 	p.mu.Lock()
 	p.slots[c.number%maxInFlight].ready = true
-	wake := c.number == p.first
+	if c.number == p.first {
+		p.wakeWriterLocked()
+	}
 	p.mu.Unlock()
-	if wake {
+}
+
+// wakeWriterLocked sees to it that somebody works on the head, which is ready.
+// Who has claimed the pipeline looks again before he lets go of it.
+func (p *pipeline) wakeWriterLocked() {
+	switch {
+	case p.claimed:
+	case p.prompt != nil && !p.owed && !p.gone && p.slots[p.first%maxInFlight].call.prompt:
+		p.claimed = true
+		p.prompt()
+	default:
 		signal(p.work)
 	}
+}
+
+// claim makes the caller the writer, if there is something to write and nobody
+// is. It is the connection's own goroutine that calls it; others are given the
+// claim by prompt.
+func (p *pipeline) claim() bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.claimed || p.gone || !p.owed && !p.headReadyLocked() {
+		return false
+	}
+	p.claimed, p.owed = true, false
+	return true
+}
+
+// headReadyLocked reports whether there is a head and it can be worked on.
+func (p *pipeline) headReadyLocked() bool {
+	return p.next != p.first && p.slots[p.first%maxInFlight].ready
+}
+
+// yield ends a claim, unless there is more to do for who has it: then it
+// returns false. With promptOnly that is what is prompt; owed says that there
+// are bytes left that could not be written.
+func (p *pipeline) yield(promptOnly, owed bool) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	ready := p.headReadyLocked()
+	if ready && !p.gone && !owed && (!promptOnly || p.slots[p.first%maxInFlight].call.prompt) {
+		return false
+	}
+	p.claimed, p.owed = false, owed
+	if promptOnly && (ready || owed || p.gone || p.ended) {
+		signal(p.work)
+	}
+	return true
 }
 
 // poll says that c, the head, waits for wake, or for the end of the connection.
@@ -88,17 +141,18 @@ func (p *pipeline) wakeLocked() {
 	if c := p.polling; c != nil {
 		p.polling = nil
 		p.slots[c.number%maxInFlight].ready = true
-		signal(p.work)
+		p.wakeWriterLocked()
 	}
 }
 
-// take returns the head if it can be worked on, else nil. A call must become
-// ready again before it is returned again.
-func (p *pipeline) take() *call {
+// take returns the head if it can be worked on, else nil; with promptOnly only
+// if it is prompt. A call must become ready again before it is returned again.
+// The caller has the claim.
+func (p *pipeline) take(promptOnly bool) *call {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	s := &p.slots[p.first%maxInFlight]
-	if p.gone || p.next == p.first || !s.ready {
+	if p.gone || p.next == p.first || !s.ready || promptOnly && !s.call.prompt {
 		return nil
 	}
 	s.ready = false
@@ -116,12 +170,12 @@ func (p *pipeline) pop() {
 	signal(p.room)
 }
 
-// wait blocks until take may have something to return. It returns false when
-// there is nothing left to do: the connection is given up, or it has ended and
-// all calls are answered.
+// wait blocks until claim may succeed. It returns false when there is nothing
+// left to do: the connection is given up, or it has ended and all calls are
+// answered.
 func (p *pipeline) wait() bool {
 	p.mu.Lock()
-	over := p.gone || p.ended && p.next == p.first
+	over := !p.claimed && (p.gone || p.ended && p.next == p.first && !p.owed)
 	p.mu.Unlock()
 	if over {
 		return false

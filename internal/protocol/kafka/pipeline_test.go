@@ -17,24 +17,24 @@ func TestPipelineAnswersInOrder(t *testing.T) {
 		}
 	}
 	p.add(c, true)
-	if got := p.take(); got != nil {
+	if got := p.take(false); got != nil {
 		t.Fatal("the head is not ready")
 	}
 	p.ready(b)
-	if got := p.take(); got != nil {
+	if got := p.take(false); got != nil {
 		t.Fatal("overtaken")
 	}
 	p.ready(a)
 	for _, want := range []*call{a, b, c} {
-		if got := p.take(); got != want {
+		if got := p.take(false); got != want {
 			t.Fatalf("got %p, want %p", got, want)
 		}
-		if p.take() != nil {
+		if p.take(false) != nil {
 			t.Fatal("taken twice")
 		}
 		p.pop()
 	}
-	if !p.idle() || p.take() != nil {
+	if !p.idle() || p.take(false) != nil {
 		t.Fatal("something is left")
 	}
 }
@@ -45,7 +45,7 @@ func TestPipelineGoesRound(t *testing.T) {
 		x := newCall(1)
 		p.add(x, false)
 		p.ready(x)
-		if p.take() != x {
+		if p.take(false) != x {
 			t.Fatal("lost")
 		}
 		p.pop()
@@ -69,7 +69,7 @@ func TestPipelineBlocksWhileFull(t *testing.T) {
 			t.Fatalf("%s: no limit", name)
 		default:
 		}
-		p.take()
+		p.take(false)
 		p.pop()
 		if !<-added {
 			t.Fatalf("%s: refused", name)
@@ -96,7 +96,7 @@ func TestPipelineEnds(t *testing.T) {
 		t.Fatal("over with a call under way")
 	}
 	p.ready(x)
-	if p.take() != x {
+	if p.take(false) != x {
 		t.Fatal("the call under way is gone")
 	}
 	p.pop()
@@ -119,7 +119,7 @@ func TestPipelineAbandoned(t *testing.T) {
 		t.Fatal("added to what was given up")
 	}
 	p.ready(full[0])
-	if p.take() != nil || p.wait() {
+	if p.take(false) != nil || p.wait() {
 		t.Fatal("still at work")
 	}
 }

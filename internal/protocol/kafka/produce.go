@@ -84,7 +84,7 @@ func produce(c *call) {
 	}
 	p := c.server.produceCall()
 	p.call, p.req, p.used = c, req, 0
-	c.release = p.releaseFn
+	c.release, c.prompt = p.releaseFn, true
 	p.pending.Store(1)
 	for w := req.Topics(); w.NextTopic(); {
 		topic, refusal := p.topic(&w)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"log/slog"
 	"net"
+	"runtime"
 	"strconv"
 	"sync"
 	"sync/atomic"
@@ -48,7 +49,8 @@ type Server struct {
 
 	makingOffsets atomic.Bool // __consumer_offsets is being made
 
-	gate *listen.Gate[*conn]
+	answerers *answerers
+	gate      *listen.Gate[*conn]
 }
 
 // timeouts are those of limits.go; tests are less patient.
@@ -68,7 +70,8 @@ func New(opts Options) *Server {
 		times: timeouts{idle: idleTimeout, read: readTimeout, write: writeTimeout},
 		log:   opts.Logger.With("protocol", protocolName),
 
-		sessions: newFetchSessions(uint64(opts.Clock.Now().UnixNano())),
+		sessions:  newFetchSessions(uint64(opts.Clock.Now().UnixNano())),
+		answerers: newAnswerers(runtime.GOMAXPROCS(0) / 2),
 	}
 	s.gate = listen.New(listen.MaxConnections, s.log, s.newConn)
 	return s
