@@ -31,6 +31,8 @@ const (
 
 	kindRoute  commandKind = 32 // route.Command, in the metadata group
 	kindAccess commandKind = 33 // access.Command, in the metadata group
+
+	kindParameter commandKind = 34 // parameter.Command, in the metadata group
 )
 
 const (

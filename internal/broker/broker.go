@@ -16,6 +16,7 @@ import (
 	"github.com/polylog-mq/polylog/internal/replica"
 	"github.com/polylog-mq/polylog/internal/state/access"
 	"github.com/polylog-mq/polylog/internal/state/group"
+	"github.com/polylog-mq/polylog/internal/state/parameter"
 	"github.com/polylog-mq/polylog/internal/state/topic"
 	"github.com/polylog-mq/polylog/internal/store"
 )
@@ -85,6 +86,8 @@ type Broker struct {
 	deleted  deletions
 	routing  routing
 	users    atomic.Pointer[access.Snapshot]
+
+	parameters atomic.Pointer[parameter.Snapshot]
 
 	// incarnation counts the starts of this node, 0 until it is known.
 	incarnation atomic.Uint64

@@ -8,6 +8,7 @@ import (
 	"github.com/polylog-mq/polylog/internal/record"
 	"github.com/polylog-mq/polylog/internal/replica"
 	"github.com/polylog-mq/polylog/internal/state/access"
+	"github.com/polylog-mq/polylog/internal/state/parameter"
 	"github.com/polylog-mq/polylog/internal/state/route"
 	"github.com/polylog-mq/polylog/internal/state/topic"
 )
@@ -35,7 +36,7 @@ func (m *metadata) define(cmd route.Command, done func(routed, error)) {
 
 // limited gives what says that a limit was reached the name that it has here.
 func limited(err error) error {
-	if errors.Is(err, route.ErrTooMany) || errors.Is(err, access.ErrTooMany) {
+	if errors.Is(err, route.ErrTooMany) || errors.Is(err, access.ErrTooMany) || errors.Is(err, parameter.ErrTooMany) {
 		return fmt.Errorf("%w: %w", ErrPolicy, err)
 	}
 	return err
@@ -73,6 +74,7 @@ func (m *metadata) followRoute(now record.LogTime, cmd route.Command) (deleted [
 	switch cmd := cmd.(type) {
 	case *route.DeleteTenant:
 		m.users.TenantGone(cmd.Name)
+		m.parameters.TenantGone(cmd.Name)
 		for _, t := range m.catalog.Topics() {
 			if t.Tenant == cmd.Name {
 				deleted = append(deleted, m.dropTopic(now, t.ID))
@@ -144,10 +146,17 @@ func definitionOf(t *topic.Topic) *route.Queue {
 	return q
 }
 
-// checkTenant refuses a topic in a tenant that does not exist.
+// checkTenant refuses a topic in a tenant that does not exist, and a queue in one
+// that has enough.
 func (m *metadata) checkTenant(cmd topic.CatalogCommand) error {
-	if c, ok := cmd.(*topic.CreateTopic); ok && m.routes.Tenant(c.Tenant) == nil {
+	c, ok := cmd.(*topic.CreateTopic)
+	switch {
+	case !ok:
+		return nil
+	case m.routes.Tenant(c.Tenant) == nil:
 		return fmt.Errorf("%w: '%s'", ErrUnknownTenant, c.Tenant)
+	case c.Lease != nil:
+		return m.mayCreate(c.Tenant, c.Name)
 	}
 	return nil
 }

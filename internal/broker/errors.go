@@ -7,6 +7,7 @@ import (
 	"github.com/polylog-mq/polylog/internal/replica"
 	"github.com/polylog-mq/polylog/internal/state/access"
 	"github.com/polylog-mq/polylog/internal/state/dedup"
+	"github.com/polylog-mq/polylog/internal/state/parameter"
 	"github.com/polylog-mq/polylog/internal/state/route"
 	"github.com/polylog-mq/polylog/internal/state/topic"
 	"github.com/polylog-mq/polylog/internal/store"
@@ -63,6 +64,10 @@ var (
 	// ErrPolicy: a limit of the cluster (number of topics or partitions) would
 	// be exceeded. Kafka: POLICY_VIOLATION.
 	ErrPolicy = topic.ErrTooMany
+	// ErrInvalidParameter: a parameter with a value that it cannot have, or none
+	// of that name. ErrUnknownParameter: there is none to delete.
+	ErrInvalidParameter = parameter.ErrInvalid
+	ErrUnknownParameter = parameter.ErrUnknown
 
 	// ErrCorruptBatch: size, magic or checksum wrong. Kafka: CORRUPT_MESSAGE.
 	ErrCorruptBatch = record.ErrCorrupt

@@ -6,6 +6,7 @@ import (
 	"github.com/polylog-mq/polylog/internal/record"
 	"github.com/polylog-mq/polylog/internal/replica"
 	"github.com/polylog-mq/polylog/internal/state/access"
+	"github.com/polylog-mq/polylog/internal/state/parameter"
 	"github.com/polylog-mq/polylog/internal/state/route"
 	"github.com/polylog-mq/polylog/internal/state/topic"
 )
@@ -19,8 +20,10 @@ type metadata struct {
 	catalog *topic.Catalog
 	routes  *route.State
 	users   *access.State
-	pages   pages
-	locals  locals
+	// parameters are what operators have said by name, limits among them.
+	parameters *parameter.State
+	pages      pages
+	locals     locals
 	// owned lists the queues that end with a session or incarnation. It is
 	// derived from the catalog.
 	owned map[route.Owner][]topic.ID
@@ -54,6 +57,8 @@ func (m *metadata) reset() {
 	m.pages.add(pageRoutes, m.routes)
 	m.users = access.New()
 	m.pages.add(pageAccess, m.users)
+	m.parameters = parameter.New()
+	m.pages.add(pageParameter, m.parameters)
 	m.owned = map[route.Owner][]topic.ID{}
 	m.waiting = map[topic.ID][]func(*topic.Topic, error){}
 	m.sending = map[record.ShardID]bool{}
@@ -132,6 +137,8 @@ func (m *metadata) apply(e *replica.Entry, batch []replica.Proposal) error {
 			err = m.applyRoute(e.Now, payload)
 		case kindAccess:
 			err = m.applyAccess(payload)
+		case kindParameter:
+			err = m.applyParameter(payload)
 		default:
 			err = fmt.Errorf("%w: command of unknown kind %d", errBody, kind)
 		}
@@ -141,6 +148,7 @@ func (m *metadata) apply(e *replica.Entry, batch []replica.Proposal) error {
 	}
 	m.b.publishRoutes(m.routes.Snapshot())
 	m.b.users.Store(m.users.Snapshot())
+	m.b.parameters.Store(m.parameters.Snapshot())
 	m.sendAll()
 	return nil
 }
@@ -240,6 +248,7 @@ func (m *metadata) Restore(source replica.PageSource) error {
 	m.b.publishSlots(m.catalog)
 	m.b.publishRoutes(m.routes.Snapshot())
 	m.b.users.Store(m.users.Snapshot())
+	m.b.parameters.Store(m.parameters.Snapshot())
 	m.b.showAll(m.catalog.Topics())
 	return nil
 }

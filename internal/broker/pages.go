@@ -25,6 +25,7 @@ const (
 	pageSchedule  = kindLater
 	pageRoutes    = kindRoute
 	pageAccess    = kindAccess
+	pageParameter = kindParameter
 )
 
 // pages makes the pages of several sections those of one state machine.

@@ -131,6 +131,9 @@ func (m *metadata) applyAccess(payload []byte) error {
 	if err = m.checkPermission(cmd); err == nil {
 		created, err = m.users.Apply(cmd)
 	}
+	if gone, ok := cmd.(*access.DeleteUser); ok && err == nil {
+		m.parameters.UserGone(gone.Name)
+	}
 	if local != nil {
 		local.result, local.err = created, err
 	}

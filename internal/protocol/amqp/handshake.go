@@ -41,9 +41,7 @@ func (s *session) serverProperties() wire.Table {
 		can = can.AppendBool(c, true)
 	}
 	t := wire.Table(nil).AppendTable("capabilities", can)
-	if o.Cluster != "" {
-		t = t.AppendString("cluster_name", o.Cluster)
-	}
+	t = t.AppendString("cluster_name", o.Broker.ClusterName())
 	t = t.AppendString("product", o.Product).AppendString("version", o.Version)
 	t = t.AppendString("platform", o.Software)
 	return t.AppendString("information", "A server that speaks AMQP 0-9-1 over one durable log")
@@ -118,10 +116,13 @@ func connectionOpen(s *session, m *wire.ConnectionOpen) error {
 	if !s.server.opts.Broker.MayEnter(s.principal.Name, vhost) {
 		return refuse(codeNotAllowed, "access to vhost '%s' refused for user '%s'", vhost, s.principal.Name)
 	}
+	if err := s.server.census.connect(s.principal.Name, vhost); err != nil {
+		return err
+	}
 	if vhost != broker.DefaultTenant {
 		s.principal.Tenant = vhost
 	}
-	s.tenant = vhost
+	s.tenant, s.counted = vhost, true
 	s.phase = running
 	s.out.method(0, &wire.ConnectionOpenOk{})
 	return nil

@@ -35,8 +35,6 @@ type Options struct {
 	LoginFrom LoginFrom
 	// Software is what the server really is, its version included.
 	Software string
-	// Name of the cluster, as clients show it.
-	Cluster string
 }
 
 // DefaultProduct and DefaultVersion are what clients are told unless Options say
@@ -55,7 +53,8 @@ type Server struct {
 	replies replyDirectory
 	batches sync.Pool // of *batch
 
-	gate *listen.Gate[*conn]
+	gate   *listen.Gate[*conn]
+	census *census
 }
 
 // timeouts are those of limits.go; tests are less patient.
@@ -86,6 +85,7 @@ func New(opts Options) *Server {
 		},
 		log: opts.Logger.With("protocol", protocolName),
 	}
+	s.census = newCensus(opts.Broker)
 	s.gate = listen.New(listen.MaxConnections, s.log, s.newConn)
 	return s
 }

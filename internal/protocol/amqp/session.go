@@ -68,6 +68,8 @@ type session struct {
 	certificate *x509.Certificate
 	// mechanism is how the client has logged in.
 	mechanism string
+	// counted says that the census has counted the connection in.
+	counted bool
 	// properties are what the client said of itself.
 	properties wire.Table
 
@@ -238,6 +240,9 @@ func (s *session) openChannel(f wire.Frame) error {
 	if err := wire.Parse(&m, args); err != nil {
 		return s.fail(nil, id, err, true)
 	}
+	if err := s.server.census.open(s.principal.Name); err != nil {
+		return s.fail(nil, id, err, true)
+	}
 	ch := newChannel(s, f.Channel)
 	s.channels[f.Channel] = ch
 	ch.reply(&wire.ChannelOpenOk{})
@@ -247,6 +252,7 @@ func (s *session) openChannel(f wire.Frame) error {
 // forget drops a channel, whose number is free from now on.
 func (s *session) forget(ch *channel) {
 	delete(s.channels, ch.number)
+	s.server.census.close(s.principal.Name)
 }
 
 // fail tells the client what went wrong with a method on ch (nil: channel 0) by
@@ -365,6 +371,9 @@ func (s *session) end() {
 		s.forget(ch)
 	}
 	s.endOwner()
+	if s.counted {
+		s.server.census.disconnect(s.principal.Name, s.tenant)
+	}
 }
 
 // endOwner deletes the connection's exclusive queues.
