@@ -9,6 +9,7 @@ import (
 	"net"
 	"net/http"
 	"syscall"
+	"time"
 
 	"github.com/polylog-mq/polylog/internal/config"
 	"github.com/polylog-mq/polylog/internal/osfs"
@@ -26,7 +27,25 @@ const (
 type listener struct {
 	net.Listener
 	protocol string
-	secure   bool
+	secured  *tls.Config // nil without TLS
+}
+
+// Listener is an address that is bound, as it is to be shown.
+type Listener struct {
+	Protocol string // kafka, amqp, http
+	Address  string // host:port
+	TLS      bool
+	// Expires is when the certificate does, zero without TLS.
+	Expires time.Time
+}
+
+// Listening returns the addresses that are bound.
+func (s *Server) Listening() []Listener {
+	var all []Listener
+	for _, l := range s.listeners {
+		all = append(all, Listener{l.protocol, l.Addr().String(), l.secured != nil, listen.Expires(l.secured)})
+	}
+	return all
 }
 
 // listen binds the addresses first: a client that connects while the folder
@@ -72,7 +91,7 @@ func (s *Server) bind(ctx context.Context, protocol, setting, address string, se
 		return refuseListen(protocol+"."+setting, "--"+protocol+"-"+setting, address, err)
 	}
 	for _, l := range ls {
-		s.listeners = append(s.listeners, listener{listen.Secure(l, secured), protocol, secured != nil})
+		s.listeners = append(s.listeners, listener{listen.Secure(l, secured), protocol, secured})
 	}
 	return nil
 }
@@ -158,7 +177,7 @@ func (s *Server) closeListeners(ofHTTP bool) {
 // with TLS or without; "" if it is switched off, the first if it has two.
 func (s *Server) Address(protocol string, secure bool) string {
 	for _, l := range s.of(protocol) {
-		if l.secure == secure {
+		if (l.secured != nil) == secure {
 			return l.Addr().String()
 		}
 	}

@@ -47,6 +47,7 @@ var routes = []route{
 	{"GET /api/overview", needUser, (*api).overview},
 	{"GET /api/whoami", needUser, (*api).whoami},
 	{"GET /api/cluster-name", needUser, (*api).clusterName},
+	{"PUT /api/cluster-name", needAdministrator, (*api).putClusterName},
 	{"GET /api/nodes", needMonitoring, (*api).nodes},
 	{"GET /api/nodes/{name}", needMonitoring, (*api).oneNode},
 	{"GET /api/extensions", needUser, (*api).extensions},
@@ -122,16 +123,33 @@ var routes = []route{
 	{"GET /api/operator-policies/{vhost}/{name}", needUser, operatorPolicies.get},
 	{"PUT /api/operator-policies/{vhost}/{name}", needAdministrator, operatorPolicies.put},
 	{"DELETE /api/operator-policies/{vhost}/{name}", needAdministrator, operatorPolicies.remove},
-	{"GET /api/parameters", needUser, (*api).none},
-	{"GET /api/parameters/{component}", needUser, (*api).none},
-	{"GET /api/parameters/{component}/{vhost}", needUser, (*api).none},
-	{"GET /api/global-parameters", needUser, (*api).none},
-	{"GET /api/vhost-limits", needUser, (*api).none},
-	{"GET /api/vhost-limits/{vhost}", needUser, (*api).none},
-	{"GET /api/user-limits", needUser, (*api).none},
-	{"GET /api/user-limits/{user}", needUser, (*api).none},
-	{"GET /api/feature-flags", needUser, (*api).none},
-	{"GET /api/deprecated-features", needUser, (*api).none},
+
+	{"GET /api/parameters", needPolicymaker, (*api).parameters},
+	{"GET /api/parameters/{component}", needPolicymaker, (*api).parameters},
+	{"GET /api/parameters/{component}/{vhost}", needPolicymaker, (*api).parameters},
+	{"GET /api/parameters/{component}/{vhost}/{name}", needPolicymaker, (*api).parameter},
+	{"PUT /api/parameters/{component}/{vhost}/{name}", needPolicymaker, (*api).putParameter},
+	{"DELETE /api/parameters/{component}/{vhost}/{name}", needPolicymaker, (*api).deleteParameter},
+	{"GET /api/global-parameters", needPolicymaker, (*api).globalParameters},
+	{"GET /api/global-parameters/{name}", needPolicymaker, (*api).globalParameter},
+	{"PUT /api/global-parameters/{name}", needAdministrator, (*api).putGlobalParameter},
+	{"DELETE /api/global-parameters/{name}", needAdministrator, (*api).deleteGlobalParameter},
+	{"GET /api/vhost-limits", needUser, (*api).vhostLimits},
+	{"GET /api/vhost-limits/{vhost}", needUser, (*api).vhostLimits},
+	{"PUT /api/vhost-limits/{vhost}/{name}", needAdministrator, (*api).putLimit},
+	{"DELETE /api/vhost-limits/{vhost}/{name}", needAdministrator, (*api).deleteLimit},
+	{"GET /api/user-limits", needAdministrator, (*api).userLimits},
+	{"GET /api/user-limits/{user}", needAdministrator, (*api).userLimits},
+	{"PUT /api/user-limits/{user}/{name}", needAdministrator, (*api).putLimit},
+	{"DELETE /api/user-limits/{user}/{name}", needAdministrator, (*api).deleteLimit},
+	{"GET /api/feature-flags", needUser, (*api).featureFlags},
+	{"PUT /api/feature-flags/{name}/enable", needAdministrator, (*api).enableFeature},
+	{"GET /api/deprecated-features", needUser, (*api).deprecatedFeatures},
+	{"GET /api/deprecated-features/used", needUser, (*api).none},
+	{"GET /api/federation-links", needMonitoring, (*api).none},
+	{"GET /api/federation-links/{vhost}", needMonitoring, (*api).none},
+	{"GET /api/shovels", needMonitoring, (*api).none},
+	{"GET /api/shovels/{vhost}", needMonitoring, (*api).none},
 
 	{"GET /api/definitions", needAdministrator, (*api).exportDefinitions},
 	{"POST /api/definitions", needAdministrator, (*api).importDefinitions},
@@ -144,7 +162,7 @@ var routes = []route{
 	{"GET /api/health/checks/virtual-hosts", needUser, (*api).checkFine},
 	{"GET /api/health/checks/node-is-quorum-critical", needUser, (*api).checkFine},
 	{"GET /api/health/checks/node-is-mirror-sync-critical", needUser, (*api).checkFine},
-	{"GET /api/health/checks/certificate-expiration/{within}/{unit}", needUser, (*api).checkFine},
+	{"GET /api/health/checks/certificate-expiration/{within}/{unit}", needUser, (*api).checkCertificates},
 	{"GET /api/health/checks/port-listener/{port}", needUser, (*api).checkPort},
 	{"GET /api/health/checks/protocol-listener/{protocol}", needUser, (*api).checkProtocol},
 }
@@ -237,7 +255,7 @@ func (q *request) refused(err error) {
 	case errors.Is(err, broker.ErrNotLeader), errors.Is(err, broker.ErrClosed), errors.Is(err, broker.ErrUnknownFate),
 		errors.Is(err, broker.ErrBusy), errors.Is(err, broker.ErrStorage):
 		status, what = http.StatusServiceUnavailable, "service_unavailable"
-	case errors.Is(err, access.ErrUnknownUser):
+	case errors.Is(err, access.ErrUnknownUser), errors.Is(err, broker.ErrUnknownParameter):
 		status, what = http.StatusNotFound, "Object Not Found"
 	}
 	fail(q.w, status, what, err.Error())

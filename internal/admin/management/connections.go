@@ -6,26 +6,27 @@ import (
 	"net/http"
 	"slices"
 	"strconv"
+	"time"
 
 	"github.com/polylog-mq/polylog/internal/protocol/amqp"
 )
 
 // connectionInfo is an open connection.
 type connectionInfo struct {
-	Name       string         `json:"name"`
-	Node       string         `json:"node"`
-	Vhost      string         `json:"vhost"`
-	User       string         `json:"user"`
-	Who        string         `json:"user_who_performed_action"`
-	Protocol   string         `json:"protocol"`
-	Mechanism  string         `json:"auth_mechanism"`
-	Kind       string         `json:"type"`
-	State      string         `json:"state"`
-	PeerHost   string         `json:"peer_host"`
-	PeerPort   int            `json:"peer_port"`
-	Host       string         `json:"host"`
-	Port       int            `json:"port"`
-	SSL        bool           `json:"ssl"`
+	Name      string `json:"name"`
+	Node      string `json:"node"`
+	Vhost     string `json:"vhost"`
+	User      string `json:"user"`
+	Who       string `json:"user_who_performed_action"`
+	Protocol  string `json:"protocol"`
+	Mechanism string `json:"auth_mechanism"`
+	Kind      string `json:"type"`
+	State     string `json:"state"`
+	PeerHost  string `json:"peer_host"`
+	PeerPort  int    `json:"peer_port"`
+	Host      string `json:"host"`
+	Port      int    `json:"port"`
+	tlsInfo
 	Channels   int            `json:"channels"`
 	ChannelMax uint16         `json:"channel_max"`
 	FrameMax   uint32         `json:"frame_max"`
@@ -33,6 +34,26 @@ type connectionInfo struct {
 	Since      int64          `json:"connected_at"` // ms
 	Properties map[string]any `json:"client_properties"`
 	Given      any            `json:"user_provided_name,omitempty"`
+}
+
+// tlsInfo is how a connection is secured.
+type tlsInfo struct {
+	SSL      bool   `json:"ssl"`
+	Version  string `json:"ssl_protocol,omitempty"`
+	Cipher   string `json:"ssl_cipher,omitempty"`
+	Subject  string `json:"peer_cert_subject,omitempty"`
+	Issuer   string `json:"peer_cert_issuer,omitempty"`
+	Validity string `json:"peer_cert_validity,omitempty"`
+}
+
+func (t *tlsInfo) secure(by *amqp.TLSInfo) {
+	if by == nil {
+		return
+	}
+	*t = tlsInfo{SSL: true, Version: by.Version, Cipher: by.Cipher, Subject: by.Subject, Issuer: by.Issuer}
+	if by.Subject != "" {
+		t.Validity = by.From.UTC().Format(time.RFC3339) + " - " + by.Until.UTC().Format(time.RFC3339)
+	}
 }
 
 // peer is a connection as channels and consumers name it.
@@ -50,10 +71,11 @@ func hostPort(address string) (string, int) {
 
 func (a *api) describeConnection(q *request, c *amqp.ConnectionInfo) connectionInfo {
 	info := connectionInfo{
-		Name: c.Name, Node: nodeName(q.broker), Vhost: c.Vhost, User: c.User, Who: c.User, Protocol: "AMQP 0-9-1", Mechanism: "PLAIN",
+		Name: c.Name, Node: nodeName(q.broker), Vhost: c.Vhost, User: c.User, Who: c.User, Protocol: "AMQP 0-9-1", Mechanism: c.Mechanism,
 		Kind: "network", State: "running", Channels: len(c.Channels), ChannelMax: c.ChannelMax, FrameMax: c.FrameMax, Timeout: c.Heartbeat,
 		Since: c.Since.UnixMilli(), Properties: object(c.Properties),
 	}
+	info.secure(c.TLS)
 	if c.Blocked {
 		info.State = "blocked"
 	}

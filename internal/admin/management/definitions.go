@@ -1,6 +1,7 @@
 package management
 
 import (
+	"encoding/json"
 	"fmt"
 	"net/http"
 	"slices"
@@ -21,8 +22,8 @@ type definitions struct {
 	Vhosts           []vhostInfo           `json:"vhosts,omitempty"`
 	Permissions      []permissionInfo      `json:"permissions,omitempty"`
 	TopicPermissions []topicPermissionInfo `json:"topic_permissions,omitempty"`
-	Parameters       []any                 `json:"parameters"`
-	GlobalParameters []any                 `json:"global_parameters,omitempty"`
+	Parameters       []parameterInfo       `json:"parameters"`
+	GlobalParameters []globalInfo          `json:"global_parameters,omitempty"`
 	Policies         []policyInfo          `json:"policies"`
 	Queues           []queueInfo           `json:"queues"`
 	Exchanges        []exchangeInfo        `json:"exchanges"`
@@ -36,19 +37,21 @@ func (a *api) exportDefinitions(q *request) {
 	}
 	d := definitions{
 		RabbitVersion: amqp.DefaultVersion, RabbitMQVersion: amqp.DefaultVersion, ProductName: "Polylog", ProductVersion: a.node.Version(),
-		Parameters: []any{}, Queues: []queueInfo{}, Exchanges: []exchangeInfo{}, Bindings: []bindingInfo{},
+		Queues: []queueInfo{}, Exchanges: []exchangeInfo{}, Bindings: []bindingInfo{},
 	}
 	whole := q.r.PathValue("vhost") == ""
 	if whole {
 		for _, u := range q.broker.Users() {
-			d.Users = append(d.Users, describeUser(u))
+			d.Users = append(d.Users, describeUser(q.broker, u))
 		}
 		for _, v := range describeVhosts(q.broker) {
 			d.Vhosts = append(d.Vhosts, v)
 		}
 		slices.SortFunc(d.Vhosts, func(x, y vhostInfo) int { return strings.Compare(x.Name, y.Name) })
 		d.Permissions, d.TopicPermissions = allPermissions(q.broker), allTopicPermissions(q.broker)
+		d.GlobalParameters = globals(q.broker)
 	}
+	d.Parameters = append(allParameters(q.broker, vhosts), operatorParameters(q.broker, vhosts)...)
 	d.Policies = allPolicies(q.broker, vhosts, false)
 	for _, vhost := range vhosts {
 		for x := range q.broker.Exchanges(vhost) {
@@ -77,6 +80,9 @@ func (a *api) exportDefinitions(q *request) {
 // forget drops the vhost of everything: the definitions of one vhost can be
 // imported into another.
 func (d *definitions) forget() {
+	for i := range d.Parameters {
+		d.Parameters[i].Vhost = ""
+	}
 	for i := range d.Policies {
 		d.Policies[i].Vhost = ""
 	}
@@ -108,7 +114,10 @@ func (a *api) importDefinitions(q *request) {
 		if _, ok := q.tenants(); !ok {
 			return
 		}
-		d.Users, d.Vhosts, d.Permissions, d.TopicPermissions = nil, nil, nil, nil
+		d.Users, d.Vhosts, d.Permissions, d.TopicPermissions, d.GlobalParameters = nil, nil, nil, nil, nil
+		for i := range d.Parameters {
+			d.Parameters[i].Vhost = vhost
+		}
 		for i := range d.Policies {
 			d.Policies[i].Vhost = vhost
 		}
@@ -132,21 +141,16 @@ func (a *api) importDefinitions(q *request) {
 // load makes what definitions define, in the order in which things need each
 // other. What exists already and is the same stays as it is.
 func (a *api) load(q *request, d *definitions) error {
-	if n := len(d.Parameters); n > 0 {
-		return fmt.Errorf("%d parameters (shovels, federation and the like) cannot be honoured here: take them out", n)
+	if err := d.honour(q.r.FormValue("unsupported") == "skip"); err != nil {
+		return err
 	}
 	for i := range d.Users {
-		spec, err := d.Users[i].spec(d.Users[i].Name)
-		if err == nil {
-			_, err = putUser(q.broker, spec)
-		}
-		if err != nil {
+		if err := d.Users[i].load(q.broker); err != nil {
 			return fmt.Errorf("user %s: %w", d.Users[i].Name, err)
 		}
 	}
 	for _, v := range d.Vhosts {
-		info := broker.TenantInfo{Description: v.Description, Tags: strings.Join(v.Tags, ","), QueueType: v.QueueType}
-		if _, err := createVhost(q.broker, q.user, v.Name, info); err != nil {
+		if _, err := createVhost(q.broker, q.user, v.Name, v.info()); err != nil {
 			return fmt.Errorf("vhost %s: %w", v.Name, err)
 		}
 	}
@@ -168,7 +172,69 @@ func (a *api) load(q *request, d *definitions) error {
 			return fmt.Errorf("policy %s in vhost %s: %w", d.Policies[i].Name, d.Policies[i].Vhost, err)
 		}
 	}
+	if err := d.loadParameters(q.broker); err != nil {
+		return err
+	}
 	return a.loadTopology(q.broker, d)
+}
+
+// honour refuses definitions of what cannot be here, before anything is taken of
+// them; with skip it takes that out instead.
+func (d *definitions) honour(skip bool) error {
+	var refused []string
+	d.Parameters = slices.DeleteFunc(d.Parameters, func(p parameterInfo) bool {
+		if !slices.Contains(foreign, p.Component) {
+			return false
+		}
+		refused = append(refused, fmt.Sprintf("%s '%s' in vhost '%s'", p.Component, p.Name, p.Vhost))
+		return true
+	})
+	if len(refused) == 0 || skip {
+		return nil
+	}
+	return fmt.Errorf("there are no shovels and no federation here: take these parameters out, or import with ?unsupported=skip: %s",
+		strings.Join(refused, ", "))
+}
+
+// operatorParameters are the policies of operators, which definitions have as
+// parameters.
+func operatorParameters(b *broker.Broker, vhosts []string) []parameterInfo {
+	var list []parameterInfo
+	for _, p := range allPolicies(b, vhosts, true) {
+		value, _ := json.Marshal(map[string]any{ // it came as JSON
+			"pattern": p.Pattern, "apply-to": p.ApplyTo, "definition": p.Definition, "priority": p.Priority,
+		})
+		list = append(list, parameterInfo{p.Vhost, componentOperatorPolicy, p.Name, value})
+	}
+	return list
+}
+
+func (d *definitions) loadParameters(b *broker.Broker) error {
+	for i := range d.Parameters {
+		p := &d.Parameters[i]
+		var err error
+		if p.Component == componentOperatorPolicy {
+			policy := policyInfo{}
+			if err = json.Unmarshal(p.Value, &policy); err == nil {
+				policy.Vhost, policy.Name = p.Vhost, p.Name
+				_, err = policy.put(b, true)
+			}
+		} else {
+			_, err = p.put(b)
+		}
+		if err != nil {
+			return fmt.Errorf("%s %s in vhost %s: %w", p.Component, p.Name, p.Vhost, err)
+		}
+	}
+	for _, g := range d.GlobalParameters {
+		if g.Name == clusterIDParameter { // that cluster's, which is not this one
+			continue
+		}
+		if _, err := g.put(b); err != nil {
+			return fmt.Errorf("global parameter %s: %w", g.Name, err)
+		}
+	}
+	return nil
 }
 
 // loadTopology declares exchanges, queues and bindings. An administrator may,

@@ -16,6 +16,7 @@ import (
 
 	"github.com/polylog-mq/polylog/internal/broker"
 	"github.com/polylog-mq/polylog/internal/protocol/amqp"
+	"github.com/polylog-mq/polylog/internal/server"
 )
 
 // Node is the server that is managed.
@@ -24,9 +25,8 @@ type Node interface {
 	// it does not listen for that protocol.
 	Broker() *broker.Broker
 	AMQP() *amqp.Server
-	AMQPAddress() string
-	KafkaAddress() string
-	HTTPAddress() string
+	// Listening returns the addresses that are bound.
+	Listening() []server.Listener
 	Version() string
 	Started() time.Time
 }

@@ -3,7 +3,6 @@ package management
 import (
 	"context"
 	"fmt"
-	"net"
 	"net/http"
 	"os"
 	"runtime"
@@ -57,7 +56,7 @@ func (a *api) overview(q *request) {
 	}
 	q.answer(map[string]any{
 		"management_version": amqp.DefaultVersion, "rabbitmq_version": amqp.DefaultVersion,
-		"product_name": "Polylog", "product_version": a.node.Version(), "cluster_name": "polylog", "node": nodeName(q.broker),
+		"product_name": "Polylog", "product_version": a.node.Version(), "cluster_name": q.broker.ClusterName(), "node": nodeName(q.broker),
 		"erlang_version": "", "erlang_full_version": runtime.Version(), "rates_mode": "basic", "sample_retention_policies": map[string]any{},
 		"exchange_types": types, "queue_totals": totals, "object_totals": objects, "message_stats": a.rates.stats("", all),
 		"listeners": a.listeners(q.broker), "contexts": []any{}, "statistics_db_event_queue": 0,
@@ -73,17 +72,17 @@ type listener struct {
 	Port     int    `json:"port"`
 }
 
+// secured is what protocols are called with TLS.
+var secured = map[string]string{"amqp": "amqp/ssl", "http": "https", "kafka": "kafka/ssl"}
+
 func (a *api) listeners(b *broker.Broker) []listener {
 	all := []listener{}
-	for _, l := range []struct{ protocol, address string }{
-		{"amqp", a.node.AMQPAddress()}, {"kafka", a.node.KafkaAddress()}, {"http", a.node.HTTPAddress()},
-	} {
-		host, port, err := net.SplitHostPort(l.address)
-		if err != nil {
-			continue // it is switched off
+	for _, l := range a.node.Listening() {
+		if l.TLS {
+			l.Protocol = secured[l.Protocol]
 		}
-		n, _ := strconv.Atoi(port) // it was bound
-		all = append(all, listener{nodeName(b), l.protocol, host, n})
+		host, port := hostPort(l.Address)
+		all = append(all, listener{nodeName(b), l.Protocol, host, port})
 	}
 	return all
 }
@@ -96,8 +95,6 @@ func (a *api) whoami(q *request) {
 	}
 	q.answer(map[string]any{"name": u.Name, "tags": u.Tags, "is_internal_user": true})
 }
-
-func (a *api) clusterName(q *request) { q.answer(map[string]string{"name": "polylog"}) }
 
 func (a *api) extensions(q *request) { q.answer([]any{}) }
 
@@ -122,63 +119,4 @@ func (a *api) describeNode(b *broker.Broker) map[string]any {
 		"disk_free": h.Free, "disk_free_alarm": h.State >= store.DiskFull,
 		"proc_used": runtime.NumGoroutine(), "rates_mode": "basic", "applications": []any{}, "enabled_plugins": []string{"rabbitmq_management"},
 	}
-}
-
-// aliveness says that messages go in and out of a vhost. It writes none: what
-// would keep it from working is known.
-func (a *api) aliveness(q *request) {
-	if _, ok := q.tenants(); !ok {
-		return
-	}
-	if why := alarm(q.broker); why != "" {
-		fail(q.w, http.StatusServiceUnavailable, "failed", why)
-		return
-	}
-	q.answer(map[string]string{"status": "ok"})
-}
-
-// alarm says what keeps producers out, "" if nothing does.
-func alarm(b *broker.Broker) string {
-	switch h := b.Health(); {
-	case h.State >= store.Dead:
-		return "the storage has failed"
-	case h.State >= store.DiskFull:
-		return "the disk is full: publishers are blocked"
-	}
-	return ""
-}
-
-func (a *api) checkAlarms(q *request) {
-	if why := alarm(q.broker); why != "" {
-		write(q.w, http.StatusServiceUnavailable, map[string]any{
-			"status": "failed", "reason": why, "alarms": []any{map[string]string{"node": nodeName(q.broker), "resource": "disk"}},
-		})
-		return
-	}
-	q.answer(map[string]string{"status": "ok"})
-}
-
-// checkFine answers checks of what cannot be wrong here: no queue depends on
-// another node, and no listener has a certificate.
-func (a *api) checkFine(q *request) { q.answer(map[string]string{"status": "ok"}) }
-
-func (a *api) checkPort(q *request) {
-	for _, l := range a.listeners(q.broker) {
-		if strconv.Itoa(l.Port) == q.r.PathValue("port") {
-			q.answer(map[string]any{"status": "ok", "port": l.Port})
-			return
-		}
-	}
-	write(q.w, http.StatusServiceUnavailable, map[string]any{"status": "failed", "reason": "No active listener", "missing": q.r.PathValue("port")})
-}
-
-func (a *api) checkProtocol(q *request) {
-	name := q.r.PathValue("protocol")
-	for _, l := range a.listeners(q.broker) {
-		if l.Protocol == name || name == "amqp091" && l.Protocol == "amqp" {
-			q.answer(map[string]string{"status": "ok", "protocol": name})
-			return
-		}
-	}
-	write(q.w, http.StatusServiceUnavailable, map[string]any{"status": "failed", "reason": "No active listener", "missing": name})
 }

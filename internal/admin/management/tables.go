@@ -132,6 +132,18 @@ func (a *arguments) UnmarshalJSON(b []byte) error {
 	return d.Decode((*map[string]any)(a))
 }
 
+// rawObject is a JSON object whose values are left as they are.
+type rawObject map[string]json.RawMessage
+
+// UnmarshalJSON implements json.Unmarshaler; see arguments.
+func (o *rawObject) UnmarshalJSON(b []byte) error {
+	if bytes.Equal(bytes.TrimSpace(b), []byte("[]")) {
+		*o = nil
+		return nil
+	}
+	return json.Unmarshal(b, (*map[string]json.RawMessage)(o))
+}
+
 // flag is a boolean that some tools write as a string.
 type flag bool
 

@@ -8,25 +8,27 @@ import (
 
 	"github.com/polylog-mq/polylog/internal/broker"
 	"github.com/polylog-mq/polylog/internal/state/access"
+	"github.com/polylog-mq/polylog/internal/state/parameter"
 )
 
 // userInfo is a user, in answers and in definitions.
 type userInfo struct {
-	Name     string         `json:"name"`
-	Hash     string         `json:"password_hash"`
-	Hashing  string         `json:"hashing_algorithm"`
-	Tags     any            `json:"tags"`
-	Limits   map[string]any `json:"limits"`
-	Password *string        `json:"password,omitempty"` // only in requests
+	Name     string    `json:"name"`
+	Hash     string    `json:"password_hash"`
+	Hashing  string    `json:"hashing_algorithm"`
+	Tags     any       `json:"tags"`
+	Limits   rawObject `json:"limits"`
+	Password *string   `json:"password,omitempty"` // only in requests
 }
 
-func describeUser(u *access.User) userInfo {
+func describeUser(b *broker.Broker, u *access.User) userInfo {
 	list := u.Tags
 	if list == nil {
 		list = []string{}
 	}
 	return userInfo{
-		Name: u.Name, Hash: base64.StdEncoding.EncodeToString(u.Hash), Hashing: u.Hashing.String(), Tags: list, Limits: map[string]any{},
+		Name: u.Name, Hash: base64.StdEncoding.EncodeToString(u.Hash), Hashing: u.Hashing.String(), Tags: list,
+		Limits: limitsOf(b, parameter.UserLimits, u.Name),
 	}
 }
 
@@ -48,6 +50,18 @@ func (u *userInfo) spec(name string) (*broker.UserSpec, error) {
 	return s, nil
 }
 
+// load makes the user, with exactly these limits.
+func (u *userInfo) load(b *broker.Broker) error {
+	spec, err := u.spec(u.Name)
+	if err != nil {
+		return err
+	}
+	if _, err := putUser(b, spec); err != nil {
+		return err
+	}
+	return setLimits(b, parameter.UserLimits, u.Name, u.Limits)
+}
+
 func putUser(b *broker.Broker, s *broker.UserSpec) (created bool, err error) {
 	err = wait(func(done func(error)) {
 		b.PutUser(s, func(is bool, err error) {
@@ -61,7 +75,7 @@ func putUser(b *broker.Broker, s *broker.UserSpec) (created bool, err error) {
 func (a *api) users(q *request) {
 	list := []userInfo{}
 	for _, u := range q.broker.Users() {
-		list = append(list, describeUser(u))
+		list = append(list, describeUser(q.broker, u))
 	}
 	q.answer(list)
 }
@@ -77,7 +91,7 @@ func (q *request) theUser() *access.User {
 
 func (a *api) user(q *request) {
 	if u := q.theUser(); u != nil {
-		q.answer(describeUser(u))
+		q.answer(describeUser(q.broker, u))
 	}
 }
 

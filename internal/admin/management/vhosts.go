@@ -37,6 +37,22 @@ func describeVhosts(b *broker.Broker) map[string]vhostInfo {
 	return <-all
 }
 
+// info reads what a definition says of a vhost: what some versions of RabbitMQ
+// say beside its name, others say in its metadata.
+func (v *vhostInfo) info() broker.TenantInfo {
+	info := broker.TenantInfo{Description: v.Description, Tags: strings.Join(v.Tags, ","), QueueType: v.QueueType}
+	if text, ok := v.Metadata["description"].(string); ok && info.Description == "" {
+		info.Description = text
+	}
+	if info.Tags == "" {
+		info.Tags = strings.Join(tagList(v.Metadata["tags"]), ",")
+	}
+	if text, ok := v.Metadata["default_queue_type"].(string); ok && info.QueueType == "" && text != "undefined" {
+		info.QueueType = text
+	}
+	return info
+}
+
 func (a *api) showVhosts(q *request, names []string) []vhostInfo {
 	known := describeVhosts(q.broker)
 	list := []vhostInfo{}

@@ -96,6 +96,10 @@ const protocolName = "amqp"
 // Serve accepts connections from l until it is closed; see listen.Gate.
 func (s *Server) Serve(l net.Listener) error { return s.gate.Serve(l) }
 
+// ServeConn serves one connection, on goroutines of its own. One that does not
+// come from the network (net.Pipe) comes from this machine.
+func (s *Server) ServeConn(nc net.Conn) { s.gate.Admit(nc) }
+
 // Shutdown closes all connections with CONNECTION_FORCED, gives the clients
 // until ctx is done to agree, and drops those that have not. The listeners are
 // the caller's to close, before.
@@ -104,5 +108,5 @@ func (s *Server) Shutdown(ctx context.Context) { s.gate.Shutdown(ctx) }
 // isLoopback reports whether an address is one of this machine's own.
 func isLoopback(a net.Addr) bool {
 	t, ok := a.(*net.TCPAddr)
-	return ok && t.AddrPort().Addr().Unmap().IsLoopback()
+	return ok && t.AddrPort().Addr().Unmap().IsLoopback() || !ok && a.Network() == "pipe"
 }

@@ -57,7 +57,7 @@ func (g *Gate[C]) Serve(l net.Listener) error {
 		nc, err := l.Accept()
 		switch {
 		case err == nil:
-			g.admit(nc)
+			g.Admit(nc)
 		case g.stopping() || errors.Is(err, net.ErrClosed):
 			return nil
 		case errors.Is(err, syscall.EMFILE), errors.Is(err, syscall.ENFILE), errors.Is(err, syscall.ENOBUFS),
@@ -70,9 +70,9 @@ func (g *Gate[C]) Serve(l net.Listener) error {
 	}
 }
 
-// admit serves a connection on a goroutine of its own, or closes it when the
+// Admit serves a connection on a goroutine of its own, or closes it when the
 // gate is full or shut.
-func (g *Gate[C]) admit(nc net.Conn) {
+func (g *Gate[C]) Admit(nc net.Conn) {
 	g.mu.Lock()
 	admitted := !g.closing && len(g.conns) < g.limit
 	if admitted {

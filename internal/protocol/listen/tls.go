@@ -70,6 +70,19 @@ func TLS(fs vfs.FS, files Files, log *slog.Logger) (*tls.Config, error) {
 	}, nil
 }
 
+// Expires returns when the certificate of a configuration that TLS has made
+// expires: the one that the next client is shown. It is zero without one.
+func Expires(config *tls.Config) time.Time {
+	if config == nil {
+		return time.Time{}
+	}
+	now, err := config.GetConfigForClient(nil)
+	if err != nil || now.Certificates[0].Leaf == nil {
+		return time.Time{}
+	}
+	return now.Certificates[0].Leaf.NotAfter
+}
+
 // Secure returns l with TLS, or as it is if there is no config.
 func Secure(l net.Listener, config *tls.Config) net.Listener {
 	if config == nil {

@@ -155,6 +155,16 @@ func TestClientsCertificates(t *testing.T) {
 	}
 }
 
+func TestExpires(t *testing.T) {
+	a := certificates(t, vfs.NewMem())
+	if left := time.Until(Expires(a.config(t, false))); left < 50*time.Minute || left > time.Hour {
+		t.Errorf("the certificate expires in %s", left)
+	}
+	if !Expires(nil).IsZero() {
+		t.Error("without TLS something expires")
+	}
+}
+
 func TestOldVersionsAreRefused(t *testing.T) {
 	a := certificates(t, vfs.NewMem())
 	_, address := gate(t, 10, false, a.config(t, false))
