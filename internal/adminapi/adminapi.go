@@ -148,7 +148,7 @@ type Scheduled struct {
 type Policy struct {
 	Name    string `json:"name,omitempty" yaml:"name"`
 	Pattern string `json:"pattern" yaml:"pattern"`
-	// ApplyTo is queues, classic_queues, quorum_queues, exchanges or all.
+	// ApplyTo is queues, classic_queues, quorum_queues, streams, exchanges or all.
 	ApplyTo    string    `json:"applyTo" yaml:"applyTo"`
 	Priority   int32     `json:"priority" yaml:"priority"`
 	Definition Arguments `json:"definition" yaml:"definition"`

@@ -207,6 +207,9 @@ func (m *metadata) declare(d *declaration) {
 // equivalent holds a declaration against the queue that has the name.
 func (d *declaration) equivalent(t *topic.Topic, tenant *route.Tenant) error {
 	current := definitionOf(t)
+	if t.Attributes == nil && d.queue.IsStream() {
+		current.Arguments = d.queue.Arguments // a topic can be read as a stream: its settings are its own
+	}
 	if err := current.DeclaredBy(&d.queue, d.tenant, d.name); err != nil {
 		return err
 	}
@@ -218,12 +221,19 @@ func (d *declaration) equivalent(t *topic.Topic, tenant *route.Tenant) error {
 var queueConfig = []topic.Config{{Name: "max.message.bytes", Value: "17825792"}, {Name: "retention.ms", Value: "-1"}}
 
 func (m *metadata) createQueue(d *declaration) {
-	d.queue.Settings = d.settings.AppendTo(nil)
-	settings := m.underPolicies(d.tenant, d.name, &d.queue, &d.settings)
-	cmd := &topic.CreateTopic{
-		Tenant: d.tenant, Name: d.name, Partitions: 1, Config: queueConfig,
-		Lease: settings.AppendTo(nil), Attributes: d.queue.AppendTo(nil),
+	cmd := &topic.CreateTopic{Tenant: d.tenant, Name: d.name, Partitions: 1}
+	if d.queue.IsStream() {
+		if !d.queue.Durable || d.queue.AutoDelete {
+			m.answerDeclaration(d, false, nil, fmt.Errorf("%w: a stream is durable, and neither exclusive nor auto-delete", ErrInvalidArgument))
+			return
+		}
+		cmd.Config = m.streamConfig(d.tenant, d.name, &d.queue)
+	} else {
+		d.queue.Settings = d.settings.AppendTo(nil)
+		settings := m.underPolicies(d.tenant, d.name, &d.queue, &d.settings)
+		cmd.Config, cmd.Lease = queueConfig, settings.AppendTo(nil)
 	}
+	cmd.Attributes = d.queue.AppendTo(nil)
 	var err error
 	if cmd.UUID, err = m.b.newUUID(); err != nil {
 		m.answerDeclaration(d, false, nil, err)

@@ -60,6 +60,9 @@ func (b *Broker) show(t *topic.Topic) {
 		view.hidden = view.hidden || view.definition.Exclusive || topic.ValidateName(t.Name) != nil
 		view.Queue.view.Store(view)
 		b.watch(view.Queue, t)
+	} else if t.Attributes != nil {
+		view.Attributes, view.definition = t.Attributes, definitionOf(t)
+		view.hidden = view.hidden || topic.ValidateName(t.Name) != nil
 	}
 	b.view.show(view)
 	b.routing.version.Add(1)

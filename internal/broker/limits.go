@@ -105,6 +105,22 @@ const (
 	maxKnownRoutes  = 1024
 	maxKnownTargets = 1 << 16
 
+	// A stream's segments hold streamSegment bytes (RabbitMQ's default) and at most
+	// streamSpan ms; if its size or age is limited, one part in streamPieces of that,
+	// so that retention, which removes whole segments, follows it closely, but at
+	// least streamLeast bytes. A message has at most streamMessage bytes.
+	streamSegment = 500_000_000
+	streamSpan    = 7 * 86_400_000
+	streamPieces  = 8
+	streamLeast   = 1 << 20
+	streamMessage = 17_825_792
+
+	// streamRead is how many bytes of a stream are read at a time for a reader, and
+	// lastLooks how far from the end its last record is looked for: markers of
+	// transactions may follow it.
+	streamRead = 64 << 10
+	lastLooks  = 16
+
 	// redriveChains is how many messages a redrive has under way.
 	redriveChains = 64
 

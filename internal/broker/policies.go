@@ -51,7 +51,7 @@ func (m *metadata) obeyPolicies() {
 	round := m.obeyed
 	var ids []topic.ID
 	for _, t := range m.catalog.Topics() {
-		if t.Lease != nil {
+		if t.Attributes != nil {
 			ids = append(ids, t.ID)
 		}
 	}
@@ -79,6 +79,10 @@ func (m *metadata) obey(id topic.ID) {
 		return
 	}
 	q := definitionOf(t)
+	if t.Lease == nil {
+		m.obeyStream(t, q)
+		return
+	}
 	if len(q.Settings) == 0 {
 		return
 	}

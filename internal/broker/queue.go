@@ -50,6 +50,8 @@ type Queue struct {
 
 	stats queueStats
 	idle  idleness
+	// readers counts those of Read.
+	readers atomic.Int64
 }
 
 // asQueue returns the partition's queue, made on first use.
@@ -81,7 +83,9 @@ func (q *Queue) Settings() *QueueSettings { return q.settings.Load() }
 func (q *Queue) Deleted() bool { return q.part.dropped.Load() }
 
 // QueueStats is how a queue stands. The numbers are those of the last entry
-// applied; taken one after the other, they may not fit together exactly.
+// applied; taken one after the other, they may not fit together exactly. Of a
+// stream, and of a topic that nobody has used as a queue, all that is kept counts
+// as ready, and all that was ever written as published.
 type QueueStats struct {
 	// Ready records can be delivered, Unacked are leased, Scheduled wait for
 	// their time, Dying for their dead-letter target.
@@ -105,9 +109,17 @@ type queueStats struct {
 // Stats returns how the queue stands. It takes no lock.
 func (q *Queue) Stats() QueueStats {
 	s := &q.stats
+	if q.settings.Load() == nil {
+		p := q.part
+		floor, high := p.Floor(), p.HighWatermark() // in this order, so that they fit
+		return QueueStats{
+			Ready: int64(high - floor), Bytes: p.Size(), Consumers: q.readers.Load(),
+			Published: int64(high), Delivered: s.delivered.Load(),
+		}
+	}
 	return QueueStats{
 		Ready: s.ready.Load(), Unacked: s.unacked.Load(), Scheduled: s.scheduled.Load(), Dying: s.dying.Load(),
-		Bytes: s.bytes.Load(), Consumers: s.consumers.Load(),
+		Bytes: s.bytes.Load(), Consumers: s.consumers.Load() + q.readers.Load(),
 		Published: s.published.Load(), Delivered: s.delivered.Load(),
 		Redelivered: s.redelivered.Load(), Settled: s.settled.Load(),
 	}

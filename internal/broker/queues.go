@@ -26,11 +26,12 @@ type QueueSpec struct {
 // QueueDefinition is what a queue was declared as. It never changes.
 type QueueDefinition = route.Queue
 
-// DeclareQueue creates a queue unless it exists; then it must be equivalent (a
-// *NotEquivalentError otherwise, which wraps ErrNotEquivalent). A topic counts as
-// a durable queue without arguments, of which one of its partitions is answered
-// (QueuesOf has all). It answers when the queue can be used. ErrUnknownTenant,
-// ErrLocked, ErrInvalidTopic, ErrInvalidArgument, ErrPolicy.
+// DeclareQueue creates a queue, or a stream if the arguments say so, unless it
+// exists; then it must be equivalent (a *NotEquivalentError otherwise, which wraps
+// ErrNotEquivalent). A topic counts as a durable queue without arguments, and as
+// any stream; one of its partitions is answered (QueuesOf has all). It answers when
+// the queue can be used. ErrUnknownTenant, ErrLocked, ErrInvalidTopic,
+// ErrInvalidArgument, ErrPolicy.
 func (b *Broker) DeclareQueue(s *QueueSpec, done func(q *Queue, created bool, err error)) {
 	d := &declaration{tenant: tenantKey(s.Tenant), name: s.Name, settings: s.Settings, done: done}
 	d.queue = route.Queue{
@@ -118,13 +119,13 @@ func (b *Broker) QueuesOf(tenant, name string) []*Queue {
 	return list
 }
 
-// Queues iterates over a tenant's queues (not over topics that were not declared
-// as one), sorted by name, as they are at the call.
+// Queues iterates over a tenant's queues and streams (not over topics that were
+// not declared as one), sorted by name, as they are at the call.
 func (b *Broker) Queues(tenant string) iter.Seq[*Queue] {
 	tenant = route.TenantName(tenantKey(tenant))
 	return func(yield func(*Queue) bool) {
 		for t := range b.view.all() {
-			if t.Tenant == tenant && t.Queue != nil && !yield(t.Queue) {
+			if t.Tenant == tenant && t.definition != nil && !yield(t.taker(nil)) {
 				return
 			}
 		}

@@ -30,12 +30,13 @@ type Topic struct {
 	Settings *topic.Settings
 	// Partitions is indexed by partition number.
 	Partitions []*Partition
-	// Queue is the topic as a queue, nil if it is none. Attributes are those it
-	// was created with.
+	// Queue is the topic as a queue, nil if it is none (a stream is none).
+	// Attributes are those it was created with.
 	Queue      *Queue
 	Attributes []byte
 
-	// definition is what a queue was declared as, nil for a topic that is none.
+	// definition is what a queue or a stream was declared as, nil for a topic that
+	// is neither.
 	definition *route.Queue
 	// hidden says that Kafka's clients do not see it.
 	hidden bool
@@ -245,6 +246,9 @@ func (b *Broker) AlterTopics(topics []AlterTopic, validateOnly bool, done func([
 		r.results[i].Name = a.Name
 		r.change(i, func(c *topic.Catalog) (topic.CatalogCommand, error) {
 			t, err := lookup(c, TopicRef{Name: a.Name})
+			if err == nil {
+				err = alterable(t, &a)
+			}
 			if err != nil {
 				return nil, err
 			}

@@ -113,7 +113,7 @@ func (a *App) policySet() *cobra.Command {
 			return nil
 		},
 	}
-	cmd.Flags().StringVar(&p.ApplyTo, "apply-to", "queues", "queues, classic_queues, quorum_queues, exchanges or all")
+	cmd.Flags().StringVar(&p.ApplyTo, "apply-to", "queues", "queues, classic_queues, quorum_queues, streams, exchanges or all")
 	cmd.Flags().Int32Var(&p.Priority, "priority", 0, "of several that match, the one with the highest counts alone")
 	operatorFlag(cmd, &operator)
 	return vhostFlag(a.adminFlags(cmd, &c), &c)

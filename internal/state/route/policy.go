@@ -17,7 +17,7 @@ type Policy struct {
 	Operator     bool
 	// Pattern is a regular expression that matches somewhere in a name.
 	Pattern string
-	// ApplyTo is queues, classic_queues, quorum_queues, exchanges or all.
+	// ApplyTo is queues, classic_queues, quorum_queues, streams, exchanges or all.
 	ApplyTo  string
 	Priority int32
 	// Definition is what it says: fields named as in policyKeys.
@@ -33,6 +33,7 @@ const (
 	wantInteger
 	wantText
 	wantOverflow
+	wantAge
 	wantAnything
 )
 
@@ -53,6 +54,10 @@ var policyKeys = map[string]struct {
 	"dead-letter-routing-key": {wantText, false},
 	"alternate-exchange":      {wantText, false},
 
+	// Of streams, beside max-length-bytes.
+	"max-age":                       {wantAge, true},
+	"stream-max-segment-size-bytes": {wantCount, false},
+
 	// Ours.
 	"retention-ms":    {wantInteger, false},
 	"rate-limit":      {wantCount, true},
@@ -70,6 +75,7 @@ var policyKeys = map[string]struct {
 	"queue-leader-locator":   {wantAnything, false},
 	"queue-master-locator":   {wantAnything, false},
 	"target-group-size":      {wantAnything, true},
+	"initial-cluster-size":   {wantAnything, false},
 	"ha-mode":                {wantAnything, false},
 	"ha-params":              {wantAnything, false},
 	"ha-sync-mode":           {wantAnything, false},
@@ -90,6 +96,9 @@ func validValue(want int, v Value) bool {
 		return isInteger
 	case wantText:
 		return isText && len(text) <= MaxNameLen
+	case wantAge:
+		_, ok := ParseAge(text)
+		return isText && ok
 	case wantOverflow:
 		return isText && (text == "drop-head" || text == "reject-publish" || text == "reject-publish-dlx")
 	}
@@ -101,6 +110,7 @@ const (
 	ToQueues    = "queues"
 	ToClassic   = "classic_queues"
 	ToQuorum    = "quorum_queues"
+	ToStreams   = "streams"
 	ToExchanges = "exchanges"
 	ToAll       = "all"
 )
@@ -114,7 +124,7 @@ func (p *Policy) interpret() error {
 	if len(p.Pattern) > MaxPatternLen || len(p.Definition) > MaxTableLen {
 		return fmt.Errorf("%w: the policy is too long", ErrInvalidArgument)
 	}
-	if !slices.Contains([]string{ToQueues, ToClassic, ToQuorum, ToExchanges, ToAll}, p.ApplyTo) {
+	if !slices.Contains([]string{ToQueues, ToClassic, ToQuorum, ToStreams, ToExchanges, ToAll}, p.ApplyTo) {
 		return refuse(ErrInvalidArgument, "apply-to '%s' not recognised", p.ApplyTo)
 	}
 	var err error
@@ -189,7 +199,10 @@ func (s *State) QueuePolicies(tenant, name string, q *Queue) (user, operator *Po
 	}
 	kind := ToClassic
 	t := s.tenants[tenant]
-	if t != nil && typeOr(q.Arguments, t.Info.QueueType) == "quorum" {
+	switch {
+	case q.IsStream():
+		kind = ToStreams
+	case t != nil && typeOr(q.Arguments, t.Info.QueueType) == "quorum":
 		kind = ToQuorum
 	}
 	return s.policyOf(tenant, name, kind, false), s.policyOf(tenant, name, kind, true)

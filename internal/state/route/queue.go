@@ -18,7 +18,7 @@ type Queue struct {
 	// Arguments are those of the declaration, byte for byte. Read only.
 	Arguments Table
 	// Settings are those of the lease set that the arguments ask for, encoded,
-	// before any policy; none if the queue was not declared.
+	// before any policy; none if the queue was not declared, and of a stream.
 	Settings []byte
 }
 

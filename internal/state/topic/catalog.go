@@ -44,7 +44,8 @@ type Topic struct {
 	// Lease is the settings of the topic's lease set, in the encoding of package
 	// lease; nil if the topic is no queue. Settings carries it to the shard.
 	Lease []byte
-	// Attributes are what a protocol keeps beside a queue, opaque.
+	// Attributes are what a protocol keeps beside a queue or a stream, opaque; nil
+	// of a topic that is neither.
 	Attributes []byte
 	// Deleted marks a tombstone: the topic is gone, but shards may hold data
 	// of it yet.

@@ -139,11 +139,13 @@ func (c *Catalog) checkCreate(cmd *CreateTopic) error {
 // checkName judges the name, and what else distinguishes a queue.
 func (cmd *CreateTopic) checkName() error {
 	switch {
-	case cmd.Lease == nil:
+	case cmd.Lease == nil && cmd.Attributes == nil:
 		return ValidateName(cmd.Name)
 	case cmd.Partitions != 1:
 		return fmt.Errorf("%w: a queue has one", ErrInvalidPartitions)
-	case len(cmd.Lease) == 0 || len(cmd.Lease) > MaxLeaseLen || len(cmd.Attributes) > MaxAttributesLen:
+	case cmd.Lease == nil && len(cmd.Attributes) == 0:
+		return fmt.Errorf("%w: the attributes of the stream are empty", ErrInvalidConfig)
+	case cmd.Lease != nil && len(cmd.Lease) == 0 || len(cmd.Lease) > MaxLeaseLen || len(cmd.Attributes) > MaxAttributesLen:
 		return fmt.Errorf("%w: the settings of the queue are empty or too large", ErrInvalidConfig)
 	}
 	return ValidateQueueName(cmd.Name)
@@ -244,7 +246,7 @@ func (c *Catalog) checkCreatePartitions(cmd *CreatePartitions) error {
 	}
 	have := len(t.Partitions)
 	switch {
-	case t.Lease != nil:
+	case t.Lease != nil || t.Attributes != nil:
 		return fmt.Errorf("%w: a queue has one", ErrInvalidPartitions)
 	case int(cmd.Count) <= have:
 		return fmt.Errorf("%w: %q has %d, and %d is not more", ErrInvalidPartitions, t.Name, have, cmd.Count)

@@ -108,7 +108,7 @@ func encodeTopic(dst []byte, t *Topic) []byte {
 	dst = codec.AppendBool(dst, t.Deleted)
 	dst = codec.AppendUvarint(dst, uint(len(t.Partitions)))
 	dst = appendConfig(dst, t.Config)
-	if t.Lease != nil {
+	if t.Lease != nil || t.Attributes != nil {
 		dst = codec.AppendBytes(codec.AppendBytes(dst, t.Lease), t.Attributes)
 	}
 	return dst
@@ -199,7 +199,9 @@ func (c *Catalog) restoreTopic(id ID, r *codec.Reader) {
 	n := int(r.Uvarint(MaxPartitionsPerTopic))
 	config := readConfig(r)
 	if r.Len() > 0 {
-		t.Lease, t.Attributes = readBlob(r), readBlob(r)
+		if t.Lease, t.Attributes = readBlob(r), readBlob(r); len(t.Lease) == 0 {
+			t.Lease = nil // a stream
+		}
 	}
 	if r.Err() != nil {
 		return

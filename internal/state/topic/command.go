@@ -28,7 +28,8 @@ type CreateTopic struct {
 	// Lease, if not nil, makes the topic a queue: it has one partition, and any
 	// name of up to MaxQueueNameLen bytes. See Topic.Lease.
 	Lease []byte
-	// Attributes of a queue; see Topic.Attributes.
+	// Attributes of a queue; see Topic.Attributes. Without Lease they make the
+	// topic a stream, with one partition and a name like a queue's too.
 	Attributes []byte
 }
 

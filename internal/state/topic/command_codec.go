@@ -20,6 +20,7 @@ const (
 	kindConfirm             = 7
 	kindCreateQueue         = 8 // CreateTopic with a lease set
 	kindAlterQueue          = 9
+	kindCreateStream        = 10 // CreateTopic with attributes alone
 
 	kindDefineOld     = 1 // Define with TermIsEpoch
 	kindDeleteRecords = 2
@@ -40,6 +41,8 @@ func (c *CreateTopic) AppendTo(dst []byte) []byte {
 	if c.Lease != nil {
 		dst = codec.AppendBytes(append(dst, kindCreateQueue), c.Lease)
 		dst = append(codec.AppendBytes(dst, c.Attributes), c.UUID[:]...)
+	} else if c.Attributes != nil {
+		dst = append(codec.AppendBytes(append(dst, kindCreateStream), c.Attributes), c.UUID[:]...)
 	} else {
 		dst = append(append(dst, kindCreateTopic), c.UUID[:]...)
 	}
@@ -107,6 +110,8 @@ func DecodeCatalogCommand(b []byte) (CatalogCommand, error) {
 		cmd = readCreateTopic(&r, &CreateTopic{})
 	case kindCreateQueue:
 		cmd = readCreateTopic(&r, &CreateTopic{Lease: readBlob(&r), Attributes: readBlob(&r)})
+	case kindCreateStream:
+		cmd = readCreateTopic(&r, &CreateTopic{Attributes: readBlob(&r)})
 	case kindAlterQueue:
 		cmd = &AlterQueue{UUID: readUUID(&r), Lease: readBlob(&r)}
 	case kindDeleteTopic:
