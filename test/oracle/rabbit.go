@@ -54,6 +54,7 @@ func startRabbit(dir string) (address string, stop func(), err error) {
 	stop = func() {
 		_ = syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) // its data is thrown away
 		_ = cmd.Wait()
+		_ = exec.Command("epmd", "-port", ports[2], "-kill").Run() // the port mapper that it left behind
 	}
 	address = "127.0.0.1:" + ports[0]
 	for began := time.Now(); time.Since(began) < rabbitStart; <-time.After(200 * time.Millisecond) {

@@ -25,6 +25,8 @@ type declaration struct {
 	broker.QueueSettings
 	quorum bool
 	keySet bool
+	// tooLong says that the segments of a stream are to be longer than they can be.
+	tooLong bool
 }
 
 // arguments is the table. An argument that is not in it is kept, compared with
@@ -83,8 +85,33 @@ var arguments = []argument{
 		integer(0, lease.MaxTime, func(d *declaration, n int64) { d.ConsumerTimeout = n }),
 	},
 	{
-		"x-queue-type", "`classic`, `quorum`", "`quorum`: the delivery limit is 20 unless given. All queues are replicated logs. `stream` is refused",
-		oneOf("queue type", map[string]func(*declaration){"classic": nil, "quorum": func(d *declaration) { d.quorum = true }}),
+		"x-queue-type", "`classic`, `quorum`, `stream`", "`quorum`: the delivery limit is 20 unless given. `stream`: a log that is only read. All of them are replicated logs",
+		oneOf("queue type", map[string]func(*declaration){"classic": nil, "quorum": func(d *declaration) { d.quorum = true }, typeStream: nil}),
+	},
+	{
+		"x-max-age", "number and unit: `Y`, `M`, `D`, `h`, `m`, `s`", "of streams: how long messages are kept",
+		func(_ *declaration, v wire.Value) error {
+			s, ok := v.Str()
+			if !ok {
+				return fmt.Errorf("{unacceptable_type,%s}", typeName(v.Tag))
+			}
+			if _, ok = broker.ParseAge(string(s)); !ok {
+				return errorText("invalid_max_age")
+			}
+			return nil
+		},
+	},
+	{
+		"x-stream-max-segment-size-bytes", "integer, 0 to 3,000,000,000", "of streams: retention removes whole segments; between 1 MiB and 2 GiB count",
+		integer(0, math.MaxInt64, func(d *declaration, n int64) { d.tooLong = n > maxStreamSegment }),
+	},
+	{
+		"x-stream-filter-size-bytes", "integer, 16 to 255", "nothing: filters are exact",
+		integer(16, math.MaxUint8, nil),
+	},
+	{
+		"x-initial-cluster-size", "integer, at least 1", "nothing: the number of replicas is the cluster's",
+		integer(1, math.MaxInt64, nil),
 	},
 	{
 		"x-queue-mode", "`default`, `lazy`", "nothing: messages are on the disk in any case",
@@ -104,8 +131,13 @@ var arguments = []argument{
 		text(nil),
 	},
 	{
-		"x-queue-leader-locator", "string", "nothing, as above",
-		text(nil),
+		"x-queue-leader-locator", "`client-local`, `balanced` or one of their older names", "nothing, as above",
+		func(_ *declaration, v wire.Value) error {
+			if s, ok := v.Str(); ok && !slices.Contains(leaderLocators[:], string(s)) {
+				return errorText("invalid_queue_locator_arg")
+			}
+			return text(nil)(nil, v)
+		},
 	},
 	{
 		"x-quorum-initial-group-size", "integer, at least 1", "nothing: the number of replicas is the cluster's",
@@ -113,8 +145,29 @@ var arguments = []argument{
 	},
 }
 
-// classicOnly are arguments that RabbitMQ refuses for quorum queues.
-var classicOnly = [...]string{"x-max-priority", "x-queue-mode", "x-queue-version", "x-queue-master-locator"}
+// leaderLocators are the places that a leader can be asked to have.
+var leaderLocators = [...]string{"client-local", "balanced", "random", "least-leaders"}
+
+// The types of queues, in x-queue-type.
+const (
+	typeClassic = "classic"
+	typeQuorum  = "quorum"
+	typeStream  = "stream"
+)
+
+// notOf are the arguments that RabbitMQ refuses, by type of queue.
+var notOf = map[string][]string{
+	typeClassic: {"x-queue-leader-locator", "x-max-age", "x-stream-max-segment-size-bytes", "x-stream-filter-size-bytes", "x-initial-cluster-size"},
+	typeQuorum: {
+		"x-max-priority", "x-queue-mode", "x-queue-version", "x-queue-master-locator",
+		"x-max-age", "x-stream-max-segment-size-bytes", "x-stream-filter-size-bytes", "x-initial-cluster-size",
+	},
+	typeStream: {
+		"x-message-ttl", "x-expires", "x-max-length", "x-max-priority", "x-overflow", "x-dead-letter-exchange", "x-dead-letter-routing-key",
+		"x-dead-letter-strategy", "x-single-active-consumer", "x-delivery-limit", "x-queue-mode", "x-queue-version", "x-queue-master-locator",
+		"x-quorum-initial-group-size", "x-max-in-memory-length", "x-max-in-memory-bytes",
+	},
+}
 
 // quorumDeliveryLimit is that of a quorum queue that does not say (RabbitMQ 4).
 const quorumDeliveryLimit = 20
@@ -123,15 +176,15 @@ const quorumDeliveryLimit = 20
 // queue as errors call it, which are in RabbitMQ's words.
 func settingsOf(args wire.Table, where string) (*broker.QueueSettings, error) {
 	d := declaration{QueueSettings: broker.DefaultQueueSettings()}
-	limit, quorum := false, isQuorum(args)
+	limit, kind := false, queueType(args)
 	for name, v := range args.All() {
+		if slices.Contains(notOf[kind], string(name)) {
+			return nil, refuse(codePreconditionFailed, "invalid arg '%s' for %s of queue type rabbit_%s_queue", name, where, kind)
+		}
 		for i := range arguments {
 			a := &arguments[i]
 			if a.name != string(name) {
 				continue
-			}
-			if quorum && slices.Contains(classicOnly[:], a.name) {
-				return nil, refuse(codePreconditionFailed, "invalid arg '%s' for %s of queue type rabbit_quorum_queue", name, where)
 			}
 			if err := a.apply(&d, v); err != nil {
 				return nil, refuse(codePreconditionFailed, "invalid arg '%s' for %s: %v", name, where, err)
@@ -143,6 +196,8 @@ func settingsOf(args wire.Table, where string) (*broker.QueueSettings, error) {
 	case d.keySet && !d.DeadLetter:
 		return nil, refuse(codePreconditionFailed,
 			"invalid arg 'x-dead-letter-routing-key' for %s: routing_key_but_no_dlx_defined", where)
+	case d.tooLong:
+		return nil, refuse(codePreconditionFailed, "Exceeded max value for x-stream-max-segment-size-bytes")
 	case d.quorum && !limit:
 		d.DeliveryLimit = quorumDeliveryLimit
 	}
@@ -150,10 +205,14 @@ func settingsOf(args wire.Table, where string) (*broker.QueueSettings, error) {
 	return &d.QueueSettings, nil
 }
 
-// isQuorum reports whether the arguments ask for a quorum queue.
-func isQuorum(args wire.Table) bool {
+// queueType returns the type of queue that the arguments ask for.
+func queueType(args wire.Table) string {
 	v, _ := args.Get("x-queue-type")
-	return v.Tag == wire.TagString && string(v.Raw) == "quorum"
+	switch t := string(v.Raw); {
+	case v.Tag == wire.TagString && (t == typeQuorum || t == typeStream):
+		return t
+	}
+	return typeClassic
 }
 
 // errorText is an error in RabbitMQ's words.

@@ -56,7 +56,10 @@ func TestArguments(t *testing.T) {
 		},
 		{"quorum without a limit", text("x-queue-type", "quorum").AppendInt("x-delivery-limit", -5), base, ""},
 		{"quorum with priorities", text("x-queue-type", "quorum").AppendInt("x-max-priority", 3), base, "PRECONDITION_FAILED - invalid arg 'x-max-priority' for queue of queue type rabbit_quorum_queue"},
-		{"a stream", text("x-queue-type", "stream"), base, `PRECONDITION_FAILED - invalid arg 'x-queue-type' for queue: "unsupported queue type 'stream'"`},
+		{"a stream", text("x-queue-type", "stream").AppendString("x-max-age", "7D"), base, ""},
+		{"a stream of workers", text("x-queue-type", "stream").AppendBool("x-single-active-consumer", true), base, "PRECONDITION_FAILED - invalid arg 'x-single-active-consumer' for queue of queue type rabbit_stream_queue"},
+		{"an age of a queue", text("x-max-age", "7D"), base, "PRECONDITION_FAILED - invalid arg 'x-max-age' for queue of queue type rabbit_classic_queue"},
+		{"another type", text("x-queue-type", "pile"), base, `PRECONDITION_FAILED - invalid arg 'x-queue-type' for queue: "unsupported queue type 'pile'"`},
 		{"lazy", text("x-queue-mode", "lazy").AppendInt("x-queue-version", 2), base, ""},
 	} {
 		got, err := settingsOf(c.args, "queue")

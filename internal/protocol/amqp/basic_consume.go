@@ -12,8 +12,8 @@ import (
 	"github.com/polylog-mq/polylog/internal/state/access"
 )
 
-// basic.consume. Arguments: x-priority. no-local is accepted and, as in
-// RabbitMQ, means nothing.
+// basic.consume. Arguments: x-priority; those of streams are in stream.go.
+// no-local is accepted and, as in RabbitMQ, means nothing.
 func basicConsume(ch *channel, m *wire.BasicConsume) error {
 	name, err := ch.queueName(m.Queue)
 	if err != nil {
@@ -33,12 +33,15 @@ func basicConsume(ch *channel, m *wire.BasicConsume) error {
 		return err
 	}
 	where := fmt.Sprintf("queue '%s' in vhost '%s'", name, ch.tenant)
-	priority, err := consumerPriority(m.Arguments, where)
+	ch.settled()
+	queues, err := ch.queues(name)
 	if err != nil {
 		return err
 	}
-	ch.settled()
-	queues, err := ch.queues(name)
+	if readsAsStream(queues[0], m.Arguments) {
+		return ch.consumeStream(queues, m, tag, where)
+	}
+	priority, err := consumerPriority(m.Arguments, queueType(wire.Table(argumentsOf(queues[0]))), where)
 	if err != nil {
 		return err
 	}
@@ -119,11 +122,19 @@ func (ch *channel) join(c *consumer, exclusive bool, priority int32, joined func
 	return err
 }
 
-// consumerPriority judges a consumer's arguments and returns x-priority, 0 if
-// there is none.
-func consumerPriority(args wire.Table, where string) (int32, error) {
-	if _, ok := args.Get("x-stream-offset"); ok {
-		return 0, refuse(codePreconditionFailed, "invalid arg 'x-stream-offset' for %s of queue type rabbit_classic_queue", where)
+// argumentsOf returns what a queue was declared with.
+func argumentsOf(q *broker.Queue) broker.Table {
+	if d := q.Definition(); d != nil {
+		return d.Arguments
+	}
+	return nil
+}
+
+// consumerPriority judges the arguments of a consumer of a queue of some type,
+// and returns x-priority, 0 if there is none.
+func consumerPriority(args wire.Table, kind, where string) (int32, error) {
+	if _, ok := args.Get(argOffset); ok {
+		return 0, refuse(codePreconditionFailed, "invalid arg '%s' for %s of queue type rabbit_%s_queue", argOffset, where, kind)
 	}
 	v, ok := args.Get("x-priority")
 	if !ok {
@@ -152,6 +163,9 @@ func basicCancel(ch *channel, m *wire.BasicCancel) error {
 		c.each(func(p *consumer) { p.ended = true })
 	}
 	ch.mu.Unlock()
+	if c != nil && c.stream != nil {
+		c.leave()
+	}
 	if c != nil && c.broker != nil {
 		ch.endBurst()
 		ch.leave(c)

@@ -22,6 +22,9 @@ func basicGet(ch *channel, m *wire.BasicGet) error {
 	if err != nil {
 		return err
 	}
+	if queues[0].IsStream() {
+		return notOfStreams("basic.get", queues[0])
+	}
 	err = ch.getFrom(queues, m.NoAck)
 	if errors.Is(err, broker.ErrUnknownQueue) {
 		return noQueue(name, ch.tenant)

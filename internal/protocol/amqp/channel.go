@@ -128,6 +128,10 @@ func (ch *channel) shut() {
 		ch.leases = nil
 	}
 	for _, c := range consumers {
+		if c.stream != nil {
+			c.leave()
+			continue
+		}
 		ch.deserted(c.queue)
 	}
 }

@@ -18,7 +18,8 @@ type consumer struct {
 	noAck    bool
 	prefetch int // 0: any number
 	broker   *broker.Consumer
-	wide     *wide // what it is a part of, if it consumes a topic
+	wide     *wide   // what it is a part of, if it consumes a topic
+	stream   *stream // set instead of broker, if it reads a log
 
 	unacked int // delivered, or held, and not acknowledged
 	credit  int // what the broker may still deliver
@@ -73,9 +74,15 @@ func (s *session) replenish() {
 	if s.out.congested() {
 		return // the writer will call again
 	}
+	s.streamer.resume()
 	for _, c := range s.thirst.take() {
 		c.ch.mu.Lock()
 		c.thirsty = false
+		if c.stream != nil {
+			c.ch.mu.Unlock()
+			s.streamer.add(c)
+			continue
+		}
 		if c.wide != nil && c.wide.planLocked() {
 			c.lookAgainLocked()
 		}

@@ -72,6 +72,18 @@ const (
 	// than there are partitions looks again which of them have some.
 	lookAgainTime = 20 * time.Millisecond
 
+	// streamTurn is how many bytes a consumer of a stream is given before others of
+	// its connection have their turn.
+	streamTurn = 64 << 10
+	// maxStreamSegment is the largest segment of a stream that can be asked for, in
+	// bytes (RabbitMQ's).
+	maxStreamSegment = 3_000_000_000
+	// maxFilters is how many values a consumer of a stream can choose.
+	maxFilters = 64
+	// streamPatience is for how long a consumer of a stream waits for more at a
+	// time; nothing comes of it when it is over.
+	streamPatience = 24 * time.Hour
+
 	// maxName is the longest name, a short string of the protocol.
 	maxName = 255
 	// maxConsumers is how many consumers a channel may have.

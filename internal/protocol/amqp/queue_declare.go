@@ -26,14 +26,20 @@ func queueDeclare(ch *channel, m *wire.QueueDeclare) error {
 	}
 	where := fmt.Sprintf("queue '%s' in vhost '%s'", name, ch.tenant)
 	settings, err := settingsOf(m.Arguments, where)
+	kind := queueType(m.Arguments)
+	isNew := ch.server.opts.Broker.Queue(ch.tenant, name) == nil
 	switch dlx, _ := m.Arguments.Get("x-dead-letter-exchange"); {
-	case dlx.Tag != 0 && dlx.Tag != wire.TagString:
+	case len(m.Queue) == 0 && kind != typeClassic:
+		return refuse(codePreconditionFailed, "Cannot declare a server-named queue for type rabbit_%s_queue", kind)
+	case kind != typeStream && dlx.Tag != 0 && dlx.Tag != wire.TagString:
 		return refuse(codePreconditionFailed, "invalid type '%s' for arg 'x-dead-letter-exchange' in %s", typeName(dlx.Tag), where)
 	case err != nil:
 		return err
-	case isQuorum(m.Arguments) && m.Exclusive:
+	case isNew && kind == typeStream && m.AutoDelete:
+		return refuse(codePreconditionFailed, "invalid property 'auto-delete' for %s", where)
+	case isNew && kind != typeClassic && m.Exclusive:
 		return refuse(codePreconditionFailed, "invalid property 'exclusive-owner' for %s", where)
-	case isQuorum(m.Arguments) && !m.Durable:
+	case isNew && kind != typeClassic && !m.Durable:
 		return refuse(codePreconditionFailed, "invalid property 'non-durable' for %s", where)
 	}
 	if err := ch.allowsDeclare(name, settings); err != nil {

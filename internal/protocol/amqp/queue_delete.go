@@ -59,6 +59,9 @@ func queuePurge(ch *channel, m *wire.QueuePurge) error {
 	if err != nil {
 		return err
 	}
+	if queues[0].IsStream() {
+		return notOfStreams("queue.purge", queues[0])
+	}
 	var n int64
 	for i := 0; i < len(queues) && err == nil; i++ {
 		ch.ask(func(done func()) {

@@ -103,7 +103,8 @@ type session struct {
 		resume   func() // called once when there is room for batches again
 	}
 
-	thirst thirst
+	thirst   thirst
+	streamer streamer
 	// wides are the consumers of topics, which were last looked at for more
 	// partitions at widened, in ms.
 	wides   []*consumer
@@ -135,6 +136,7 @@ func newSession(s *Server, client string, loopback bool) *session {
 		channels:  make(map[uint16]*channel),
 		answer:    make(chan struct{}, 1), poke: func() {},
 	}
+	x.streamer.init(x)
 	x.answered = func() { x.answer <- struct{}{} }
 	x.flow.idle = sync.NewCond(&x.flow.Mutex)
 	return x
@@ -370,6 +372,7 @@ func (s *session) end() {
 	for _, ch := range s.channels {
 		s.forget(ch)
 	}
+	s.streamer.end()
 	s.endOwner()
 	if s.counted {
 		s.server.census.disconnect(s.principal.Name, s.tenant)

@@ -45,7 +45,12 @@ func (s *session) settleDone(err error) {
 func (ch *channel) settle(tag uint64, multiple bool, v broker.Verdict) error {
 	ch.mu.Lock()
 	defer ch.mu.Unlock()
+	var stream *broker.Queue
 	ok := ch.unacked.take(tag, multiple, func(tag uint64, d delivery) {
+		if v != broker.Accept && d.consumer != nil && d.consumer.stream != nil {
+			stream = d.consumer.queue
+			return
+		}
 		if ch.tx != nil {
 			ch.tx.settle(tag, d, v)
 			return
@@ -54,6 +59,9 @@ func (ch *channel) settle(tag uint64, multiple bool, v broker.Verdict) error {
 	})
 	if !ok {
 		return refuse(codePreconditionFailed, "unknown delivery tag %d", tag)
+	}
+	if stream != nil {
+		return notOfStreams("basic.nack and basic.reject", stream)
 	}
 	if ch.tx != nil {
 		return ch.tx.check()
@@ -66,7 +74,9 @@ func (ch *channel) settle(tag uint64, multiple bool, v broker.Verdict) error {
 // settledLocked notes the verdict on a delivery, which no longer counts against
 // anybody's prefetch.
 func (ch *channel) settledLocked(d delivery, v broker.Verdict) {
-	ch.settling.add(v, d.lease)
+	if d.consumer == nil || d.consumer.stream == nil {
+		ch.settling.add(v, d.lease)
+	}
 	if c := d.consumer; c != nil {
 		c.countLocked(-1)
 		ch.counted--
