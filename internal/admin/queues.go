@@ -30,6 +30,14 @@ func (definitions) listQueues(c *call) (any, error) {
 	return list, nil
 }
 
+// target finds what takes messages under a name: a queue, or a topic.
+func (c *call) target(name string) (*broker.Queue, error) {
+	if queues := c.b.QueuesOf(c.tenant, name); len(queues) > 0 {
+		return queues[0], nil
+	}
+	return nil, missing("queue", name, c.tenant)
+}
+
 // queue finds the queue that the path names.
 func (c *call) queue(name string) (*broker.Queue, error) {
 	if q := c.b.Queue(c.tenant, name); q != nil {
@@ -106,7 +114,7 @@ func (definitions) redriveQueue(c *call) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	to, err := c.queue(r.To)
+	to, err := c.target(r.To)
 	switch {
 	case err != nil:
 		return nil, err

@@ -44,6 +44,7 @@ const obeyAtOnce = 256
 // policies give them. A settings change is a command of its own for each queue:
 // whatever goes wrong, the next leader finds what is missing.
 func (m *metadata) obeyPolicies() {
+	m.obeyInTopics()
 	if !m.leads.Load() {
 		return
 	}

@@ -153,7 +153,12 @@ func (q *queues) trimmed(p *Partition, start record.Offset) {
 // open gives a partition that was none the lease set of a queue.
 func (q *queues) open(o *lease.Open) {
 	p := q.s.parts[o.Partition]
-	if p == nil || p.lease != nil {
+	switch {
+	case p == nil, p.lease != nil && p.state.Settings().Lease != "":
+		return
+	case p.lease != nil: // policies have changed
+		q.state.Define(o.Partition, 0, o.Settings)
+		q.opened(p)
 		return
 	}
 	p.lease = q.state.Define(o.Partition, p.state.LogStart(), o.Settings)
@@ -308,6 +313,9 @@ func (q *queues) leaderChanged(self bool, _ record.NodeID, _ record.Term) {
 	for _, set := range q.state.All() {
 		if p := q.s.parts[set.ID()]; p != nil {
 			q.makeDesk(p)
+			if p.state.Settings().Lease == "" {
+				q.compare(p)
+			}
 		}
 	}
 	q.settle()

@@ -11,7 +11,7 @@ import (
 type redriving struct {
 	b       *Broker
 	from    *Queue
-	to      []*Queue
+	to      *Queue
 	session *Session
 	done    func(moved int64, err error)
 
@@ -22,13 +22,14 @@ type redriving struct {
 	err    error
 }
 
-// Redrive moves messages that are ready from one queue to the end of another, at
+// Redrive moves messages that are ready from one queue to the end of another (or of
+// a topic, whose partition the routing key chooses, else the record's key), at
 // most max (0: as many as are ready at the call), and answers how many. A message
 // is settled in the one when it is committed in the other, so that a crash in
 // between leaves it in both, never in none. Several are under way at a time, and
 // their order is not kept. Errors as for Get and Publish.
 func (b *Broker) Redrive(from, to *Queue, max int64, done func(moved int64, err error)) {
-	r := &redriving{b: b, from: from, to: []*Queue{to}, session: b.OpenSession(), done: done, left: max}
+	r := &redriving{b: b, from: from, to: to, session: b.OpenSession(), done: done, left: max}
 	if ready := from.Stats().Ready; max <= 0 || max > ready {
 		r.left = ready
 	}
@@ -71,7 +72,7 @@ func (r *redriving) move(d *Delivery) {
 	}
 	lease := d.Lease
 	r.b.Publish(&Publish{
-		Batch: bytes, Targets: r.to, Facts: Facts{Level: d.Level, Bytes: int64(len(d.Record.Value))},
+		Batch: bytes, Targets: []*Queue{r.target(&d.Record)}, Facts: Facts{Level: d.Level, Bytes: int64(len(d.Record.Value))},
 		Done: func(p *Publish) {
 			if p.Err != nil {
 				r.giveBack(lease, p.Err)
@@ -89,6 +90,16 @@ func (r *redriving) move(d *Delivery) {
 			})
 		},
 	})
+}
+
+// target returns what takes a record: of a topic the partition that its key leads
+// to.
+func (r *redriving) target(rec *record.Record) *Queue {
+	key, ok := rec.Headers.Get(HeaderRoutingKey)
+	if !ok {
+		key = rec.Key
+	}
+	return r.to.Topic().taker(key)
 }
 
 // giveBack ends the chain with an error; the message stays where it was.

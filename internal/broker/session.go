@@ -171,20 +171,6 @@ func (q *queues) enter(queue *Queue, session *Session, refuse func(error), do fu
 	})
 }
 
-// openFor gives a partition that has none a lease set.
-func (q *queues) openFor(p *Partition, refuse func(error), then func()) {
-	settings := lease.DefaultSettings()
-	settings.Retention = -1 // the topic's own settings say what is kept
-	c := &lease.Open{Partition: p.id, Settings: &settings}
-	q.s.propose(kindLease, c.AppendTo(nil), func(_ any, err error) {
-		if err != nil {
-			refuse(err)
-			return
-		}
-		then()
-	})
-}
-
 // onDesk runs fn on the shard's loop if the consumer consumes.
 func (c *Consumer) onDesk(fn func(d *desk)) {
 	c.queue.part.shard.group.Post(func() {

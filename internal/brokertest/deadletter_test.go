@@ -9,6 +9,7 @@ import (
 
 	"github.com/polylog-mq/polylog/internal/broker"
 	"github.com/polylog-mq/polylog/internal/record"
+	"github.com/polylog-mq/polylog/internal/state/route"
 )
 
 // deadTo lets a queue dead-letter to another through the default exchange.
@@ -233,5 +234,46 @@ func TestLettersToATopicArriveOnce(t *testing.T) {
 		n.Advance(time.Second)
 		p := n.Broker.Topic("events").Partitions[0]
 		want(t, fmt.Sprint("after ", steps, " steps"), strings.Join(n.Values(p, 0), " "), strings.Join(values(0, 20), " "))
+	}
+}
+
+// TestPoliciesForTopicsThatWorkersDrain: a policy made before or after the first
+// worker counts, a restart keeps it, and without it a rejected record just goes.
+// The topic itself keeps everything.
+func TestPoliciesForTopicsThatWorkersDrain(t *testing.T) {
+	n := Start(t, Options{})
+	n.CreateQueue("dead")
+	n.Create("events", 2)
+	policy := &broker.Policy{Name: "p", Pattern: "^events$", ApplyTo: route.ToQueues, Definition: route.AppendText(route.AppendInteger(
+		route.AppendText(nil, "dead-letter-exchange", ""), "expires", 1000), "dead-letter-routing-key", "dead")}
+	reject := func(partition int, value string) {
+		t.Helper()
+		q := n.QueuesOf("/", "events")[partition]
+		n.MustAppend(q.Partition(), Batch(value))
+		w := work(t, n, q, nil)
+		w.settle(broker.Reject, 0, len(w.leases))
+		w.close()
+		n.Settle()
+	}
+	reject(0, "a")
+	want(t, "no policy", history(t, n, n.Queue("", "dead")), "")
+	if err := n.Ask(func(done func(error)) { n.PutPolicy(policy, func(_ bool, err error) { done(err) }) }); err != nil {
+		t.Fatal(err)
+	}
+	reject(0, "b")
+	reject(1, "c")
+	want(t, "under a policy", history(t, n, n.Queue("", "dead")), "b events/rejected/1/events, c events/rejected/1/events")
+	n = n.Crash(false)
+	n.Settle()
+	n.Advance(time.Minute) // the policy's expiry is no business of a topic
+	reject(0, "d")
+	want(t, "after a crash", history(t, n, n.Queue("", "dead")), "d events/rejected/1/events")
+	if err := n.Ask(func(done func(error)) { n.DeletePolicy("/", "p", false, done) }); err != nil {
+		t.Fatal(err)
+	}
+	reject(1, "e")
+	want(t, "the policy is gone", history(t, n, n.Queue("", "dead")), "")
+	for i, values := range []string{"a b d", "c e"} {
+		want(t, "kept", strings.Join(n.Values(n.Broker.Topic("events").Partitions[i], 0), " "), values)
 	}
 }

@@ -249,7 +249,7 @@ func (s *Server) signal(sig os.Signal) {
 func (s *Server) CLI(stdin string, args ...string) (out, errs string, code int) {
 	s.t.Helper()
 	cmd := exec.Command(Binary(s.t), args...)
-	cmd.Env = append(os.Environ(), "POLYLOG_BROKERS="+s.Kafka())
+	cmd.Env = append(os.Environ(), "POLYLOG_BROKERS="+s.Kafka(), "POLYLOG_HTTP="+s.HTTP())
 	cmd.Stdin = strings.NewReader(stdin)
 	var o, e bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &o, &e
