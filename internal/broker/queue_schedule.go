@@ -36,13 +36,13 @@ func (q *Queue) Scheduled(from int64, limit int, done func([]Scheduled, error)) 
 			return
 		}
 		var list []Scheduled
-		s.queues.schedule.List(q.part.id, func(e schedule.Entry) bool {
+		err := s.queues.schedule.List(q.part.id, func(e schedule.Entry) bool {
 			if int64(e.At) >= from && len(list) < limit {
 				list = append(list, Scheduled{int64(e.At), e.Offset, e.Level})
 			}
 			return len(list) < limit
 		})
-		done(list, nil)
+		done(list, err)
 	})
 }
 

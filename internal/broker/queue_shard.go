@@ -354,7 +354,10 @@ func (q *queues) reset() {
 	for _, p := range q.s.parts {
 		p.lease = nil
 	}
-	q.state, q.schedule = lease.New(), schedule.New()
+	q.state = lease.New()
+	q.schedule = schedule.New(func(from, to []byte, yield func(key, value []byte) error) error {
+		return q.s.pagesOf(pageSchedule, from, to, yield)
+	})
 	q.sessions = map[uint64]*sessionAt{}
 	q.fx.Reset()
 }

@@ -119,7 +119,7 @@ func (s *shard) apply(e *replica.Entry, batch []replica.Proposal) error {
 	}
 	s.tick(e)
 	s.settle(e)
-	return nil
+	return s.queues.schedule.Err()
 }
 
 func (s *shard) applyTopic(e *replica.Entry, payload []byte) error {

@@ -48,6 +48,10 @@ func (n *notes) SetSettled(record.ShardID, record.PartitionID, store.Settled) {}
 
 func (n *notes) NoteSettled(int64) {}
 
+func (n *notes) PagesBetween(record.ShardID, []byte, []byte, func(key, value []byte) error) error {
+	return nil
+}
+
 func (n *notes) SetEnd(record.PartitionID, record.Offset) {}
 
 func (n *notes) DropPartition(_ record.ShardID, _ record.Index, p record.PartitionID) {

@@ -15,6 +15,7 @@ type storage interface {
 	NoteSettled(bytes int64)
 	SetEnd(p record.PartitionID, next record.Offset)
 	DropPartition(g record.ShardID, i record.Index, p record.PartitionID)
+	PagesBetween(g record.ShardID, from, to []byte, yield func(key, value []byte) error) error
 	Read(dst *store.Result, p record.PartitionID, from, limit record.Offset, maxBytes int, minOne bool) error
 	FindTime(p record.PartitionID, from, limit record.Offset, ts int64) (store.Found, bool, error)
 	FindMaxTime(p record.PartitionID, from, limit record.Offset) (store.Found, bool, error)

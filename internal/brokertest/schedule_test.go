@@ -3,6 +3,7 @@ package brokertest
 import (
 	"errors"
 	"fmt"
+	"strings"
 	"testing"
 	"time"
 
@@ -134,4 +135,45 @@ func TestRetryWithBackoff(t *testing.T) {
 	want(t, "attempts", w.take(), "x x* x* x*")
 	w.settle(broker.ReleaseCounted, 3, 4)
 	want(t, "then it dies", history(t, n, dead), "x q/delivery_limit/1/q")
+}
+
+// What is scheduled far ahead lies in checkpoints alone, and comes in time all the
+// same, also through crashes.
+func TestFarSchedulesComeBackFromCheckpoints(t *testing.T) {
+	n := Start(t, Options{Store: small})
+	q := n.CreateQueue("q")
+	const all = 400
+	for i := range all {
+		delayed(t, n, q, fmt.Sprint("s", i), time.Hour+time.Duration(i*7919%all)*time.Minute)
+	}
+	for range 3 {
+		n.tidy(t)
+		n.Advance(time.Minute)
+	}
+	for _, far := range scheduled(t, n, q)[50:52] {
+		answered := errors.New("no answer")
+		q.CancelScheduled(far, func(err error) { answered = err })
+		n.Settle()
+		if answered != nil {
+			t.Fatal(answered)
+		}
+	}
+	delayed(t, n, q, "another", 90*time.Minute)
+	got := map[string]bool{}
+	for range 11 {
+		n = n.Crash(true)
+		n.Settle()
+		q = n.Queue("", "q")
+		w := work(t, n, q, nil)
+		n.Advance(45 * time.Minute)
+		for i, v := range w.got {
+			got[strings.TrimSuffix(v, "*")] = true
+			w.settle(broker.Accept, i, i+1)
+		}
+		n.tidy(t)
+	}
+	if s := q.Stats(); len(got) != all-2+1 || s.Scheduled+s.Ready+s.Unacked != 0 {
+		t.Errorf("%d have come, and there are %+v", len(got), s)
+	}
+	n.Halt()
 }

@@ -167,13 +167,23 @@ func (h *Host) writeCuts() {
 		h.clock.AfterFunc(cutRetry, func() { h.work.add(h.writeCuts) })
 		return
 	}
-	h.cuts.running.Store(false)
 	for _, gs := range perLoop {
 		for i := range gs {
-			g, applied, compacted := gs[i].g, gs[i].cut.Applied, gs[i].cut.CompactTo
-			g.loop.call(g, func() { g.cut.pending, g.cut.durable, g.cut.compacted = false, applied, compacted })
+			gs[i].durable()
 		}
 	}
+	h.cuts.running.Store(false) // each loop hears of this cut before it begins the next
+}
+
+// durable tells the group that its part of a checkpoint is durable.
+func (c *groupCutting) durable() {
+	g, applied, compacted := c.g, c.cut.Applied, c.cut.CompactTo
+	g.loop.call(g, func() {
+		g.cut.pending, g.cut.durable, g.cut.compacted = false, applied, compacted
+		if s, ok := g.sm.(Spiller); ok {
+			s.Durable()
+		}
+	})
 }
 
 // compactTo returns how far the log may be forgotten by a checkpoint taken

@@ -48,6 +48,10 @@ type StateMachine interface {
 	SnapshotRanges(pages PageSource) ([]Range, error)
 }
 
+// Spiller is a StateMachine that keeps some of its state in the durable checkpoint
+// alone. Durable tells, on the group's loop, that the latest cut is durable.
+type Spiller interface{ Durable() }
+
 // PageSource walks over the pages of a checkpoint in the order of their keys.
 type PageSource func(yield func(key, value []byte) error) error
 

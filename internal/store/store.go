@@ -256,6 +256,12 @@ func (s *Store) LoadPages(g record.ShardID, yield func(key, value []byte) error)
 	return s.explain(s.db.Pages(g, yield))
 }
 
+// PagesBetween walks likewise over those whose keys lie between two; the second
+// is excluded.
+func (s *Store) PagesBetween(g record.ShardID, from, to []byte, yield func(key, value []byte) error) error {
+	return s.explain(s.db.PagesBetween(g, from, to, yield))
+}
+
 // Close fails what is queued with ErrClosed and closes all files. It writes no
 // checkpoint but notes how far the log had come, so that the next start finds
 // out if somebody has cut it short. Run must have returned. A second call does

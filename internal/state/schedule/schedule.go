@@ -8,6 +8,10 @@
 // running is unpacked. A bucket's pages are only ever added to, and go as a whole
 // when it has run out: how far it has run is one mark, so that a checkpoint costs
 // what was added and not what has fired.
+//
+// Memory does not grow with what is scheduled: once a checkpoint is durable, its
+// pages are all that is left of buckets to come, and they are read back when a
+// bucket's time has come.
 package schedule
 
 import (
@@ -47,21 +51,39 @@ type State struct {
 	fired Entry
 
 	pages *page.Set[pageKey]
+
+	// source reads pages of the durable checkpoint; nil: all stay in memory. err
+	// is the first error that it had.
+	source Source
+	err    error
+	// cut counts the cuts. warm are the buckets with chunks in memory.
+	cut  uint32
+	warm map[uint64]struct{}
 }
 
-// bucket is the entries of bucketSpan ms, in chunks of one page each.
-type bucket struct{ chunks []*chunk }
+// Source calls yield with the pages of the durable checkpoint whose keys lie
+// between two, in order. The slices are valid only during the call.
+type Source func(from, to []byte, yield func(key, value []byte) error) error
+
+// bucket is the entries of bucketSpan ms, in chunks of one page each: the first
+// ones, with so many entries, may be in the checkpoint alone.
+type bucket struct {
+	spilled, spilledCount int
+	chunks                []*chunk
+}
 
 // chunk is up to chunkEntries entries in the order they came, packed.
 type chunk struct {
 	packed []byte
 	count  int
 	last   Entry
+	cut    uint32 // the first one that has it as it is
 }
 
-// New returns an empty schedule.
-func New() *State {
-	s := &State{buckets: map[uint64]*bucket{}}
+// New returns an empty schedule. With a source it lets go of what a durable
+// checkpoint holds.
+func New(source Source) *State {
+	s := &State{buckets: map[uint64]*bucket{}, warm: map[uint64]struct{}{}, source: source}
 	s.pages = page.New(s.encodePage)
 	return s
 }
@@ -84,17 +106,22 @@ func (s *State) Add(e Entry) {
 	n := len(b.chunks) - 1
 	if n < 0 || b.chunks[n].count == chunkEntries {
 		n++
-		s.pages.Touch(pageKey{k, uint32(n)})
+		s.touch(k, b, n)
 		b.chunks = append(b.chunks, &chunk{})
+		s.warm[k] = struct{}{}
 	} else {
-		s.pages.Touch(pageKey{k, uint32(n)})
+		s.touch(k, b, n)
 	}
 	b.chunks[n].add(e)
+	b.chunks[n].cut = s.cut + 1
 	s.count++
 	if k < s.loaded {
 		heap.Push(&s.near, e)
 	}
 }
+
+// touch must be called before a change to the nth chunk in memory.
+func (s *State) touch(k uint64, b *bucket, n int) { s.pages.Touch(pageKey{k, uint32(b.spilled + n)}) }
 
 // add appends an entry as its distance from the one before.
 func (c *chunk) add(e Entry) {
@@ -164,6 +191,7 @@ func (s *State) load(now record.LogTime) bool {
 
 func (s *State) unpack(k uint64) {
 	s.loaded = k + 1
+	s.fetch(k)
 	for _, c := range s.buckets[k].chunks {
 		_ = c.each(func(e Entry) { // it was packed here, or checked when it was restored
 			if compare(e, s.fired) > 0 {
@@ -182,10 +210,12 @@ func (s *State) sweep() {
 }
 
 func (s *State) drop(k uint64) {
-	for n := range s.buckets[k].chunks {
+	b := s.buckets[k]
+	for n := range b.spilled + len(b.chunks) {
 		s.pages.Touch(pageKey{k, uint32(n)})
 	}
 	delete(s.buckets, k)
+	delete(s.warm, k)
 	i, _ := slices.BinarySearch(s.order, k)
 	s.order = slices.Delete(s.order, i, i+1)
 }
@@ -197,6 +227,7 @@ func (s *State) Remove(e Entry) bool {
 	if b == nil || compare(e, s.fired) <= 0 {
 		return false
 	}
+	s.fetch(k)
 	for n, c := range b.chunks {
 		rest := &chunk{}
 		_ = c.each(func(x Entry) {
@@ -207,7 +238,8 @@ func (s *State) Remove(e Entry) bool {
 		if rest.count == c.count {
 			continue
 		}
-		s.pages.Touch(pageKey{k, uint32(n)})
+		s.touch(k, b, n)
+		rest.cut = s.cut + 1
 		*c = *rest
 		s.count--
 		if i := slices.IndexFunc(s.near, func(x Entry) bool { return compare(x, e) == 0 }); i >= 0 {
@@ -219,12 +251,17 @@ func (s *State) Remove(e Entry) bool {
 }
 
 // List yields the entries of a partition that have not fired, bucket by bucket:
-// about in the order of time. It unpacks what it passes.
-func (s *State) List(p record.PartitionID, yield func(Entry) bool) {
+// about in the order of time. It unpacks what it passes, and its error is the
+// source's.
+func (s *State) List(p record.PartitionID, yield func(Entry) bool) error {
 	for _, k := range s.order {
 		var found []Entry
-		for _, c := range s.buckets[k].chunks {
-			_ = c.each(func(e Entry) {
+		chunks, err := s.read(k)
+		if err != nil {
+			return err
+		}
+		for _, c := range append(chunks, s.buckets[k].chunks...) {
+			_ = c.each(func(e Entry) { // it was packed here, or checked when it was read
 				if e.Partition == p && compare(e, s.fired) > 0 {
 					found = append(found, e)
 				}
@@ -233,10 +270,11 @@ func (s *State) List(p record.PartitionID, yield func(Entry) bool) {
 		slices.SortFunc(found, compare)
 		for _, e := range found {
 			if !yield(e) {
-				return
+				return nil
 			}
 		}
 	}
+	return nil
 }
 
 // entryHeap has the entry that fires next on top.
