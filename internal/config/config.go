@@ -24,6 +24,7 @@ type Config struct {
 		DefaultPartitions          int
 		GroupInitialRebalanceDelay time.Duration
 		OffsetsRetention           time.Duration
+		CompactionMemory           Size
 		TLS                        TLS
 		TLSAdvertise               string
 	}
@@ -64,6 +65,7 @@ func Default() Config {
 	c.Kafka.AutoCreateTopics = true
 	c.Kafka.DefaultPartitions = 1
 	c.Kafka.OffsetsRetention = 7 * 24 * time.Hour
+	c.Kafka.CompactionMemory = 128 << 20
 	c.AMQP.Listen = "localhost:5672"
 	c.AMQP.Product = "RabbitMQ"
 	c.AMQP.ProductVersion = "3.13.7"

@@ -155,6 +155,7 @@ func TestRefusals(t *testing.T) {
 		{"not YAML", "kafka: [\n", nil, nil, "polylog.yaml"},
 		{"number", "data.shards: many\n", nil, nil, `data.shards: "many" is not a whole number`},
 		{"range", "", nil, []string{"--data-shards=0"}, "flag --data-shards: data.shards: must lie between 1 and 1024"},
+		{"size", "kafka.compaction-memory: 1KiB", nil, nil, "must lie between 1MiB and 64GiB"},
 		{"word", "", []string{"POLYLOG_LOG_LEVEL=loud"}, nil, "env POLYLOG_LOG_LEVEL: log.level: must be one of debug, info, warn, error"},
 		{"flag value", "", nil, []string{"--disk-warn-free=lots"}, `"lots" is not a size`},
 		{"duration", "kafka.group-initial-rebalance-delay: 3\n", nil, nil, "is not a duration"},

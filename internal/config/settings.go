@@ -53,6 +53,10 @@ var settings = []setting{
 		func(c *Config) any { return &c.Kafka.OffsetsRetention }, nil,
 	},
 	{
+		"kafka.compaction-memory", "memory for the keys of the topic that is being compacted, 24 bytes each, and taken only then (Kafka: log.cleaner.dedupe.buffer.size)",
+		func(c *Config) any { return &c.Kafka.CompactionMemory }, sizeBetween(1<<20, 64<<30),
+	},
+	{
 		"kafka.tls-listen", "address of the Kafka protocol over TLS (usually port 9093); empty switches it off, port 0 takes a free one",
 		func(c *Config) any { return &c.Kafka.TLS.Listen }, listenAddress,
 	},

@@ -158,6 +158,15 @@ func between(low, high int) func(any) error {
 	}
 }
 
+func sizeBetween(low, high Size) func(any) error {
+	return func(v any) error {
+		if n, ok := v.(Size); !ok || n < low || n > high {
+			return fmt.Errorf("must lie between %s and %s", low, high)
+		}
+		return nil
+	}
+}
+
 func atMost(limit time.Duration) func(any) error {
 	return func(v any) error {
 		if d, ok := v.(time.Duration); !ok || d > limit {

@@ -135,6 +135,7 @@ func (s *Server) open() error {
 	st, err := store.Open(store.Options{
 		FS: s.opts.FS, Dir: c.Data.Dir, Logger: s.log, MaxEntry: replica.MaxEntryBytes,
 		WarnBelow: uint64(c.Disk.WarnFree), FullBelow: uint64(c.Disk.RefuseFree),
+		CompactionBytes: int64(c.Kafka.CompactionMemory),
 	})
 	if err != nil {
 		return refuseData(c.Data.Dir, err)
@@ -187,6 +188,7 @@ func (s *Server) serveKafka() {
 	}
 	s.kafka = kafka.New(kafka.Options{
 		Broker: s.Broker(), Access: s.Broker(), DataDir: s.dataDir(), Logger: s.log,
+		CompactionMemory: int64(s.opts.Config.Kafka.CompactionMemory),
 	})
 	s.accept(protocolKafka, s.kafka.Serve)
 }

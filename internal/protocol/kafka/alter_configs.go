@@ -50,7 +50,10 @@ func (s *configChanges) add(i int, kind kmsg.ConfigResourceType, t broker.AlterT
 		if !s.allows(access.Alter, access.Cluster, "") {
 			return refuse(errClusterAuthorizationFailed, "not allowed to alter the cluster")
 		}
-		return refuse(errInvalidRequest, fmt.Sprintf("resources of type %s have no settings that can be changed this way", kind))
+		if kind == kmsg.ConfigResourceTypeBroker {
+			return refuse(errInvalidRequest, "a server's settings are those it was started with; settings of topics are changed at the topic")
+		}
+		return refuse(errInvalidRequest, fmt.Sprintf("resources of type %s have no settings", kind))
 	}
 	if !s.allows(access.Alter, access.Topic, t.Name) {
 		return refuse(errTopicAuthorizationFailed, "not allowed to alter the topic")

@@ -49,6 +49,8 @@ func (c *call) nodeSettings(self string) []setting {
 		fixed("delete.topic.enable", "true", topic.TypeBoolean, "Whether topics can be deleted."),
 		fixed("log.cleaner.backoff.ms", "15000", topic.TypeLong,
 			"How long Kafka's cleaner sleeps when there is nothing to do, in ms. Polylog rewrites when it pays."),
+		fixed("log.cleaner.dedupe.buffer.size", strconv.FormatInt(c.server.opts.CompactionMemory, 10), topic.TypeLong,
+			"The memory for the keys of the topic that is being compacted, in bytes."),
 		fixed("log.cleaner.enable", "true", topic.TypeBoolean, "Whether compacted topics are compacted."),
 		fixed("log.dirs", c.server.opts.DataDir, topic.TypeList, "The folder of this node's data."),
 		fixed("max.incremental.fetch.session.cache.slots", strconv.Itoa(maxFetchSessions), topic.TypeInt,
@@ -69,7 +71,7 @@ func (c *call) advertised() string {
 	self := int32(c.server.opts.Broker.NodeID())
 	for _, e := range c.endpoints() {
 		if e.Node == self {
-			return listenerName + "://" + net.JoinHostPort(e.Host, strconv.Itoa(int(e.Port)))
+			return c.securityProtocol() + "://" + net.JoinHostPort(e.Host, strconv.Itoa(int(e.Port)))
 		}
 	}
 	return ""

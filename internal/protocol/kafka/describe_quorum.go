@@ -20,7 +20,6 @@ import (
 
 const (
 	metadataLog      = "__cluster_metadata"
-	listenerName     = "PLAINTEXT"
 	unknownLogEnd    = -1
 	noTopicPartition = "this is not a partition of the cluster's metadata"
 )
@@ -84,7 +83,7 @@ func (c *call) voterNodes() (out []kmsg.DescribeQuorumResponseNode) {
 			continue
 		}
 		at := kmsg.NewDescribeQuorumResponseNodeListener()
-		at.Name, at.Host, at.Port = listenerName, e.Host, uint16(e.Port)
+		at.Name, at.Host, at.Port = c.securityProtocol(), e.Host, uint16(e.Port)
 		n := kmsg.NewDescribeQuorumResponseNode()
 		n.NodeID = e.Node
 		n.Listeners = append(n.Listeners, at)

@@ -28,6 +28,9 @@ type Options struct {
 	Access Authorizer
 	// DataDir is where the node keeps its data, as DescribeLogDirs tells.
 	DataDir string
+	// CompactionMemory is how many bytes the keys of a topic that is compacted may
+	// take, as DescribeConfigs tells.
+	CompactionMemory int64
 	// Clock is the time that long polls and fetch sessions are measured by.
 	Clock clock.Clock
 	// Logger; default slog.Default().

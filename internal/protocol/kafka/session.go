@@ -120,6 +120,14 @@ func (s *session) address(n *broker.Node) (host string, port int32) {
 	return "localhost", int32(s.local.Port())
 }
 
+// securityProtocol returns Kafka's name for how the client came in.
+func (s *session) securityProtocol() string {
+	if s.secure {
+		return "SSL"
+	}
+	return "PLAINTEXT"
+}
+
 // protocolName is the key of this protocol in broker.Node.Addresses; with "+tls"
 // behind it, that of the listener with TLS.
 const protocolName = "kafka"
