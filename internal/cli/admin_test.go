@@ -214,6 +214,10 @@ func TestCompletion(t *testing.T) {
 		"orders\n":  {"__complete", "topic", "describe", ""},
 		"billing\n": {"__complete", "group", "describe", ""},
 		"zstd\n":    {"__complete", "produce", "orders", "--compress", ""},
+		"orders\n:": {"__complete", "group", "seek", "billing", "--topic", ""},
+
+		"retention.ms=\n": {"__complete", "topic", "create", "x", "--config", ""},
+		"retention.ms\n":  {"__complete", "topic", "alter", "orders", "--reset", ""},
 	} {
 		out, _, code := s.run("", args...)
 		if code != 0 || !strings.Contains(out, want) {

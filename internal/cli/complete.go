@@ -8,6 +8,7 @@ import (
 
 	"github.com/polylog-mq/polylog/internal/cli/kafkaclient"
 	"github.com/polylog-mq/polylog/internal/record"
+	"github.com/polylog-mq/polylog/internal/state/topic"
 )
 
 // completionTimeout bounds how long a press of the tab key may take.
@@ -39,6 +40,27 @@ func (a *App) completeGroups(cmd *cobra.Command, _ []string, _ string) ([]string
 		}
 		return names, nil
 	})
+}
+
+// completeFlag completes a flag, which must be there.
+func completeFlag(cmd *cobra.Command, flag string, names cobra.CompletionFunc) {
+	_ = cmd.RegisterFlagCompletionFunc(flag, names)
+}
+
+// completeSettings offers the names of the settings of topics, as --reset wants
+// them, and completeAssignments as --config does.
+func completeSettings(*cobra.Command, []string, string) (names []string, _ cobra.ShellCompDirective) {
+	for d := range topic.ConfigDefs() {
+		names = append(names, d.Name)
+	}
+	return names, cobra.ShellCompDirectiveNoFileComp
+}
+
+func completeAssignments(*cobra.Command, []string, string) (names []string, _ cobra.ShellCompDirective) {
+	for d := range topic.ConfigDefs() {
+		names = append(names, d.Name+"=")
+	}
+	return names, cobra.ShellCompDirectiveNoFileComp | cobra.ShellCompDirectiveNoSpace
 }
 
 // completeOneTopic offers topics for the first argument and files for the rest.

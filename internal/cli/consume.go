@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"time"
 
@@ -73,7 +74,7 @@ func (a *App) consumeCommand() *cobra.Command {
 	cmd.ValidArgsFunction = a.completeTopics
 	offers(cmd, "offset", "start", "end")
 	offers(cmd, "format", formatText, formatWide, formatJSON)
-	_ = cmd.RegisterFlagCompletionFunc("group", a.completeGroups) // the flag is there
+	completeFlag(cmd, "group", a.completeGroups)
 	return a.clientFlags(cmd)
 }
 
@@ -101,6 +102,11 @@ func (a *App) consume(ctx context.Context, c *kafkaclient.Client, topic string, 
 	reading, err := plan(ctx, c, topic, o.partitions, at)
 	if err != nil {
 		return err
+	}
+	if at.from.kind == '=' {
+		if err := beginWithin(ctx, c, &reading); err != nil {
+			return err
+		}
 	}
 	out := bufio.NewWriterSize(a.Out, 64<<10)
 	reading.Idle = out.Flush
@@ -131,6 +137,24 @@ func (a *App) consume(ctx context.Context, c *kafkaclient.Client, topic string, 
 		return flushed
 	}
 	return err
+}
+
+// beginWithin holds offsets that somebody wrote down against what each partition
+// keeps: where one is still to come reading begins at the end, and one that is
+// gone is an error.
+func beginWithin(ctx context.Context, c *kafkaclient.Client, r *kafkaclient.Reading) error {
+	kept, err := newResolver(ctx, c, r.Topic)
+	if err != nil {
+		return err
+	}
+	for _, n := range slices.Sorted(maps.Keys(r.From)) {
+		if r.From[n] < kept.start[n] {
+			return fmt.Errorf("partition %d at offset %d (kept: %d to %d): %w",
+				n, r.From[n], kept.start[n], kept.end[n], kafkaclient.OffsetOutOfRange.Err())
+		}
+		r.From[n] = min(r.From[n], kept.end[n])
+	}
+	return nil
 }
 
 // plan finds out where to begin and where to end in each partition.

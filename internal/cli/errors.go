@@ -51,6 +51,7 @@ func about(what, name string, err error) error {
 var hints = map[kafkaclient.Code]string{
 	kafkaclient.UnknownTopic:       "'polylog topic list' shows what there is, 'polylog topic create' makes one",
 	kafkaclient.TopicAlreadyExists: "with --if-not-exists that is no error",
+	kafkaclient.InvalidConfig:      "'polylog topic describe NAME --format wide' shows the settings there are, and their values",
 	kafkaclient.OffsetOutOfRange:   "'polylog topic describe' shows which offsets are kept; --offset start begins at the first",
 	kafkaclient.StorageError:       "if its disk is full: deleting topics or files makes room, and it goes on by itself; else its log tells more",
 	kafkaclient.GroupIDNotFound:    "'polylog group list' shows what there is",

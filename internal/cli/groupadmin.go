@@ -53,6 +53,8 @@ func (a *App) groupSeek() *cobra.Command {
 	f.Int64Var(&o.shift, "shift", 0, "so many offsets forward, or back if negative")
 	f.Int32SliceVarP(&o.partitions, "partition", "p", nil, "only these partitions")
 	f.BoolVar(&o.dryRun, "dry-run", false, "only show what would be committed")
+	completeFlag(cmd, "topic", a.completeTopics)
+	offers(cmd, "to", "start", "end")
 	cmd.ValidArgsFunction = a.completeGroups
 	return a.formatFlag(a.clientFlags(cmd))
 }
@@ -171,6 +173,7 @@ func (a *App) groupDelete() *cobra.Command {
 		},
 	}
 	cmd.Flags().StringSliceVarP(&topics, "topic", "t", nil, "only what is committed for these topics")
+	completeFlag(cmd, "topic", a.completeTopics)
 	cmd.ValidArgsFunction = a.completeGroups
 	return a.clientFlags(cmd)
 }

@@ -109,12 +109,18 @@ func TestProduceConsume(t *testing.T) {
 		{"-e -o @-1h", "a\nb\n\n"},
 		{"-e -o @2100-01-01", ""},
 		{"-e -p 0", "a\nb\n\n"},
+		{"-e -o 9", ""},
+		{"-o 2:9 -n 1", "\n"},
 	} {
 		if out := s.ok("", append([]string{"consume", "t"}, strings.Fields(c.args)...)...); out != c.want {
 			t.Errorf("consume %s: %q, want %q", c.args, out, c.want)
 		}
 	}
-	if out := s.ok("", "topic", "delete", "t", "--dry-run"); !strings.Contains(out, "3 offsets in 1 partition") {
+	s.ok("", "topic", "trim", "t", "--before", "2")
+	if _, errs, code := s.run("", "consume", "t", "-e", "-o", "1"); code != exitRefused || !strings.Contains(errs, "(kept: 2 to 3)") {
+		t.Errorf("an offset that is gone: exit %d, %s", code, errs)
+	}
+	if out := s.ok("", "topic", "delete", "t", "--dry-run"); !strings.Contains(out, "1 offset in 1 partition") {
 		t.Errorf("dry run: %s", out)
 	}
 }

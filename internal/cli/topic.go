@@ -52,6 +52,7 @@ func (a *App) topicCreate() *cobra.Command {
 	cmd.Flags().Int32VarP(&partitions, "partitions", "p", -1, "number of partitions; -1: the server's default")
 	cmd.Flags().Int16VarP(&replicas, "replicas", "r", -1, "number of replicas; -1: the server's default")
 	cmd.Flags().StringArrayVarP(&settings, "config", "c", nil, "a setting, name=value; can be given several times")
+	completeFlag(cmd, "config", completeAssignments)
 	cmd.Flags().BoolVar(&ifNotExists, "if-not-exists", false, "an existing topic is no error")
 	cmd.Flags().BoolVar(&dryRun, "dry-run", false, "only ask whether the server would")
 	return a.clientFlags(cmd)
@@ -263,6 +264,6 @@ func (a *App) deleteTopic(ctx context.Context, c *kafkaclient.Client, name strin
 	for _, p := range d.Partitions {
 		offsets += p.End - p.Start
 	}
-	_, err = fmt.Fprintf(a.Out, "topic %s would be deleted, with %d offsets in %s\n", name, offsets, plural(len(d.Partitions), "partition"))
+	_, err = fmt.Fprintf(a.Out, "topic %s would be deleted, with %s in %s\n", name, plural(int(offsets), "offset"), plural(len(d.Partitions), "partition"))
 	return err
 }

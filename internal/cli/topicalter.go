@@ -45,6 +45,8 @@ func (a *App) topicAlter() *cobra.Command {
 	cmd.Flags().StringArrayVar(&reset, "reset", nil, "a setting to put back to its default; can be given several times")
 	cmd.Flags().Int32VarP(&partitions, "partitions", "p", 0, "the new, larger number of partitions")
 	cmd.Flags().BoolVar(&dryRun, "dry-run", false, "only ask whether the server would")
+	completeFlag(cmd, "config", completeAssignments)
+	completeFlag(cmd, "reset", completeSettings)
 	cmd.ValidArgsFunction = a.completeTopics
 	return a.clientFlags(cmd)
 }

@@ -158,8 +158,11 @@ func (rd *reader) advance(f fetched) ([]chunk, error) {
 		for _, p := range t.Partitions {
 			at, reading := rd.at[p.Partition]
 			if err := codeError(p.ErrorCode, nil); err != nil {
-				return nil, fmt.Errorf("partition %d at offset %d (kept: %d to %d): %w",
-					p.Partition, at, p.LogStartOffset, p.HighWatermark, err)
+				kept := ""
+				if p.HighWatermark >= 0 {
+					kept = fmt.Sprintf(" (kept: %d to %d)", p.LogStartOffset, p.HighWatermark)
+				}
+				return nil, fmt.Errorf("partition %d at offset %d%s: %w", p.Partition, at, kept, err)
 			}
 			if !reading || len(p.RecordBatches) == 0 {
 				continue

@@ -30,6 +30,7 @@ const (
 	RebalanceInProgress Code = 27
 	UnsupportedVersion  Code = 35
 	TopicAlreadyExists  Code = 36
+	InvalidConfig       Code = 40
 	OutOfOrderSequence  Code = 45
 	DuplicateSequence   Code = 46
 	StorageError        Code = 56
