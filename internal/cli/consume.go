@@ -103,10 +103,8 @@ func (a *App) consume(ctx context.Context, c *kafkaclient.Client, topic string, 
 	if err != nil {
 		return err
 	}
-	if at.from.kind == '=' {
-		if err := beginWithin(ctx, c, &reading); err != nil {
-			return err
-		}
+	if err := within(ctx, c, &reading, at, o.exit); err != nil {
+		return err
 	}
 	out := bufio.NewWriterSize(a.Out, 64<<10)
 	reading.Idle = out.Flush
@@ -139,15 +137,24 @@ func (a *App) consume(ctx context.Context, c *kafkaclient.Client, topic string, 
 	return err
 }
 
-// beginWithin holds offsets that somebody wrote down against what each partition
-// keeps: where one is still to come reading begins at the end, and one that is
-// gone is an error.
-func beginWithin(ctx context.Context, c *kafkaclient.Client, r *kafkaclient.Reading) error {
+// within holds offsets that somebody wrote down against what each partition
+// keeps: where the first is still to come reading begins at the end, and one that
+// is gone is an error. With exit nothing is waited for.
+func within(ctx context.Context, c *kafkaclient.Client, r *kafkaclient.Reading, at span, exit bool) error {
+	if at.from.kind != '=' && (!exit || at.to.kind == 'e') {
+		return nil
+	}
 	kept, err := newResolver(ctx, c, r.Topic)
 	if err != nil {
 		return err
 	}
 	for _, n := range slices.Sorted(maps.Keys(r.From)) {
+		if exit {
+			r.Until[n] = min(r.Until[n], kept.end[n])
+		}
+		if at.from.kind != '=' {
+			continue
+		}
 		if r.From[n] < kept.start[n] {
 			return fmt.Errorf("partition %d at offset %d (kept: %d to %d): %w",
 				n, r.From[n], kept.start[n], kept.end[n], kafkaclient.OffsetOutOfRange.Err())

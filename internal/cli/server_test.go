@@ -111,6 +111,8 @@ func TestProduceConsume(t *testing.T) {
 		{"-e -p 0", "a\nb\n\n"},
 		{"-e -o 9", ""},
 		{"-o 2:9 -n 1", "\n"},
+		{"-o 1:9 -e", "b\n\n"},
+		{"-o :9 -e", "a\nb\n\n"},
 	} {
 		if out := s.ok("", append([]string{"consume", "t"}, strings.Fields(c.args)...)...); out != c.want {
 			t.Errorf("consume %s: %q, want %q", c.args, out, c.want)
