@@ -320,15 +320,28 @@ func (d *Desk) take(w Want, f Found) {
 }
 
 // ask reports whether a record of a level may be delivered, and asks for leave to
-// go further in good time.
+// go further in good time. While the desk waits, it waits for all levels at once:
+// a consumer gets what there is in one go, as if leave were not needed.
 func (d *Desk) ask(n uint8, o record.Offset) bool {
+	d.askAhead(n, o)
+	if o < d.set.Marked(n) {
+		return true
+	}
+	for m := range d.levels {
+		if d.maybe[m/64]&(1<<(m%64)) != 0 {
+			d.askAhead(uint8(m), d.levels[m].cursor)
+		}
+	}
+	return false
+}
+
+// askAhead asks for leave to go beyond o in a level, if there is little left.
+func (d *Desk) askAhead(n uint8, o record.Offset) {
 	l := &d.levels[n]
-	marked := d.set.Marked(n)
-	if o+markAhead/2 >= marked && o+markAhead/2 >= l.asked {
+	if o+markAhead/2 >= d.set.Marked(n) && o+markAhead/2 >= l.asked {
 		l.asked = o + markAhead
 		d.out.Marks = append(d.out.Marks, Mark{n, l.asked})
 	}
-	return o < marked
 }
 
 // Die lets the record die.
