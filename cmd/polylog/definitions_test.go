@@ -2,6 +2,8 @@ package main
 
 import (
 	"bytes"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 
@@ -160,6 +162,38 @@ func TestRefusalsByCommandLine(t *testing.T) {
 	} {
 		if _, errs, code := p.run("", strings.Fields(c.line)...); code != c.code || !strings.Contains(errs, c.want) {
 			t.Errorf("polylog %s: exit %d, %s; want %d, %s", c.line, code, errs, c.code, c.want)
+		}
+	}
+}
+
+// TestDefinitionsTravel exports the definitions of one server and imports them
+// into another.
+func TestDefinitionsTravel(t *testing.T) {
+	from, to := start(t), start(t)
+	from.want("vhost create blue", "")
+	from.want("exchange create x --type topic --vhost blue", "")
+	from.want("policy set p ^q max-length=9 --vhost blue", "")
+	file := filepath.Join(t.TempDir(), "definitions.json")
+	from.want("definitions export "+file, "")
+	if info, err := os.Stat(file); err != nil || info.Mode().Perm() != 0o600 {
+		t.Errorf("the file with hashes of passwords: %v, %v", info, err)
+	}
+	to.want("definitions import "+file, "", "imported")
+	to.want("definitions import "+file, "", "imported") // again: nothing to do
+	to.want("exchange describe x --vhost blue", "", "topic")
+	to.want("definitions export --vhost blue", "", `"name": "x"`, `"max-length": 9`)
+	_, errs, code := to.run(`{"parameters":[{"vhost":"/","component":"shovel","name":"s","value":{}}]}`, "definitions", "import", "-")
+	if code != 5 || !strings.Contains(errs, "shovel 's' in vhost '/'") {
+		t.Errorf("exit %d, %s", code, errs)
+	}
+	to.want("definitions import - --skip-unsupported", `{"parameters":[{"vhost":"/","component":"shovel","name":"s","value":{}}]}`)
+	for want, args := range map[string][]string{
+		"is not JSON":  {"definitions", "import", "-"},
+		"no such file": {"definitions", "import", "nowhere.json"},
+		"Login failed": {"definitions", "export", "-u", "guest:wrong"},
+	} {
+		if _, errs, code := to.run("{", args...); code == 0 || !strings.Contains(errs, want) {
+			t.Errorf("polylog %s: exit %d, %s", strings.Join(args, " "), code, errs)
 		}
 	}
 }

@@ -2,6 +2,7 @@ package cli
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -142,11 +143,14 @@ func (c *adminClient) ask(ctx context.Context, method, path string, body, into a
 
 // refusedBy returns the error that a server answered with.
 func refusedBy(answer *http.Response, body []byte) error {
-	var f adminapi.Failure
+	var f struct {
+		adminapi.Failure
+		Reason string // of RabbitMQ's management API, whose error is only a kind
+	}
 	if json.Unmarshal(body, &f) != nil || f.Error == "" {
 		f.Error = "the server answers " + answer.Status
 	}
-	e := hinted{err: errors.New(f.Error), code: exitRefused}
+	e := hinted{err: errors.New(cmp.Or(f.Reason, f.Error)), code: exitRefused}
 	switch answer.StatusCode {
 	case http.StatusNotFound:
 		e.code = exitNotFound

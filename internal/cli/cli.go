@@ -84,7 +84,7 @@ func (a *App) root() *cobra.Command {
 	root.AddCommand(
 		a.serveCommand(), a.topicCommand(), a.produceCommand(), a.consumeCommand(), a.groupCommand(), a.benchCommand(),
 		a.queueCommand(), a.exchangeCommand(), a.bindingCommand(), a.vhostCommand(), a.userCommand(), a.permissionCommand(),
-		a.scheduleCommand(), a.policyCommand(),
+		a.scheduleCommand(), a.policyCommand(), a.definitionsCommand(),
 		a.configCommand(), a.debugCommand(), a.versionCommand(),
 	)
 	return root

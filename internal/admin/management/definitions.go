@@ -40,7 +40,8 @@ func (a *api) exportDefinitions(q *request) {
 		Queues: []queueInfo{}, Exchanges: []exchangeInfo{}, Bindings: []bindingInfo{},
 	}
 	whole := q.r.PathValue("vhost") == ""
-	if whole {
+	if whole { // also of vhosts that the administrator may not enter
+		vhosts = slices.Collect(q.broker.Tenants())
 		for _, u := range q.broker.Users() {
 			d.Users = append(d.Users, describeUser(q.broker, u))
 		}
