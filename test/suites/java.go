@@ -141,7 +141,7 @@ func javaCases(addr string) []javaCase {
 		{name: "leader-election", class: "org.apache.kafka.tools.LeaderElectionCommand", args: at + "--election-type preferred --all-topic-partitions"},
 		{name: "client-compatibility", class: "org.apache.kafka.tools.ClientCompatibilityTest",
 			args: at + "--topic compat --num-cluster-nodes 1 --offsets-for-times-supported true --cluster-id-supported true" +
-				" --expect-record-too-large-exception false --describe-acls-supported false --describe-configs-supported true" +
+				" --expect-record-too-large-exception false --describe-acls-supported true --describe-configs-supported true" +
 				" --create-topics-supported true --idempotent-producer-supported true", want: []string{"SUCCESS"}},
 		{name: "topic-delete", class: topicCommand, args: at + "--delete --topic v"},
 	}

@@ -1,6 +1,8 @@
 package main
 
 import (
+	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -64,6 +66,23 @@ func TestLists(t *testing.T) {
 	}
 	for name := range names {
 		t.Errorf("there is no %s", name)
+	}
+}
+
+// TestListsByHand parses the lists of suites that were run by hand.
+func TestListsByHand(t *testing.T) {
+	paths, err := filepath.Glob("byhand/*.txt")
+	if err != nil || len(paths) == 0 {
+		t.Fatalf("%d lists, %v", len(paths), err)
+	}
+	for _, path := range paths {
+		text, err := os.ReadFile(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := parseList(string(text)); err != nil {
+			t.Errorf("%s: %v", path, err)
+		}
 	}
 }
 
