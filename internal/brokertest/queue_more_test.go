@@ -249,7 +249,7 @@ func TestQueuePriorities(t *testing.T) {
 	w.close()
 	n = n.Restart()
 	w = work(t, n, n.Queue("", "q"), nil)
-	want(t, "all again", w.take(), "p9-2* p200-4* p5-1* p5-3* p1-5 p0-0*")
+	want(t, "all again", w.take(), "p9-2* p200-4* p5-1* p5-3* p1-5* p0-0*")
 	w.settle(broker.Accept, 0, 6)
 	want(t, "done", counts(n.Queue("", "q")), "ready 0 unacked 0")
 }
