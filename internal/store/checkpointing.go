@@ -20,7 +20,8 @@ import (
 // full. Compaction asks for one too, since it goes only so far as a checkpoint
 // does.
 func (s *Store) NeedsCheckpoint() bool {
-	if s.since.bytes.Load() >= s.o.CheckpointBytes || s.since.entries.Load() >= checkpointEntries || s.since.compact.Load() {
+	if s.since.bytes.Load() >= s.o.CheckpointBytes || s.since.entries.Load() >= checkpointEntries ||
+		s.since.runs.Load() >= checkpointRuns || s.since.compact.Load() {
 		return true
 	}
 	dead := s.since.dead.Load()
@@ -39,6 +40,7 @@ func (s *Store) Checkpoint(cuts []GroupCut) error {
 		return err
 	}
 	bytes, entries, dead := s.since.bytes.Load(), s.since.entries.Load(), s.since.dead.Load()
+	runs := s.since.runs.Load()
 	waited := s.since.compact.Swap(false)
 	c, err := s.newCut(cuts, nil)
 	if vfs.IsNoSpaceError(err) && s.dropBallast() {
@@ -53,6 +55,7 @@ func (s *Store) Checkpoint(cuts []GroupCut) error {
 	}
 	s.since.bytes.Add(-bytes)
 	s.since.entries.Add(-entries)
+	s.since.runs.Add(-runs)
 	s.since.dead.Add(-dead)
 	return nil
 }

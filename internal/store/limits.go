@@ -14,6 +14,10 @@ const (
 	// memory holds a little of each.
 	checkpointEntries = 256 << 10
 
+	// checkpointRuns is how many runs may be added in between: those of a file that
+	// is whole leave memory with a checkpoint.
+	checkpointRuns = 512 << 10
+
 	// entryOverhead is what an entry in memory takes beside its data.
 	entryOverhead = 128
 

@@ -15,6 +15,7 @@ func (s *Store) AddRuns(g record.ShardID, i record.Index, runs []Run) {
 	if len(runs) == 0 {
 		return
 	}
+	s.since.runs.Add(int64(len(runs)))
 	l := s.Log(g)
 	e := l.entry(i)
 	if e == nil || e.at.File == 0 {

@@ -108,11 +108,11 @@ type Store struct {
 	groups   map[record.ShardID]*Log
 
 	// since counts what has happened since the last checkpoint: bytes and
-	// entries in the WAL, bytes of records that floors have passed. compact says
+	// entries in the WAL, runs in memory, bytes of records that floors have passed. compact says
 	// that compaction waits for one.
 	since struct {
-		bytes, entries, dead atomic.Int64
-		compact              atomic.Bool
+		bytes, entries, runs, dead atomic.Int64
+		compact                    atomic.Bool
 	}
 
 	// cutting is held by whoever makes a checkpoint.

@@ -91,14 +91,14 @@ type touch struct {
 // to be given (they wait for their time or their dead-letter target); and the
 // records that were given back.
 type container struct {
-	settled, held spans
+	settled, held offsets
 	touched       []touch
 	cut           uint32 // since which it is marked as changed
 }
 
 // empty reports whether there is nothing to tell.
 func (c *container) empty() bool {
-	return len(c.settled) == 0 && len(c.held) == 0 && len(c.touched) == 0
+	return c.settled.empty() && c.held.empty() && len(c.touched) == 0
 }
 
 // settle settles [lo, hi] and returns how many offsets of it were not settled

@@ -15,6 +15,12 @@ const (
 
 	// pageVersion begins the value of every page.
 	pageVersion = 1
+	// manySpans is above how many spans of a chunk a bitmap is kept and written
+	// instead, fewSpans below how many it is given up. asBitmap stands on a page
+	// for the number of spans that is one.
+	manySpans = 512
+	fewSpans  = 128
+	asBitmap  = chunkSize + 1
 	// ttlsPerPage and deadPerPage bound what a page holds.
 	ttlsPerPage = 512
 	deadPerPage = 512

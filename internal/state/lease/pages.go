@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"maps"
 	"math"
+	"math/bits"
 	"slices"
 
 	"github.com/polylog-mq/polylog/internal/codec"
@@ -141,16 +142,30 @@ func (s *Set) encode(dst []byte) []byte {
 }
 
 func (c *container) encode(dst []byte) []byte {
-	for _, set := range [...]spans{c.settled, c.held} {
-		dst = codec.AppendUvarint(dst, uint(len(set)))
-		for _, x := range set {
-			dst = codec.AppendUvarint(codec.AppendUvarint(dst, x.lo), x.hi-x.lo)
-		}
-	}
+	dst = c.held.encode(c.settled.encode(dst))
 	dst = codec.AppendUvarint(dst, uint(len(c.touched)))
 	for _, t := range c.touched {
 		dst = codec.AppendUvarint(codec.AppendUvarint(dst, t.at), t.attempts)
 	}
+	return dst
+}
+
+// encode appends the spans, or a bitmap if they are many: that is a function of
+// what is in the set, however it is kept.
+func (s *offsets) encode(dst []byte) []byte {
+	if s.count() > manySpans {
+		full := *s
+		if full.bits == nil {
+			full.toBits()
+		}
+		var raw [chunkSize / 8]byte
+		for i, w := range full.bits.words {
+			binary.LittleEndian.PutUint64(raw[8*i:], w)
+		}
+		return codec.AppendBytes(codec.AppendUvarint(dst, uint(asBitmap)), raw[:])
+	}
+	dst = codec.AppendUvarint(dst, uint(s.count()))
+	s.each(func(x span) { dst = codec.AppendUvarint(codec.AppendUvarint(dst, x.lo), x.hi-x.lo) })
 	return dst
 }
 
@@ -269,18 +284,7 @@ func (s *State) restoreRoot(id record.PartitionID, r *reader) {
 // container reads what encode wrote.
 func (r *reader) container() *container {
 	c := &container{}
-	for _, set := range [...]*spans{&c.settled, &c.held} {
-		*set = make(spans, r.Count(chunkSize, 2))
-		last := -2
-		for i := range *set {
-			lo := int(r.Uvarint(chunkMask))
-			hi := lo + int(r.Uvarint(uint64(chunkMask-lo)))
-			if lo <= last+1 {
-				r.Fail("spans out of order")
-			}
-			(*set)[i], last = span{uint16(lo), uint16(hi)}, hi
-		}
-	}
+	c.settled, c.held = r.offsets(), r.offsets()
 	c.touched = make([]touch, r.Count(chunkSize, 2))
 	for i := range c.touched {
 		c.touched[i] = touch{uint16(r.Uvarint(chunkMask)), uint16(r.Uvarint(maxAttempts))}
@@ -289,6 +293,39 @@ func (r *reader) container() *container {
 		}
 	}
 	return c
+}
+
+// offsets reads what encode wrote.
+func (r *reader) offsets() (s offsets) {
+	n := r.Uvarint(asBitmap)
+	if n == asBitmap {
+		raw := r.Bytes(chunkSize / 8)
+		if len(raw) != chunkSize/8 {
+			r.Fail("a bitmap of %d bytes", len(raw))
+			return s
+		}
+		s.bits = &bitmap{}
+		for i := range s.bits.words {
+			s.bits.words[i] = binary.LittleEndian.Uint64(raw[8*i:])
+			s.bits.size += bits.OnesCount64(s.bits.words[i])
+		}
+		s.bits.spans = s.bits.begins(0, len(s.bits.words)-1)
+		return s
+	}
+	if n > uint64(r.Len()/2) {
+		r.Fail("%d spans", n)
+		return s
+	}
+	last := -2
+	for range n {
+		lo := int(r.Uvarint(chunkMask))
+		hi := lo + int(r.Uvarint(uint64(chunkMask-lo)))
+		if lo <= last+1 {
+			r.Fail("spans out of order")
+		}
+		s.list, last = append(s.list, span{uint16(lo), uint16(hi)}), hi
+	}
+	return s
 }
 
 // Restored ends the loading: it checks that the pages fit together.

@@ -169,9 +169,9 @@ func (s *Set) readyEnd(o record.Offset) record.Offset {
 	if c == nil {
 		return end
 	}
-	for _, over := range [...]spans{c.settled, c.held} {
-		if i := over.find(low(o)); i < len(over) {
-			end = min(end, o+record.Offset(over[i].lo-low(o)))
+	for _, over := range [...]*offsets{&c.settled, &c.held} {
+		if x, ok := over.from(low(o)); ok {
+			end = min(end, o+record.Offset(x.lo-low(o)))
 		}
 	}
 	return end

@@ -105,9 +105,9 @@ func (s *Set) NextReady(o record.Offset) record.Offset {
 			return o
 		}
 		at := o
-		for _, over := range [...]spans{c.settled, c.held} {
-			if i := over.find(low(o)); i < len(over) && over[i].lo <= low(o) {
-				o += record.Offset(over[i].hi-low(o)) + 1
+		for _, over := range [...]*offsets{&c.settled, &c.held} {
+			if x, ok := over.from(low(o)); ok && x.lo <= low(o) {
+				o += record.Offset(x.hi-low(o)) + 1
 			}
 			if chunkOf(o) != chunkOf(at) {
 				break
@@ -132,11 +132,11 @@ func (s *Set) nextUnsettled(o record.Offset) record.Offset {
 		if c == nil {
 			return o
 		}
-		i := c.settled.find(low(o))
-		if i == len(c.settled) || c.settled[i].lo > low(o) {
+		x, ok := c.settled.from(low(o))
+		if !ok || x.lo > low(o) {
 			return o
 		}
-		o += record.Offset(c.settled[i].hi-low(o)) + 1
+		o += record.Offset(x.hi-low(o)) + 1
 	}
 	return s.next
 }
@@ -208,14 +208,17 @@ func (s *State) raise(set *Set, o record.Offset) (fresh int64) {
 	for {
 		k := chunkOf(set.floor)
 		c := set.chunks[k]
-		if c == nil || len(c.settled) == 0 || c.settled[0].lo != low(set.floor) {
+		if c == nil {
+			break
+		}
+		x, ok := c.settled.from(low(set.floor))
+		if !ok || x.lo > low(set.floor) {
 			break
 		}
 		c = s.chunk(set, k)
-		n := c.settled[0].len()
-		set.settled -= n
-		set.floor += record.Offset(n)
-		c.settled = slices.Delete(c.settled, 0, 1)
+		set.settled -= x.len()
+		set.floor += record.Offset(x.len())
+		c.settled.remove(x.lo, x.hi)
 		s.dropEmpty(set, k)
 	}
 	s.trimTTLs(set)

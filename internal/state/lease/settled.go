@@ -27,9 +27,7 @@ func ReadSettled(key, value []byte, yield func(id record.PartitionID, first, las
 		return fmt.Errorf("page %q of the lease sets: %w", key, err)
 	}
 	at := record.Offset(k.chunk) << chunkBits
-	for _, x := range c.settled {
-		yield(k.id, at+record.Offset(x.lo), at+record.Offset(x.hi))
-	}
+	c.settled.each(func(x span) { yield(k.id, at+record.Offset(x.lo), at+record.Offset(x.hi)) })
 	return nil
 }
 
