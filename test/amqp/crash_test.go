@@ -18,16 +18,37 @@ var (
 	seed   = flag.Uint64("seed", 0, "chooses the moments; 0: at random")
 )
 
+// What becomes of a message depends on its number: some are delayed, some are
+// always rejected, and have to come as dead letters.
+func delayed(n int) bool  { return n%10 == 1 }
+func rejected(n int) bool { return n%7 == 3 }
+
+// delay is for how long messages are delayed.
+const delay = 300 * time.Millisecond
+
 // ledger is what the clients know of messages, by number.
 type ledger struct {
 	mu        sync.Mutex
 	next      int
 	confirmed map[int]bool
 	delivered map[int]int
-	// unmarked are deliveries of a message that had come before, without the
-	// redelivered flag.
-	unmarked []int
-	changed  chan struct{}
+	dead      map[int]int
+	// unmarked are deliveries of a message that had come before in the same queue,
+	// without the redelivered flag; early came before their time, astray as dead
+	// letters though nobody rejected them.
+	unmarked, early, astray []int
+	changed                 chan struct{}
+}
+
+// missing returns a confirmed message that has not come where it has to, -1 if
+// there is none.
+func (l *ledger) missing() int {
+	for n := range l.confirmed {
+		if l.delivered[n] == 0 || rejected(n) && l.dead[n] == 0 {
+			return n
+		}
+	}
+	return -1
 }
 
 func (l *ledger) note(fn func()) {
@@ -54,7 +75,10 @@ func (l *ledger) await(t *testing.T, what string, holds func() bool) {
 		select {
 		case <-l.changed:
 		case <-late:
-			t.Fatalf("%s: %d sent, %d confirmed, %d delivered", what, l.next, len(l.confirmed), len(l.delivered))
+			l.mu.Lock()
+			defer l.mu.Unlock()
+			t.Fatalf("%s: %d sent, %d confirmed, %d delivered, %d dead, %d is missing",
+				what, l.next, len(l.confirmed), len(l.delivered), len(l.dead), l.missing())
 		}
 	}
 }
@@ -71,9 +95,12 @@ func (l *ledger) publisher(c *amqp.Connection) {
 	for {
 		var n int
 		l.note(func() { n = l.next; l.next++ })
-		d, err := ch.PublishWithDeferredConfirm("", "q", true, false, amqp.Publishing{
-			DeliveryMode: amqp.Persistent, Body: fmt.Append(nil, n),
-		})
+		exchange, p := "", amqp.Publishing{DeliveryMode: amqp.Persistent, Body: fmt.Append(nil, n)}
+		if delayed(n) {
+			exchange = "late"
+			p.Headers = amqp.Table{"x-delay": delay.Milliseconds(), "due": time.Now().Add(delay).UnixMilli()}
+		}
+		d, err := ch.PublishWithDeferredConfirm(exchange, "q", true, false, p)
 		if err != nil {
 			return
 		}
@@ -87,13 +114,43 @@ func (l *ledger) publisher(c *amqp.Connection) {
 	}
 }
 
-// worker consumes and acknowledges until its connection breaks.
+// worker consumes, and acknowledges or rejects, until its connection breaks.
 func (l *ledger) worker(c *amqp.Connection) {
+	l.consume(c, "q", func(n int, d *amqp.Delivery) error {
+		if due, ok := d.Headers["due"].(int64); ok && time.Now().UnixMilli() < due {
+			l.early = append(l.early, n)
+		}
+		if l.delivered[n] > 0 && !d.Redelivered {
+			l.unmarked = append(l.unmarked, n)
+		}
+		l.delivered[n]++
+		if rejected(n) {
+			return d.Reject(false)
+		}
+		return d.Ack(false)
+	})
+}
+
+// undertaker takes the dead letters.
+func (l *ledger) undertaker(c *amqp.Connection) {
+	l.consume(c, "dead", func(n int, d *amqp.Delivery) error {
+		if l.dead[n] > 0 && !d.Redelivered {
+			l.unmarked = append(l.unmarked, n)
+		}
+		if l.dead[n]++; !rejected(n) {
+			l.astray = append(l.astray, n)
+		}
+		return d.Ack(false)
+	})
+}
+
+// consume hands what a queue delivers to take, under the ledger's lock.
+func (l *ledger) consume(c *amqp.Connection, queue string, take func(n int, d *amqp.Delivery) error) {
 	ch, err := c.Channel()
 	if err != nil || ch.Qos(50, 0, false) != nil {
 		return
 	}
-	ds, err := ch.Consume("q", "", false, false, false, false, nil)
+	ds, err := ch.Consume(queue, "", false, false, false, false, nil)
 	if err != nil {
 		return
 	}
@@ -102,20 +159,17 @@ func (l *ledger) worker(c *amqp.Connection) {
 		if _, err := fmt.Sscan(string(d.Body), &n); err != nil {
 			n = -1 // shows as a message that nobody sent
 		}
-		l.note(func() {
-			if l.delivered[n] > 0 && !d.Redelivered {
-				l.unmarked = append(l.unmarked, n)
-			}
-			l.delivered[n]++
-		})
-		if d.Ack(false) != nil {
+		var broken error
+		l.note(func() { broken = take(n, &d) })
+		if broken != nil {
 			return
 		}
 	}
 }
 
 // TestKill9 kills the server at random moments under publishers and workers:
-// every confirmed message is delivered, and what comes twice says so.
+// every confirmed message is delivered, not before its time, and those that are
+// rejected come as dead letters; what comes twice says so.
 func TestKill9(t *testing.T) {
 	if *seed == 0 {
 		*seed = rand.Uint64()
@@ -123,11 +177,19 @@ func TestKill9(t *testing.T) {
 	t.Logf("-seed %d", *seed)
 	r := rand.New(rand.NewPCG(*seed, 0))
 	s := harness.Start(t)
-	declare(t, channel(t, dial(t, s)), "q", nil)
-	l := &ledger{confirmed: map[int]bool{}, delivered: map[int]int{}, changed: make(chan struct{}, 1)}
+	ch := channel(t, dial(t, s))
+	declare(t, ch, "dead", nil)
+	declare(t, ch, "q", amqp.Table{"x-dead-letter-exchange": "", "x-dead-letter-routing-key": "dead"})
+	if err := ch.ExchangeDeclare("late", "x-delayed-message", true, false, false, false, amqp.Table{"x-delayed-type": "direct"}); err != nil {
+		t.Fatal(err)
+	}
+	if err := ch.QueueBind("q", "q", "late", false, nil); err != nil {
+		t.Fatal(err)
+	}
+	l := &ledger{confirmed: map[int]bool{}, delivered: map[int]int{}, dead: map[int]int{}, changed: make(chan struct{}, 1)}
 	for round := range *rounds {
 		var clients sync.WaitGroup
-		for _, work := range []func(*amqp.Connection){l.publisher, l.publisher, l.worker, l.worker} {
+		for _, work := range []func(*amqp.Connection){l.publisher, l.publisher, l.worker, l.worker, l.undertaker} {
 			c := dial(t, s)
 			clients.Go(func() { work(c) })
 		}
@@ -141,19 +203,18 @@ func TestKill9(t *testing.T) {
 		s.Restart()
 	}
 	c := dial(t, s)
-	for range 2 {
-		go l.worker(c)
+	for _, work := range []func(*amqp.Connection){l.worker, l.worker, l.undertaker} {
+		go work(c)
 	}
-	l.await(t, "the end", func() bool {
-		for n := range l.confirmed {
-			if l.delivered[n] == 0 {
-				return false
-			}
-		}
-		return true
-	})
+	l.await(t, "the end", func() bool { return l.missing() < 0 })
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	l.report(t)
+}
+
+// report says what is wrong, and how much there was.
+func (l *ledger) report(t *testing.T) {
+	t.Helper()
 	twice := 0
 	for n, times := range l.delivered {
 		if n < 0 || n >= l.next {
@@ -163,8 +224,11 @@ func TestKill9(t *testing.T) {
 			twice++
 		}
 	}
-	if len(l.unmarked) > 0 {
-		t.Errorf("%d deliveries came again without saying so, the first of message %d", len(l.unmarked), l.unmarked[0])
+	for what, list := range map[string][]int{"again without saying so": l.unmarked, "too early": l.early, "as dead letters that nobody rejected": l.astray} {
+		if len(list) > 0 {
+			t.Errorf("%d deliveries came %s, the first of message %d", len(list), what, list[0])
+		}
 	}
-	t.Logf("%d kills: %d messages sent, %d confirmed, %d delivered, %d more than once", *rounds, l.next, len(l.confirmed), len(l.delivered), twice)
+	t.Logf("%d kills: %d messages sent, %d confirmed, %d delivered, %d more than once, %d dead letters",
+		*rounds, l.next, len(l.confirmed), len(l.delivered), twice, len(l.dead))
 }

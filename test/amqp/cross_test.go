@@ -121,7 +121,7 @@ func TestQueueReplayedWhileWorkersDrain(t *testing.T) {
 	declare(t, ch, "orders", nil)
 	ds := consume(t, channel(t, c), "orders", 20)
 	const n = 2000
-	go publish(t, channel(t, c), "orders", bodies(n)...)
+	publish(t, channel(t, c), "orders", bodies(n)...)
 	group := kafka(t, s, kgo.ConsumeTopics("orders"), kgo.ConsumerGroup("audit"), kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()))
 	drain(t, n, never, ds)
 	read(t, group, n)
