@@ -32,18 +32,24 @@ func (e *env) jars(name string, artifacts ...string) (string, error) {
 	dir := filepath.Join(e.cache, name)
 	lib := filepath.Join(dir, "lib")
 	return lib, once(filepath.Join(e.cache, name+".done"), func() error {
-		if err := os.MkdirAll(dir, 0o755); err != nil {
-			return fmt.Errorf("fetch %s: %w", name, err)
-		}
-		if err := os.WriteFile(filepath.Join(dir, "pom.xml"), []byte(pom(name, artifacts)), 0o644); err != nil {
-			return fmt.Errorf("fetch %s: %w", name, err)
-		}
-		cmd := e.command(dir, "mvn", "-q", "-B", "dependency:copy-dependencies", "-DincludeScope=runtime", "-DoutputDirectory="+lib)
-		if err := cmd.Run(); err != nil {
-			return fmt.Errorf("fetch %s with mvn: %w", name, err)
-		}
-		return nil
+		return e.fetchJars(dir, pom(name, artifacts))
 	})
+}
+
+// fetchJars copies what a project of Maven's needs into the folder lib within dir.
+func (e *env) fetchJars(dir, pom string) error {
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		return fmt.Errorf("fetch jars: %w", err)
+	}
+	if err := os.WriteFile(filepath.Join(dir, "pom.xml"), []byte(pom), 0o644); err != nil {
+		return fmt.Errorf("fetch jars: %w", err)
+	}
+	lib := filepath.Join(dir, "lib")
+	cmd := e.command(dir, "mvn", "-q", "-B", "dependency:copy-dependencies", "-DincludeScope=runtime", "-DoutputDirectory="+lib)
+	if err := cmd.Run(); err != nil {
+		return fmt.Errorf("fetch jars with mvn: %w", err)
+	}
+	return nil
 }
 
 // pom names artifacts for Maven, and what they log through.
