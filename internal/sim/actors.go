@@ -60,13 +60,27 @@ func (w *world) makeActors() {
 
 // makeQueueActors makes those who work with queues.
 func (w *world) makeQueueActors() {
-	w.queues = queueHistory{w: w, fresh: map[freshKey]int{}}
+	w.queues = newQueueHistory(w)
 	if w.o.Queues == 0 {
 		return
 	}
+	w.queues.plans = queuePlans(w.o.Seed, w.o.Queues)
 	w.actors = append(w.actors, &queueFounder{w: w})
-	for i := range w.o.Queues {
-		w.actors = append(w.actors, &publisher{w: w, number: i}, &worker{w: w, name: fmt.Sprintf("worker-%d", i)})
+	for i, p := range w.queues.plans {
+		for j := range 2 {
+			name := fmt.Sprintf("%s-%d", p.name, j)
+			if j == 0 || p.keys == 0 { // one at a time takes its time
+				w.actors = append(w.actors, &publisher{w: w, queue: p, number: 2*i + j})
+			}
+			if p.lends > 0 {
+				w.actors = append(w.actors, &receiver{w: w, queue: p, name: name})
+			} else {
+				w.actors = append(w.actors, &worker{w: w, queue: p, name: name})
+			}
+		}
+		if p.delays {
+			w.actors = append(w.actors, &scheduler{w: w, queue: p})
+		}
 	}
 }
 

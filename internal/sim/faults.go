@@ -126,7 +126,7 @@ func (w *world) inflict(f *mishap, n *node) bool {
 			most = 15
 		}
 		n.skew += time.Duration(f.b%(2*most)-most) * time.Second
-		w.fastest = max(w.fastest, n.skew)
+		w.fastest, w.slowest = max(w.fastest, n.skew), min(w.slowest, n.skew)
 	case transfer:
 		w.transfer(w.nodes[f.a%len(w.nodes)].id)
 	case slowDisk:

@@ -40,7 +40,7 @@ type Options struct {
 	Careless        int
 	Transactors     int
 	Keyed           int           // producers of a compacted topic
-	Queues          int           // publishers to a queue, and as many workers
+	Queues          int           // kinds of queues beside the usual one; 0 for no queue at all
 	Pace            time.Duration // mean time between two sends of a producer
 	NetDelay        time.Duration // at most
 	Loss, Duplicate float64

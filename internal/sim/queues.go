@@ -9,21 +9,68 @@ import (
 	"github.com/polylog-mq/polylog/internal/record"
 )
 
-// The queues: publishers fill "jobs", workers empty it, and what they reject goes
-// to "dead", where it stays.
+// The queues: publishers fill them, workers empty them, and what dies goes to
+// "dead", where it stays. Every run with queues has "jobs", and some of the
+// others.
 const (
 	jobs = "jobs"
 	dead = "dead"
 )
 
+// queuePlan says what a queue is, and what its workers do.
+type queuePlan struct {
+	name     string
+	settings broker.QueueSettings
+	// keys is how many message groups there are, 0 for a queue without.
+	keys int
+	// lends is for how many ms its workers receive; if it is 0 they consume.
+	lends int64
+	// delays has some messages delivered later.
+	delays bool
+}
+
+// delay is how long a message waits that is published for later.
+const delay = 3 * time.Second
+
+// queuePlans returns the queues of a run with so many kinds beside jobs.
+func queuePlans(seed uint64, more int) []*queuePlan {
+	plan := func(name string, change func(*queuePlan)) *queuePlan {
+		p := &queuePlan{name: name, settings: broker.DefaultQueueSettings()}
+		p.settings.DeadLetter, p.settings.DeadLetterKey = true, dead
+		change(p)
+		return p
+	}
+	plans := []*queuePlan{plan(jobs, func(*queuePlan) {})}
+	kinds := []*queuePlan{
+		plan("solo", func(p *queuePlan) { p.settings.SingleActive = true }),
+		plan("groups", func(p *queuePlan) { p.settings.Grouped, p.keys = true, 3 }),
+		plan("loans", func(p *queuePlan) { p.lends = 4000 }),
+		plan("later", func(p *queuePlan) {
+			p.delays, p.settings.DeliveryLimit = true, 3
+			p.settings.Retry = broker.QueueRetry{First: 1000, Factor: 2000, Cap: 4000, Jitter: 200}
+		}),
+		plan("fifo", func(p *queuePlan) { p.settings.Grouped, p.keys, p.lends = true, 3, 4000 }),
+	}
+	for i := range more {
+		plans = append(plans, kinds[(int(seed%uint64(len(kinds)))+2*i)%len(kinds)])
+	}
+	return plans
+}
+
 // message is what is known of one message.
 type message struct {
+	queue             *queuePlan
 	publisher, number int
+	key               int
+	// notBefore is until when it was to wait when it was published, or given back
+	// last, on the slowest clock; 0 if nothing is known of that.
+	notBefore time.Duration
 
 	acked, refused bool
 	delivered      int
 	first          bool        // one of the deliveries was called the first
 	latest         record.Term // of the leaders who have delivered it
+	owner          *ownership  // who got it last
 	accepting      bool        // a worker has asked to settle it
 	accepted       bool        // and knows that it is
 	// acceptedAt and rejectedAt are the terms that took the verdict: a leader of an
@@ -31,60 +78,173 @@ type message struct {
 	acceptedAt, rejectedAt record.Term
 	rejecting              bool
 	rejected               bool
-	dead                   int // copies in the queue of dead letters
+	// returned is how often a worker knows that it was given back, counted.
+	returned int
+	// ignored is how often it was delivered to a worker who had gone.
+	ignored int
+	// hurried is when somebody asked to have it delivered at once.
+	hurried time.Duration
+	// cancelling and cancelled: somebody has asked that it is never delivered, and
+	// knows that it is not.
+	cancelling, cancelled bool
+	dead                  int // copies in the queue of dead letters
+}
+
+// ownership is one delivery of a message.
+type ownership struct {
+	id    int
+	lease broker.LeaseID
+	// receive is the number of the receive that got it, 0 for a consumer, whose
+	// ownership ends with the leadership; until is when a lease ends at the
+	// earliest.
+	receive int
+	until   time.Duration
+	over    bool // the worker has said what becomes of it, or is gone
+}
+
+// lasts reports whether somebody still has the message, as far as a leader of a
+// term must know.
+func (o *ownership) lasts(w *world, t record.Term) bool {
+	switch {
+	case o == nil || o.over:
+		return false
+	case o.receive > 0:
+		return w.logged() < o.until
+	}
+	return o.lease.Term == t
 }
 
 // queueHistory holds what the clients of queues were told against what was
 // promised: nothing is lost, nothing comes twice without saying so, first
-// deliveries keep the order, what is settled stays settled, and what is rejected
-// arrives once among the dead letters.
+// deliveries keep the order, what is settled stays settled, what dies arrives once
+// among the dead letters, nothing has two owners, and nothing comes early.
 type queueHistory struct {
 	w        *world
+	plans    []*queuePlan
 	messages []message
 	// fresh is the last number of each publisher that a leader has delivered to a
-	// worker for the first time. (What is given to several at a time is handed
-	// over to one after the other.)
+	// worker, or of a message group to anybody, for the first time. (What is given
+	// to several at a time is handed over to one after the other.)
 	fresh map[freshKey]int
-	ready bool
+	// reign is the latest term in which a queue was delivered from to a consumer.
+	reign map[*queuePlan]record.Term
+	// group is the latest message delivered of each group.
+	group    map[groupKey][]int
+	receives int
+	ready    bool
 }
 
 type freshKey struct {
+	queue     *queuePlan
 	worker    string
 	publisher int
+	key       int
 	term      record.Term
 }
 
-// deliveredTo judges one delivery.
-func (h *queueHistory) deliveredTo(who string, d *broker.Delivery) int {
+type groupKey struct {
+	queue *queuePlan
+	key   int
+}
+
+func newQueueHistory(w *world) queueHistory {
+	return queueHistory{
+		w: w, fresh: map[freshKey]int{}, reign: map[*queuePlan]record.Term{}, group: map[groupKey][]int{},
+	}
+}
+
+// deliveredTo judges one delivery, to a consumer or, with its number, a receive.
+func (h *queueHistory) deliveredTo(who string, d *broker.Delivery, receive int, until time.Duration) *ownership {
 	id := int(binary.LittleEndian.Uint64(d.Record.Value))
 	if id >= len(h.messages) {
 		h.w.fail("%s is given a message that nobody has sent", who)
-		return -1
+		return nil
 	}
 	m := &h.messages[id]
 	h.w.note("%s gets message %d, redelivered %v, lease %v", who, id, d.Redelivered, d.Lease)
 	switch {
 	case m.refused:
 		h.w.fail("%s is given message %d, which was refused", who, id)
+	case m.cancelled:
+		h.w.fail("%s is given message %d, which was cancelled", who, id)
 	case m.accepted && d.Lease.Term >= m.acceptedAt:
 		h.w.fail("%s is given message %d again, which is settled", who, id)
 	case m.rejected && d.Lease.Term >= m.rejectedAt:
 		h.w.fail("%s is given message %d again, which is rejected", who, id)
 	// A leader that is deposed and does not know it yet delivers for the first
 	// time what its successor has delivered as perhaps delivered before.
-	case !d.Redelivered && (m.first || m.delivered > 0 && d.Lease.Term >= m.latest):
+	case !d.Redelivered && (m.first || m.delivered > 0 && (d.Lease.Term >= m.latest || receive == 0 && m.queue.strict())):
 		h.w.fail("%s is given message %d for the %dth time as if it were the first", who, id, m.delivered+1)
+	case h.w.logged() < m.notBefore:
+		h.w.fail("%s is given message %d at %v, not %v", who, id, h.w.clock.Mono(), m.notBefore)
+	case int(d.Attempts) < m.returned:
+		h.w.fail("%s is given message %d after %d returns, not %d", who, id, d.Attempts, m.returned)
+	case m.owner.lasts(h.w, d.Lease.Term):
+		h.w.fail("%s is given message %d, which somebody has: lease %v", who, id, m.owner.lease)
 	}
+	o := &ownership{id: id, lease: d.Lease, receive: receive, until: until}
+	h.judgeOwners(who, m, o)
+	h.judgeOrder(who, m, d)
 	m.delivered++
-	m.first, m.latest = m.first || !d.Redelivered, max(m.latest, d.Lease.Term)
-	if !d.Redelivered {
-		k := freshKey{who, m.publisher, d.Lease.Term}
-		if last, ok := h.fresh[k]; ok && last > m.number {
-			h.w.fail("%s is given number %d of publisher %d after number %d", who, m.number, m.publisher, last)
-		}
-		h.fresh[k] = m.number
+	h.w.cover.Delivered++
+	if receive > 0 {
+		h.w.cover.Lent++
 	}
-	return id
+	m.first, m.latest, m.owner, m.notBefore = m.first || !d.Redelivered, max(m.latest, d.Lease.Term), o, 0
+	return o
+}
+
+// strict reports whether nothing of the queue may ever have two owners.
+func (p *queuePlan) strict() bool { return p.settings.SingleActive || p.settings.Grouped }
+
+// judgeOwners looks for leaders beside each other, and for others of the group
+// that somebody has.
+func (h *queueHistory) judgeOwners(who string, m *message, o *ownership) {
+	p := m.queue
+	if !p.strict() {
+		return
+	}
+	if o.receive == 0 {
+		if t := o.lease.Term; t < h.reign[p] {
+			h.w.fail("%s is given message %d by the leader of term %d, after that of term %d has delivered", who, o.id, t, h.reign[p])
+		}
+		h.reign[p] = max(h.reign[p], o.lease.Term)
+	}
+	k := groupKey{p, m.key}
+	kept := h.group[k][:0]
+	for _, id := range h.group[k] {
+		other := h.messages[id].owner
+		if !other.lasts(h.w, o.lease.Term) {
+			continue
+		}
+		kept = append(kept, id)
+		if p.keys > 0 && id != o.id && (o.receive == 0 || other.receive != o.receive) {
+			h.w.fail("%s is given message %d, while somebody has message %d of its group", who, o.id, id)
+		}
+	}
+	h.group[k] = append(kept, o.id)
+}
+
+// judgeOrder holds first deliveries against the order of their publisher.
+func (h *queueHistory) judgeOrder(who string, m *message, d *broker.Delivery) {
+	if d.Redelivered || m.queue.delays {
+		return
+	}
+	k := freshKey{m.queue, who, m.publisher, m.key, d.Lease.Term}
+	if m.queue.keys > 0 {
+		k.worker = ""
+	}
+	if last, ok := h.fresh[k]; ok && last > m.number {
+		h.w.fail("%s is given number %d of publisher %d after number %d", who, m.number, m.publisher, last)
+	}
+	h.fresh[k] = m.number
+}
+
+// mayDie reports whether a message may be among the dead letters although nobody
+// has rejected it: it was given back too often.
+func (m *message) mayDie() bool {
+	limit := m.queue.settings.DeliveryLimit
+	return limit >= 0 && m.delivered+m.ignored > int(limit)
 }
 
 // judgeQueues looks at the end for what is missing, or where it should not be.
@@ -106,13 +266,13 @@ func (w *world) judgeQueues() {
 			case n.damaged:
 			case m.dead > 1:
 				w.fail("message %d is %d times among the dead letters of node %d", id, m.dead, n.id)
-			case m.dead == 1 && !m.rejecting:
+			case m.dead == 1 && !m.rejecting && !m.mayDie():
 				w.fail("message %d is among the dead letters of node %d, and nobody has rejected it", id, n.id)
-			case m.dead == 1 && m.accepted:
-				w.fail("message %d is accepted, and among the dead letters of node %d", id, n.id)
+			case m.dead == 1 && (m.accepted || m.cancelled):
+				w.fail("message %d is settled, and among the dead letters of node %d", id, n.id)
 			case m.rejected && m.dead == 0:
 				w.fail("message %d is rejected, and not among the dead letters of node %d", id, n.id)
-			case m.acked && !m.accepting && m.dead == 0:
+			case m.acked && !m.accepting && !m.cancelling && m.dead == 0:
 				w.fail("message %d is lost: it was acknowledged to its publisher", id)
 			}
 		}
@@ -154,10 +314,10 @@ type queueFounder struct {
 }
 
 func (f *queueFounder) begin() {
-	work, rest := broker.DefaultQueueSettings(), broker.DefaultQueueSettings()
-	work.DeadLetter, work.DeadLetterKey = true, dead
-	f.left = []broker.NewTopic{
-		{Name: dead, Partitions: 1, Replication: -1, Queue: &rest}, {Name: jobs, Partitions: 1, Replication: -1, Queue: &work},
+	rest := broker.DefaultQueueSettings()
+	f.left = []broker.NewTopic{{Name: dead, Partitions: 1, Replication: -1, Queue: &rest}}
+	for _, p := range f.w.queues.plans {
+		f.left = append(f.left, broker.NewTopic{Name: p.name, Partitions: 1, Replication: -1, Queue: &p.settings})
 	}
 	f.next()
 }
@@ -194,280 +354,12 @@ func (f *queueFounder) next() {
 	}, again)
 }
 
-// leaderOf returns the node that believes to lead the queue of jobs.
-func (w *world) leaderOfJobs() (found *node) {
+// leaderOf returns the node that believes to lead a queue.
+func (w *world) leaderOf(p *queuePlan) (found *node) {
 	w.alive(func(n *node) {
-		if t := n.broker.Topic(jobs); t != nil && t.Partitions[0].Leader() == n.id {
+		if t := n.broker.Topic(p.name); t != nil && t.Partitions[0].Leader() == n.id {
 			found = n
 		}
 	})
 	return found
-}
-
-// publisher publishes messages one after the other, each once.
-type publisher struct {
-	w      *world
-	number int
-	next   int
-	under  int
-	at     *process // where those under way were sent
-	ending bool
-}
-
-func (p *publisher) begin()  { p.w.after(around(p.w.clients, p.w.o.Pace), p.tick) }
-func (p *publisher) finish() { p.ending = true }
-
-func (p *publisher) busy() string {
-	if p.under > 0 {
-		return fmt.Sprintf("publisher %d waits", p.number)
-	}
-	return ""
-}
-
-func (p *publisher) tick() {
-	if p.ending {
-		return
-	}
-	p.w.after(around(p.w.clients, p.w.o.Pace), p.tick)
-	// What goes to two nodes at a time has no order.
-	if n := p.w.leaderOfJobs(); n != nil && p.w.queues.ready && p.under < 3 && (p.under == 0 || p.at == n.process) {
-		p.at = n.process
-		for range 1 + p.w.clients.IntN(3) {
-			p.publish(n)
-		}
-	}
-}
-
-func (p *publisher) publish(n *node) {
-	h := &p.w.queues
-	id := len(h.messages)
-	h.messages = append(h.messages, message{publisher: p.number, number: p.next})
-	p.next++
-	var b record.Builder
-	b.Reset(record.Template(record.None))
-	b.Add(record.Record{Timestamp: record.NoTimestamp, Value: binary.LittleEndian.AppendUint64(nil, uint64(id))})
-	batch, err := b.AppendTo(nil)
-	if err != nil {
-		panic(err)
-	}
-	p.under++
-	answer := func(err error) {
-		p.under--
-		m := &h.messages[id]
-		p.w.note("message %d: %v", id, err)
-		switch {
-		case err == nil:
-			m.acked = true
-		case is(err, broker.ErrUnknownFate, broker.ErrStorage):
-		case !isTransient(err):
-			p.w.fail("message %d is refused: %v", id, err)
-		case m.delivered > 0:
-			p.w.fail("message %d was delivered, and is refused: %v", id, err)
-		default:
-			m.refused = true
-		}
-	}
-	p.w.ask(n, 0, func(b *broker.Broker, reply func(func())) {
-		q := b.Queue("", jobs)
-		if q == nil {
-			reply(func() { answer(broker.ErrNotLeader) })
-			return
-		}
-		b.Publish(&broker.Publish{Batch: batch, Targets: []*broker.Queue{q}, Facts: broker.Facts{Bytes: 8}, Done: func(x *broker.Publish) {
-			err := x.Err
-			reply(func() { answer(err) })
-		}})
-	}, func() { answer(broker.ErrUnknownFate) })
-}
-
-// worker consumes from the queue of jobs and decides what becomes of each.
-type worker struct {
-	w      *world
-	name   string
-	ending bool
-
-	p        *process // where it consumes, nil if nowhere
-	session  *broker.Session
-	consumer *broker.Consumer
-	asking   bool
-	held     []heldJob
-	under    int
-	// stuck is how many messages the worker holds on to: it has asked for as many
-	// more.
-	stuck int
-}
-
-// stickyJob: a worker keeps one message in so many until the end, while others
-// behind it are settled.
-const stickyJob = 40
-
-type heldJob struct {
-	id    int
-	lease broker.LeaseID
-}
-
-func (k *worker) begin()  { k.w.after(around(k.w.clients, k.w.o.Pace), k.tick) }
-func (k *worker) finish() { k.ending = true }
-
-// busy waits until the queue is empty.
-func (k *worker) busy() string {
-	n := k.w.leaderOfJobs()
-	if n == nil {
-		return "nobody leads the queue"
-	}
-	q := n.broker.Queue("", jobs)
-	if q == nil {
-		return "the queue is not there"
-	}
-	if s := q.Stats(); s.Ready+s.Unacked+s.Dying+s.Scheduled > 0 || len(k.held)+k.under > 0 {
-		return fmt.Sprintf("%s: the queue has %d ready, %d unacked, %d dying; %d held, %d verdicts under way", k.name, s.Ready, s.Unacked, s.Dying, len(k.held), k.under)
-	}
-	return ""
-}
-
-func (k *worker) tick() {
-	pace := k.w.o.Pace
-	if k.ending { // what has piled up must go within a minute
-		pace /= 8
-	}
-	k.w.after(around(k.w.clients, pace), k.tick)
-	switch {
-	case k.p != nil && k.p.over():
-		k.leave()
-	case k.p == nil && !k.asking:
-		k.consume()
-	case k.p == nil:
-	case !k.ending && k.w.clients.IntN(20) == 0:
-		session := k.session
-		k.p.run(func() { session.Close(nil) })
-		k.leave()
-	default:
-		k.settle()
-	}
-}
-
-// leave forgets a session that has ended.
-func (k *worker) leave() { k.p, k.session, k.consumer, k.held, k.stuck = nil, nil, nil, nil, 0 }
-
-func (k *worker) consume() {
-	n := k.w.leaderOfJobs()
-	if n == nil || n.paused {
-		return
-	}
-	k.asking = true
-	p := n.process
-	k.w.ask(n, 0, func(b *broker.Broker, reply func(func())) {
-		q := b.Queue("", jobs)
-		if q == nil {
-			reply(func() { k.asking = false })
-			return
-		}
-		s := b.OpenSession()
-		k.p, k.session, k.held, k.stuck = p, s, nil, 0
-		gone := func() {
-			if k.session == s {
-				k.leave()
-			}
-		}
-		q.Consume(&broker.ConsumerSpec{
-			Session: s, Credit: 4, Cancelled: func(error) { gone() },
-			Deliver: func(ds []broker.Delivery) {
-				for i := range ds {
-					if p.over() || k.session != s {
-						return
-					}
-					if id := k.w.queues.deliveredTo(k.name, &ds[i]); id >= 0 {
-						k.held = append(k.held, heldJob{id, ds[i].Lease})
-					}
-				}
-			},
-		}, func(c *broker.Consumer, err error) {
-			if err != nil {
-				gone()
-			} else if k.session == s {
-				k.consumer = c
-			}
-			reply(func() { k.asking = false })
-		})
-	}, func() {
-		k.asking = false
-		k.leave()
-	})
-}
-
-// takeSome takes some of what is held to be settled, and asks for more in the
-// place of what is stuck.
-func (k *worker) takeSome() (some []heldJob) {
-	var stuck, free []heldJob
-	for _, j := range k.held {
-		if !k.ending && j.id%stickyJob == 7 {
-			stuck = append(stuck, j)
-		} else {
-			free = append(free, j)
-		}
-	}
-	if more := len(stuck) - k.stuck; more > 0 && !k.p.over() {
-		c := k.consumer
-		k.p.run(func() { c.Grant(int32(more)) })
-		k.stuck = len(stuck)
-	}
-	if len(free) == 0 {
-		return nil
-	}
-	n := 1 + k.w.clients.IntN(len(free))
-	k.held = append(stuck, free[n:]...)
-	return free[:n]
-}
-
-// settle decides about some of what is held.
-func (k *worker) settle() {
-	if len(k.held) == 0 || k.under > 2 || k.consumer == nil {
-		return
-	}
-	some := k.takeSome()
-	if len(some) == 0 {
-		return
-	}
-	verdict := broker.Accept
-	if !k.ending {
-		verdict = []broker.Verdict{broker.Accept, broker.Accept, broker.Accept, broker.Release, broker.Reject}[k.w.clients.IntN(5)]
-	}
-	var ids []broker.LeaseID
-	for _, j := range some {
-		ids = append(ids, j.lease)
-		m := &k.w.queues.messages[j.id]
-		m.accepting = m.accepting || verdict == broker.Accept
-		m.rejecting = m.rejecting || verdict == broker.Reject
-	}
-	k.under++
-	node, session, consumer := k.p.n, k.session, k.consumer
-	if node.process != k.p {
-		k.under--
-		return
-	}
-	k.w.ask(node, 0, func(b *broker.Broker, reply func(func())) {
-		b.Settle(session, verdict, ids, func(err error) {
-			reply(func() {
-				k.under--
-				k.w.note("%s: verdict %d on %d messages from %d on: %v", k.name, verdict, len(some), some[0].id, err)
-				// A session that has ended meanwhile had no say any more.
-				if err == nil && k.session == session {
-					k.confirmed(verdict, some)
-				}
-			})
-		})
-		consumer.Grant(int32(len(ids)))
-	}, func() { k.under-- })
-}
-
-func (k *worker) confirmed(v broker.Verdict, some []heldJob) {
-	for _, j := range some {
-		m := &k.w.queues.messages[j.id]
-		switch v {
-		case broker.Accept:
-			m.accepted, m.acceptedAt = true, max(m.acceptedAt, j.lease.Term)
-		case broker.Reject:
-			m.rejected, m.rejectedAt = true, max(m.rejectedAt, j.lease.Term)
-		}
-	}
 }

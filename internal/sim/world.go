@@ -40,6 +40,7 @@ type world struct {
 	actors    []actor
 	replacing *replacement
 	fastest   time.Duration // that any clock has ever been ahead
+	slowest   time.Duration // and behind, negative
 	newest    record.NodeID // the latest node's id
 	variant   variant
 	plan      []mishap
@@ -205,6 +206,10 @@ func upTo(rng *rand.Rand, d time.Duration) time.Duration {
 	}
 	return time.Duration(rng.Int64N(int64(d))) + 1
 }
+
+// logged returns the latest time that log time can have come to: a new leader's may
+// leap from the slowest clock to the fastest.
+func (w *world) logged() time.Duration { return w.clock.Mono() + w.fastest - w.slowest }
 
 // around draws a time of mean d, between a quarter and seven quarters of it.
 func around(rng *rand.Rand, d time.Duration) time.Duration {

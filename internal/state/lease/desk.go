@@ -425,12 +425,14 @@ func (d *Desk) counts() bool {
 	return s.DeliveryLimit >= 0 || s.Retry.First > 0 || s.Retry.Attempts > 0
 }
 
+// back has a record given again. One that the desk has not come to yet, because it
+// was lent by an earlier leader, is met in its turn.
 func (d *Desk) back(n uint8, o record.Offset, fresh bool) {
-	if d.groupBack(o, fresh) {
-		return
-	}
-	d.levels[n].back.add(backItem{o, fresh})
 	d.look(n)
+	passed := o < d.levels[n].cursor
+	if !d.groupBack(o, fresh, passed) && passed {
+		d.levels[n].back.add(backItem{o, fresh})
+	}
 }
 
 // End gives back all that a holder has, counted, and ends its consumers.

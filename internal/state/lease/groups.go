@@ -7,8 +7,9 @@ import "github.com/polylog-mq/polylog/internal/record"
 // no group, and all of a set without groups, are never seen here.
 type groups struct {
 	all map[uint64]*group
-	// of says of which group a record is that is out, or ready.
-	of map[record.Offset]uint64
+	// of says of which group a record is that is out, next the same of those that
+	// are ready.
+	of, next map[record.Offset]uint64
 	// parked is how many records wait in all groups together.
 	parked int
 
@@ -32,7 +33,7 @@ type group struct {
 }
 
 func newGroups() groups {
-	return groups{all: map[uint64]*group{}, of: map[record.Offset]uint64{}}
+	return groups{all: map[uint64]*group{}, of: map[record.Offset]uint64{}, next: map[record.Offset]uint64{}}
 }
 
 func (x *groups) group(key uint64) *group {
@@ -112,16 +113,18 @@ func (d *Desk) Gone(o record.Offset) {
 	}
 }
 
-// groupBack takes a record back that was out, and reports whether it was.
-func (d *Desk) groupBack(o record.Offset, fresh bool) bool {
+// groupBack takes a record back that was out, and reports whether it was. The desk
+// has passed it, or will meet it.
+func (d *Desk) groupBack(o record.Offset, fresh, passed bool) bool {
 	key, ok := d.groups.of[o]
 	if !ok {
 		return false
 	}
 	delete(d.groups.of, o)
 	g := d.groups.all[key]
-	g.out--
-	d.park(g, backItem{o, fresh})
+	if g.out--; passed {
+		d.park(g, backItem{o, fresh})
+	}
 	d.advance(g)
 	return true
 }
@@ -136,7 +139,7 @@ func (d *Desk) advance(g *group) {
 	default:
 		x := d.unpark(g)
 		g.ready = true
-		d.groups.of[x.offset] = g.key
+		d.groups.next[x.offset] = g.key
 		d.levels[0].back.add(x)
 		d.look(0)
 	}
@@ -153,11 +156,11 @@ func (d *Desk) unpark(g *group) backItem {
 // unready takes the mark off a record that is its group's next, and returns the
 // group, nil if it is none's.
 func (d *Desk) unready(o record.Offset) *group {
-	key, ok := d.groups.of[o]
+	key, ok := d.groups.next[o]
 	if !ok {
 		return nil
 	}
-	delete(d.groups.of, o)
+	delete(d.groups.next, o)
 	g := d.groups.all[key]
 	g.ready = false
 	return g
@@ -198,18 +201,14 @@ func (d *Desk) purgeGroups() {
 		}
 	}
 	d.groups.parked = 0
-	for o, key := range d.groups.of {
-		if d.groups.all[key] == nil {
-			delete(d.groups.of, o)
-		}
-	}
+	clear(d.groups.next)
 }
 
 // Sweep looks for records that were settled otherwise: by retention, or because
 // somebody deleted them.
 func (d *Desk) Sweep() {
 	for o := range d.groups.of {
-		if d.set.Settled(o) && d.groups.all[d.groups.of[o]].out > 0 {
+		if d.set.Settled(o) {
 			d.Gone(o)
 		}
 	}

@@ -122,10 +122,7 @@ func (d *Desk) Back(r Returned) {
 // only if it was given back before.
 func (d *Desk) Free(n uint8, o record.Offset) {
 	n = min(n, uint8(len(d.levels)-1))
-	if o < d.levels[n].cursor {
-		d.back(n, o, d.set.Attempts(o) == 0)
-	}
-	d.look(n)
+	d.back(n, o, d.set.Attempts(o) == 0)
 }
 
 // Purge settles everything that is ready, and returns how many records that was.
