@@ -83,9 +83,11 @@ func kafkago() suite {
 }
 
 // amqp091 is the integration tests of the Go client that RabbitMQ's makers keep.
+// They drop connections through the management API, whose port, 15672, they have
+// in them, so no other server may be there.
 func amqp091() suite {
 	return suite{
-		name: "amqp091", about: "rabbitmq/amqp091-go v1.16.0", needs: []tool{toolGo},
+		name: "amqp091", about: "rabbitmq/amqp091-go v1.16.0, with the management API on port 15672", needs: []tool{toolGo},
 		run: func(e *env, skipped []string) (results, error) {
 			dir, err := e.goModule("github.com/rabbitmq/amqp091-go@v1.16.0")
 			if err != nil {
@@ -94,7 +96,7 @@ func amqp091() suite {
 			return e.serving(func(s *server) (results, error) {
 				environ := []string{"AMQP_URL=amqp://guest:guest@" + s.amqp + "/"}
 				return e.goTest(dir, environ, skipped, "-tags", "integration")
-			})
+			}, "--http-listen", "localhost:15672")
 		},
 	}
 }

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -97,5 +98,33 @@ func TestParseLines(t *testing.T) {
 	got := parseLines("noise\nok one\nFAIL two because\n")
 	if len(got) != 2 || got["one"] != pass || got["two"] != fail {
 		t.Errorf("parsed %v", got)
+	}
+}
+
+func TestReadJUnit(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "report.xml")
+	text := `<testsuites><testsuite>
+<testcase classname="t.integration.test_rmq.test_ops" name="test_get[plain-1.5]"/>
+<testcase classname="t.integration.test_rmq.test_ops" name="test_get[plain-1.5]"><error message="at its end"/></testcase>
+<testcase classname="t.integration.test_rmq" name="test_connect"><skipped/></testcase>
+<testcase classname="t.integration.test_rmq" name="test_close"/>
+<testcase classname="t.integration.test_rmq" name="test_open"><failure/></testcase>
+</testsuite></testsuites>`
+	if err := os.WriteFile(path, []byte(text), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	got, err := readJUnit(path)
+	want := results{
+		"test_rmq.test_ops.test_get[plain-1.5]": fail, "test_rmq.test_connect": skip,
+		"test_rmq.test_close": pass, "test_rmq.test_open": fail,
+	}
+	if err != nil || !maps.Equal(got, want) {
+		t.Errorf("%v, %v", got, err)
+	}
+	if got := deselect("t", "test_rmq.test_ops.test_get[plain-1.5]"); got != "t/test_rmq.py::test_ops::test_get[plain-1.5]" {
+		t.Error(got)
+	}
+	if got := deselect("t/x.py", "x.test_get"); got != "t/x.py::test_get" {
+		t.Error(got)
 	}
 }

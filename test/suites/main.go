@@ -37,7 +37,10 @@ type suite struct {
 
 // all returns every suite, in the order in which they run.
 func all() []suite {
-	return []suite{kgo(), librdkafka(), sarama(), kafkago(), java(), streams(), python(), kafkajs(), confluentjs(), exporter(), amqp091(), rabbitpy(), rabbitjs(), nestjs(), spring()}
+	return []suite{
+		kgo(), librdkafka(), sarama(), kafkago(), java(), streams(), python(), kafkajs(), confluentjs(), exporter(),
+		amqp091(), pyamqp(), kombu(), rabbitpy(), rabbitjs(), nestjs(), spring(),
+	}
 }
 
 // env is what a suite runs in.
