@@ -199,7 +199,7 @@ func (h *Host) flush() {
 
 // stepAndFlush steps a loop and sees to the flushing of what it appended.
 func (h *Host) stepAndFlush(l *loop, lane chan<- struct{}) bool {
-	worked := l.step()
+	worked := l.stepRound()
 	appended := l.unflushed
 	l.unflushed = 0
 	switch {

@@ -58,6 +58,14 @@ const (
 	// restTime is how long nothing is written before the log counts as idle.
 	restTime = 10 * time.Millisecond
 
+	// Callers are waited for to come back (round) after a commit that answered
+	// leastRound to mostRound of them, for at most roundTime; after trials that
+	// failed, up to mostSkipped commits are not tried.
+	leastRound  = 8
+	mostRound   = 256
+	roundTime   = 500 * time.Microsecond
+	mostSkipped = 1024
+
 	// encodeSlice is how long a loop encodes pages of a checkpoint before it
 	// looks after its groups again.
 	encodeSlice = 2 * time.Millisecond

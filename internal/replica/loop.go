@@ -26,6 +26,7 @@ type loop struct {
 		messages int // of the events, and their bytes
 		bytes    int
 		closed   bool
+		wanted   int // of events: so many fill a round
 	}
 
 	// The rest belongs to whoever steps the loop.
@@ -33,6 +34,7 @@ type loop struct {
 	dirty     []*Group
 	again     []*Group // dirty, but others have their turn first
 	write     *write   // what this step gives to the store
+	round     round
 	unflushed int      // bytes given to the store since whoever drives looked; each append counts one more
 	writes    []*write // for use again
 	body      []byte   // the entry being encoded
@@ -72,6 +74,7 @@ type envelope struct {
 func newLoop(h *Host, i int) *loop {
 	l := &loop{host: h, index: i, wake: make(chan struct{}, 1)}
 	l.onTick = func() { l.call(nil, l.tick) }
+	l.round.full = make(chan struct{}, 1)
 	return l
 }
 
@@ -92,6 +95,10 @@ func (l *loop) put(e event) bool {
 	}
 	first := len(l.inbox.events) == 0
 	l.inbox.events = append(l.inbox.events, e)
+	if n := l.inbox.wanted; n > 0 && len(l.inbox.events) >= n {
+		l.inbox.wanted = 0
+		signal(l.round.full)
+	}
 	l.inbox.Unlock()
 	if first {
 		signal(l.wake)

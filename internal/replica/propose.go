@@ -108,6 +108,12 @@ func (g *Group) enqueue(p Proposal) {
 // propose gives Raft entries while there is something to propose and room in
 // the window.
 func (g *Group) propose() {
+	if g.loop.round.open {
+		if g.head < len(g.queue) || g.held != nil || g.tickDue {
+			g.loop.touchLater(g)
+		}
+		return
+	}
 	for g.isReady && !g.blocked && g.mayPropose() {
 		b := g.held
 		if b == nil {
@@ -286,6 +292,7 @@ func (g *Group) tickFlying() {
 func (g *Group) answer(b *batch, err error) {
 	g.release(b.bytes)
 	b.bytes = 0
+	g.loop.round.answered += len(b.proposals)
 	for i, p := range b.proposals {
 		b.proposals[i] = nil
 		p.Done(err)
