@@ -24,6 +24,7 @@ func New(s *server.Server) http.Handler {
 	mux.HandleFunc("GET /livez", func(w http.ResponseWriter, _ *http.Request) { verdict(w, alive(s)) })
 	mux.HandleFunc("GET /readyz", func(w http.ResponseWriter, _ *http.Request) { verdict(w, ready(s)) })
 	mux.Handle("GET /metrics", promhttp.HandlerFor(registry(s), promhttp.HandlerOpts{}))
+	mux.Handle("GET /metrics/per-object", perObject(s))
 	mux.HandleFunc("GET /v1/node", func(w http.ResponseWriter, _ *http.Request) { writeJSON(w, http.StatusOK, describe(s)) })
 	definitions{s}.routes(mux)
 	mux.HandleFunc("/v1/", func(w http.ResponseWriter, r *http.Request) {
@@ -119,5 +120,5 @@ func writeJSON(w http.ResponseWriter, status int, body any) {
 // index tells who came with a browser what there is.
 func index(w http.ResponseWriter, _ *http.Request) {
 	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
-	fmt.Fprint(w, "Polylog\n\n/livez    is the process alive\n/readyz   may clients be sent here\n/metrics  for Prometheus\n/v1/node  what this node is\n/v1/...   queues, exchanges, bindings, tenants, users\n/api/     RabbitMQ's management API\n")
+	fmt.Fprint(w, "Polylog\n\n/livez    is the process alive\n/readyz   may clients be sent here\n/metrics  for Prometheus; /metrics/per-object has each queue\n/v1/node  what this node is\n/v1/...   queues, exchanges, bindings, tenants, users\n/api/     RabbitMQ's management API\n")
 }

@@ -21,6 +21,7 @@ func registry(s *server.Server) *prometheus.Registry {
 		collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
 		&collector{s},
 	)
+	registerRabbit(r, &rabbitCollector{s, false})
 	return r
 }
 

@@ -88,6 +88,8 @@ type Broker struct {
 	users    atomic.Pointer[access.Snapshot]
 
 	parameters atomic.Pointer[parameter.Snapshot]
+	// queuesCreated and queuesDeleted count what the metadata group has applied.
+	queuesCreated, queuesDeleted atomic.Int64
 
 	// incarnation counts the starts of this node, 0 until it is known.
 	incarnation atomic.Uint64

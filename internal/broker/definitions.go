@@ -119,6 +119,13 @@ func (m *metadata) follow(cmd topic.CatalogCommand, t *topic.Topic) {
 		m.routes.TopicGone(t.ID)
 	}
 	_, created := cmd.(*topic.CreateTopic)
+	switch {
+	case t.Lease == nil:
+	case created:
+		m.b.queuesCreated.Add(1)
+	case t.Deleted:
+		m.b.queuesDeleted.Add(1)
+	}
 	if owner := definitionOf(t).Owner; owner != (route.Owner{}) {
 		switch {
 		case created:

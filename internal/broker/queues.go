@@ -158,3 +158,9 @@ func (b *Broker) owner(s *Session) route.Owner {
 	}
 	return o
 }
+
+// QueueChurn returns how many queues were created and deleted since the process
+// started. It takes no lock.
+func (b *Broker) QueueChurn() (created, deleted int64) {
+	return b.queuesCreated.Load(), b.queuesDeleted.Load()
+}

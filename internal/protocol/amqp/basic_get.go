@@ -36,6 +36,14 @@ func basicGet(ch *channel, m *wire.BasicGet) error {
 func (ch *channel) got(q *broker.Queue, d *broker.Delivery, remaining int64, noAck bool) {
 	ch.mu.Lock()
 	defer ch.mu.Unlock()
+	if noAck {
+		ch.tally.count(gotAuto)
+	} else {
+		ch.tally.count(gotManual)
+	}
+	if d.Redelivered {
+		ch.tally.count(redelivered)
+	}
 	tag := ch.unacked.add(delivery{lease: d.Lease, live: !noAck})
 	var convert converter
 	msg := convert.delivered(d, q)

@@ -23,6 +23,10 @@ import (
 // publishMessage takes in the message that the channel has put together.
 func (ch *channel) publishMessage(body []byte) error {
 	c, p := &ch.content, &ch.props
+	ch.tally.count(received)
+	if ch.confirms.active() {
+		ch.tally.count(receivedConfirm)
+	}
 	if c.immediate {
 		return refuse(codeNotImplemented, "immediate=true")
 	}
@@ -53,6 +57,7 @@ func (ch *channel) publishMessage(body []byte) error {
 		ch.unroutable(body)
 		return nil
 	}
+	ch.tally[routed].Add(int64(len(routes.Queues)))
 	if ch.tx != nil {
 		return ch.tx.publish(ch, routes.Queues, facts, body)
 	}
@@ -214,7 +219,11 @@ func delayOf(p *wire.Properties) int64 {
 // that was asked for, then confirmed.
 func (ch *channel) unroutable(body []byte) {
 	c := &ch.content
+	if !c.mandatory {
+		ch.tally.count(dropped)
+	}
 	if c.mandatory {
+		ch.tally.count(givenBack)
 		if ch.tx != nil {
 			ch.tx.giveBack(ch, body)
 			return

@@ -8,17 +8,23 @@ import (
 )
 
 // census counts, for the limits that operators set, the open connections by
-// vhost and by user, and the open channels by user. All methods may be called
+// vhost and by user, and the open channels by user. It also keeps the tallies of
+// channels. All methods may be called
 // from any goroutine.
 type census struct {
 	limits *broker.Broker
 
 	mu                      sync.Mutex
 	vhosts, users, channels map[string]int64
+	// connected, disconnected and opened count since the start; tallies are those
+	// of the open channels, and past is the sum of those that were closed.
+	connected, disconnected, opened int64
+	tallies                         map[*tally]struct{}
+	past                            tally
 }
 
 func newCensus(limits *broker.Broker) *census {
-	return &census{limits: limits, vhosts: map[string]int64{}, users: map[string]int64{}, channels: map[string]int64{}}
+	return &census{limits: limits, vhosts: map[string]int64{}, users: map[string]int64{}, channels: map[string]int64{}, tallies: map[*tally]struct{}{}}
 }
 
 // connect counts a connection in, or says in RabbitMQ's words why it is one too
@@ -34,30 +40,40 @@ func (c *census) connect(user, vhost string) error {
 	}
 	c.users[user]++
 	c.vhosts[vhost]++
+	c.connected++
 	return nil
 }
 
 func (c *census) disconnect(user, vhost string) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	c.disconnected++
 	less(c.users, user)
 	less(c.vhosts, vhost)
 }
 
-// open counts a channel in, or says in RabbitMQ's words why it is one too many.
-func (c *census) open(user string) error {
+// open counts a channel in and returns its tally, or says in RabbitMQ's words why
+// it is one too many.
+func (c *census) open(user string) (*tally, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if n, ok := c.limits.UserLimit(user, parameter.MaxChannels); ok && c.channels[user] >= n {
-		return refuse(codeNotAllowed, "number of channels opened for user '%s' has reached the maximum allowed user limit of (%d)", user, n)
+		return nil, refuse(codeNotAllowed, "number of channels opened for user '%s' has reached the maximum allowed user limit of (%d)", user, n)
 	}
 	c.channels[user]++
-	return nil
+	c.opened++
+	t := new(tally)
+	c.tallies[t] = struct{}{}
+	return t, nil
 }
 
-func (c *census) close(user string) {
+func (c *census) close(user string, t *tally) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	delete(c.tallies, t)
+	for i := range t {
+		c.past[i].Add(t[i].Load())
+	}
 	less(c.channels, user)
 }
 

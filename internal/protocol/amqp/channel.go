@@ -14,6 +14,7 @@ type channel struct {
 	number  uint16
 	closing bool // channel.close was sent: only the answer counts
 	touched bool // see burst.go
+	tally   *tally
 
 	// lastQueue is what "" stands for as the name of a queue.
 	lastQueue string
@@ -49,8 +50,8 @@ type channel struct {
 	orphans  []*consumer
 }
 
-func newChannel(s *session, number uint16) *channel {
-	return &channel{session: s, number: number, consumers: make(map[string]*consumer)}
+func newChannel(s *session, number uint16, t *tally) *channel {
+	return &channel{session: s, number: number, tally: t, consumers: make(map[string]*consumer), confirms: confirms{tally: t}}
 }
 
 // reply sends a method on the channel.

@@ -21,6 +21,7 @@ type confirms struct {
 	telling bool
 	told    uint64 // number of the last publish that was told
 	ended   bool   // the channel is closed: nothing more is told
+	tally   *tally
 	ack     wire.BasicAck
 	nack    wire.BasicNack
 }
@@ -95,6 +96,7 @@ func (c *confirms) appendTo(b []byte, channel uint16) []byte {
 		}
 		c.told = s.last
 		if s.fate == committed {
+			c.tally[confirmed].Add(int64(s.last - first + 1))
 			c.ack = wire.BasicAck{DeliveryTag: s.last, Multiple: s.last != first}
 			b = c.ack.Append(b, channel)
 		} else {

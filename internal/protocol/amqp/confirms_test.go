@@ -39,7 +39,7 @@ func told(t *testing.T, c *confirms) string {
 }
 
 func TestConfirmsAreCumulative(t *testing.T) {
-	var c confirms
+	c := confirms{tally: new(tally)}
 	c.on()
 	a, b, d := c.add(3), c.add(1), c.add(2)
 	if c.settle([]uint64{b}, committed) {
@@ -64,7 +64,7 @@ func TestConfirmsAreCumulative(t *testing.T) {
 }
 
 func TestNackIsNeverCovered(t *testing.T) {
-	var c confirms
+	c := confirms{tally: new(tally)}
 	c.on()
 	var spans []uint64
 	for range 5 {
@@ -85,7 +85,7 @@ func TestNackIsNeverCovered(t *testing.T) {
 // is told exactly once, as it went.
 func TestConfirmsTellEachPublishOnce(t *testing.T) {
 	r := rand.New(rand.NewPCG(1, 2))
-	var c confirms
+	c := confirms{tally: new(tally)}
 	c.on()
 	type span struct {
 		number, first, last uint64
@@ -162,7 +162,7 @@ func TestConfirmsBeforeTheCloseOfTheirChannel(t *testing.T) {
 	expect[wire.ChannelCloseOk](p, 1)
 	p.quiet()
 
-	c := confirms{}
+	c := confirms{tally: new(tally)}
 	c.on()
 	late := c.add(1)
 	if b := c.end(nil, 1); len(b) > 0 {

@@ -146,10 +146,18 @@ func (c *consumer) appendLocked(b []byte, d *broker.Delivery) []byte {
 }
 
 // sendLocked appends the frames of a delivery.
-func (c *consumer) sendLocked(b []byte, m *message, redelivered bool, tag uint64) []byte {
+func (c *consumer) sendLocked(b []byte, m *message, again bool, tag uint64) []byte {
 	ch := c.ch
+	if c.noAck {
+		ch.tally.count(deliveredAuto)
+	} else {
+		ch.tally.count(deliveredManual)
+	}
+	if again {
+		ch.tally.count(redelivered)
+	}
 	ch.deliver = wire.BasicDeliver{
-		ConsumerTag: c.tag, DeliveryTag: tag, Redelivered: redelivered, Exchange: m.exchange, RoutingKey: m.key,
+		ConsumerTag: c.tag, DeliveryTag: tag, Redelivered: again, Exchange: m.exchange, RoutingKey: m.key,
 	}
 	b = ch.deliver.Append(b, ch.number)
 	b = wire.AppendRawContentHeader(b, ch.number, uint64(len(m.body)), m.properties)

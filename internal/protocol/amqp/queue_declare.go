@@ -83,6 +83,7 @@ func (ch *channel) declarePassively(name string, noWait bool) error {
 // queueDeclared answers queue.declare.
 func (ch *channel) queueDeclared(name string, noWait bool) {
 	ch.lastQueue = name
+	ch.tally.count(declared)
 	if noWait {
 		return
 	}

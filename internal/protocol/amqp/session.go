@@ -242,10 +242,11 @@ func (s *session) openChannel(f wire.Frame) error {
 	if err := wire.Parse(&m, args); err != nil {
 		return s.fail(nil, id, err, true)
 	}
-	if err := s.server.census.open(s.principal.Name); err != nil {
+	t, err := s.server.census.open(s.principal.Name)
+	if err != nil {
 		return s.fail(nil, id, err, true)
 	}
-	ch := newChannel(s, f.Channel)
+	ch := newChannel(s, f.Channel, t)
 	s.channels[f.Channel] = ch
 	ch.reply(&wire.ChannelOpenOk{})
 	return nil
@@ -254,7 +255,7 @@ func (s *session) openChannel(f wire.Frame) error {
 // forget drops a channel, whose number is free from now on.
 func (s *session) forget(ch *channel) {
 	delete(s.channels, ch.number)
-	s.server.census.close(s.principal.Name)
+	s.server.census.close(s.principal.Name, ch.tally)
 }
 
 // fail tells the client what went wrong with a method on ch (nil: channel 0) by

@@ -74,6 +74,9 @@ func (ch *channel) settle(tag uint64, multiple bool, v broker.Verdict) error {
 // settledLocked notes the verdict on a delivery, which no longer counts against
 // anybody's prefetch.
 func (ch *channel) settledLocked(d delivery, v broker.Verdict) {
+	if v == broker.Accept {
+		ch.tally.count(acknowledged)
+	}
 	if d.consumer == nil || d.consumer.stream == nil {
 		ch.settling.add(v, d.lease)
 	}

@@ -232,6 +232,7 @@ func (ch *channel) getFrom(queues []*broker.Queue, noAck bool) error {
 			return err
 		}
 	}
+	ch.tally.count(gotNothing)
 	ch.reply(&wire.BasicGetEmpty{})
 	return nil
 }
