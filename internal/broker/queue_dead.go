@@ -2,6 +2,7 @@ package broker
 
 import (
 	"errors"
+	"strings"
 
 	"github.com/polylog-mq/polylog/internal/record"
 	"github.com/polylog-mq/polylog/internal/state/lease"
@@ -100,6 +101,7 @@ func (d *desk) letter(rec *fetched, dead lease.Dead) (batch []byte, targets []*Q
 	if !settings.KeepKeys {
 		at.key, at.copies, at.blind = []byte(settings.DeadLetterKey), nil, nil
 	}
+	d.router().Properties(func(name string) []byte { return propertyOf(&rec.record, name) })
 	routes, err := d.route(&at, settings)
 	if err != nil {
 		return nil, nil, nil //nolint:nilerr // an exchange that is gone drops its dead letters, as RabbitMQ's does
@@ -118,6 +120,12 @@ func (d *desk) letter(rec *fetched, dead lease.Dead) (batch []byte, targets []*Q
 	b.Add(out)
 	batch, err = b.AppendTo(nil)
 	return batch, targets, err
+}
+
+// propertyOf returns a property of AMQP's as records have it in their headers.
+func propertyOf(r *record.Record, name string) []byte {
+	value, _ := r.Headers.Get(strings.ReplaceAll(name, "_", "-"))
+	return value
 }
 
 func (d *desk) router() *Router {

@@ -1,6 +1,8 @@
 package broker
 
 import (
+	"io"
+	"math/rand/v2"
 	"slices"
 	"sync/atomic"
 
@@ -40,16 +42,38 @@ type Router struct {
 	b      *Broker
 	tenant string
 
-	found route.Found
-	key   []byte
+	found  route.Found
+	key    []byte
+	chance *rand.ChaCha8 // nil until it is needed
 	// known holds what was found under the version, kept targets in all.
 	version uint64
 	known   map[string]Routes
 	kept    int
 }
 
+// Properties lets exchanges that hash a property of the message ask for it: fn is
+// called in Route and RouteMore, with AMQP's name of the property, and returns nil
+// if the message has none.
+func (r *Router) Properties(fn func(name string) []byte) { r.found.Property = fn }
+
 // NewRouter returns a router for a tenant.
-func (b *Broker) NewRouter(tenant string) *Router { return &Router{b: b, tenant: tenantKey(tenant)} }
+func (b *Broker) NewRouter(tenant string) *Router {
+	r := &Router{b: b, tenant: tenantKey(tenant)}
+	r.found.Draw = r.draw
+	return r
+}
+
+// draw returns a random number.
+func (r *Router) draw() uint64 {
+	if r.chance == nil {
+		var seed [32]byte
+		r.b.randMu.Lock()
+		_, _ = io.ReadFull(r.b.opts.Rand, seed[:]) // what is missing is only less random
+		r.b.randMu.Unlock()
+		r.chance = rand.NewChaCha8(seed)
+	}
+	return r.chance.Uint64()
+}
 
 // Route returns where a message that is published to an exchange goes: to
 // nobody (which is no error), or to queues. Exchange and key are not kept. The

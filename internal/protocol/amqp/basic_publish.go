@@ -80,9 +80,24 @@ func (ch *channel) allowsPublish() error {
 	return ch.allowsKey(access.Produce, c.name, string(c.key))
 }
 
+// property returns a property of the message that is being published, for
+// exchanges that hash one.
+func (s *session) property(name string) []byte {
+	switch p := &s.props; {
+	case name == "message_id" && p.Flags&wire.HasMessageID != 0:
+		return p.MessageID
+	case name == "correlation_id" && p.Flags&wire.HasCorrelationID != 0:
+		return p.CorrelationID
+	case name == "timestamp" && p.Flags&wire.HasTimestamp != 0:
+		return strconv.AppendUint(nil, p.Timestamp, 10)
+	}
+	return nil
+}
+
 func (s *session) routerOf() *broker.Router {
 	if s.router == nil {
 		s.router = s.server.opts.Broker.NewRouter(s.tenant)
+		s.router.Properties(s.property)
 	}
 	return s.router
 }

@@ -10,8 +10,9 @@ import (
 )
 
 // exchange.declare. Types: direct, fanout, topic, headers, x-delayed-message,
-// x-consistent-hash. Arguments: alternate-exchange, x-delayed-type, hash-header;
-// others are kept and mean nothing, as in RabbitMQ.
+// x-consistent-hash, x-random, x-local-random, x-modulus-hash. Arguments:
+// alternate-exchange, x-delayed-type, hash-header, hash-property; others are kept
+// and mean nothing, as in RabbitMQ.
 func exchangeDeclare(ch *channel, m *wire.ExchangeDeclare) error {
 	name := cleanName(m.Exchange)
 	if err := ch.allows(access.Create, access.Exchange, name); err != nil {

@@ -59,16 +59,29 @@ func (b *Binding) interpret(k Kind) error {
 	case Headers:
 		b.pattern, err = newPattern(b.Arguments)
 	case Hash:
-		b.weight, err = strconv.Atoi(b.Key)
-		if err != nil || b.weight < 1 || b.weight > MaxWeight {
-			err = fmt.Errorf("%w: the binding key must be a number from 1 to %d, as text: '%s'", ErrInvalidArgument, MaxWeight, b.Key)
-		}
+		b.weight, err = newWeight(b.Key)
 	case Topic:
 		if n := strings.Count(b.Key, "#"); n > MaxHashes {
 			err = fmt.Errorf("%w: more than %d '#' in '%s'", ErrInvalidArgument, MaxHashes, b.Key)
 		}
 	}
 	return err
+}
+
+// newWeight reads the key of a binding of consistent hashing.
+func newWeight(key string) (int, error) {
+	n, err := strconv.Atoi(key)
+	switch {
+	case key == "":
+		return 0, refuse(ErrInvalidArgument, "The binding key must be an integer: <<>>")
+	case err != nil:
+		return 0, refuse(ErrInvalidArgument, "The binding key must be an integer: <<%q>>", key)
+	case n < 1:
+		return 0, refuse(ErrInvalidArgument, "The binding key must be greater than 0")
+	case n > MaxWeight:
+		return 0, refuse(ErrInvalidArgument, "The binding key must be %d at most", MaxWeight)
+	}
+	return n, nil
 }
 
 // pattern is what a binding to a headers exchange asks for.

@@ -2,6 +2,7 @@ package route
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/polylog-mq/polylog/internal/record"
@@ -20,13 +21,19 @@ const (
 	Topic                   // to whom is bound by a pattern of the key
 	Headers                 // to whom is bound by values of headers
 	Hash                    // to one of all, by the hash of the key (x-consistent-hash)
+	Random                  // to one of all, whichever (x-random, x-local-random)
+	Modulus                 // to one of all, by the hash of the key over their number (x-modulus-hash)
 )
 
 // delayedType is the type of exchanges that hold messages back for as long as
 // their x-delay header says; x-delayed-type says what else they are.
 const delayedType = "x-delayed-message"
 
-var kindNames = [...]string{"", "direct", "fanout", "topic", "headers", "x-consistent-hash"}
+var kindNames = [...]string{"", "direct", "fanout", "topic", "headers", "x-consistent-hash", "x-random", "x-modulus-hash"}
+
+// localRandomType is x-random for queues of the same node, of which every node has
+// the bytes of all.
+const localRandomType = "x-local-random"
 
 // String returns the name of an exchange type.
 func (k Kind) String() string {
@@ -36,7 +43,13 @@ func (k Kind) String() string {
 	return fmt.Sprintf("kind(%d)", uint8(k))
 }
 
+// anyKey reports whether the keys of bindings mean nothing.
+func (k Kind) anyKey() bool { return k == Fanout || k == Random || k == Modulus }
+
 func parseKind(name string) (Kind, error) {
+	if name == localRandomType {
+		return Random, nil
+	}
 	for k := Direct; int(k) < len(kindNames); k++ {
 		if kindNames[k] == name {
 			return k, nil
@@ -68,9 +81,9 @@ type Exchange struct {
 	// HasAlternate is set.
 	Alternate    string
 	HasAlternate bool
-	// hashHeader is the header that an exchange of kind Hash looks at instead of
-	// the routing key, "" for the key.
-	hashHeader string
+	// hashHeader is the header, and hashProperty the property, that an exchange of
+	// kind Hash looks at instead of the routing key, "" for the key.
+	hashHeader, hashProperty string
 }
 
 // predeclared are the exchanges that every tenant has, in the order of their
@@ -134,17 +147,26 @@ func (x *Exchange) interpret() error {
 	return x.interpretHash()
 }
 
+// hashProperties are the properties that can be hashed.
+var hashProperties = [...]string{"correlation_id", "message_id", "timestamp"}
+
 func (x *Exchange) interpretHash() error {
 	if x.Kind != Hash {
 		return nil
 	}
 	if v, ok := x.Arguments.Lookup("hash-header"); ok {
-		if x.hashHeader, ok = v.Text(); !ok || x.hashHeader == "" {
+		if x.hashHeader, ok = v.Text(); !ok {
 			return fmt.Errorf("%w: 'hash-header' must be a text", ErrInvalidArgument)
 		}
 	}
-	if _, ok := x.Arguments.Lookup("hash-property"); ok {
-		return fmt.Errorf("%w: 'hash-property' is not supported: hash the key or a header", ErrInvalidArgument)
+	if v, ok := x.Arguments.Lookup("hash-property"); ok {
+		x.hashProperty, _ = v.Text()
+		switch {
+		case x.hashHeader != "":
+			return refuse(ErrInvalidArgument, "hash-header and hash-property are mutually exclusive")
+		case !slices.Contains(hashProperties[:], x.hashProperty):
+			return refuse(ErrInvalidArgument, "Unsupported property: %s", v.text())
+		}
 	}
 	return nil
 }

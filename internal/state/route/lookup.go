@@ -18,8 +18,14 @@ type Found struct {
 	// Delays says that an exchange of type x-delayed-message was passed.
 	Delays bool
 	// Varies says that another message of the same exchange and key may go
-	// elsewhere: headers were looked at.
+	// elsewhere: headers were looked at, or it was left to chance.
 	Varies bool
+
+	// Draw returns a random number, and Property a property of the message by
+	// AMQP's name (message_id), nil if it is missing. Both are the caller's: without
+	// Draw the first of several is chosen, without Property a message has none.
+	Draw     func() uint64
+	Property func(name string) []byte
 
 	tables []*table // passed or to be passed, in this order
 	walk   walk
@@ -138,14 +144,42 @@ func (s *Snapshot) through(f *Found, tenant *tenantTables, t *table, key []byte,
 			f.Varies = true
 			key = hashed(headers, t.exchange.hashHeader)
 		}
+		if t.exchange.hashProperty != "" {
+			f.Varies, key = true, nil
+			if f.Property != nil {
+				key = f.Property(t.exchange.hashProperty)
+			}
+		}
 		if d, ok := t.ring.of(key); ok {
 			found = true
 			f.add(s, []Dest{d})
 		}
+	case Random:
+		f.Varies = true
+		take(f.draw(t.all))
+	case Modulus:
+		take(nth(t.all, spread(hashOf(key))))
 	}
 	if !found && t.exchange.HasAlternate {
 		f.alternate(tenant, t.exchange.Alternate)
 	}
+}
+
+// draw chooses one of several.
+func (f *Found) draw(from []Dest) []Dest {
+	if len(from) < 2 || f.Draw == nil {
+		return nth(from, 0)
+	}
+	return nth(from, f.Draw())
+}
+
+// nth returns one of a list that is chosen by a number, none if it is empty.
+func nth(from []Dest, n uint64) []Dest {
+	if len(from) == 0 {
+		return nil
+	}
+	i := n % uint64(len(from))
+	return from[i : i+1]
 }
 
 // alternate goes on with the exchange of this name, if there is one.

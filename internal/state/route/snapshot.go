@@ -26,7 +26,7 @@ type table struct {
 	bindings int // how many
 
 	keys    pmap[string, []Dest] // of kind Direct
-	all     []Dest               // of kind Fanout, each once
+	all     []Dest               // if any key will do, each once
 	topics  *trie                // of kind Topic
 	headers []*Binding           // of kind Headers
 	ring    ring                 // of kind Hash
@@ -49,7 +49,7 @@ func (t *table) add(b *Binding, first bool) *table {
 			dests, _ := t.keys.get(h, b.Key)
 			next.keys = t.keys.put(h, b.Key, append(dests, b.Dest))
 		}
-	case Fanout:
+	case Fanout, Random, Modulus:
 		if first {
 			next.all = append(t.all, b.Dest)
 		}
@@ -80,7 +80,7 @@ func (t *table) remove(b *Binding, last bool) *table {
 				next.keys = t.keys.put(h, b.Key, dests)
 			}
 		}
-	case Fanout:
+	case Fanout, Random, Modulus:
 		if last {
 			next.all = without(t.all, b.Dest)
 		}

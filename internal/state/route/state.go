@@ -152,7 +152,7 @@ func (s *State) table(id ID) *table {
 
 func (s *State) pairOf(b *Binding) pair {
 	p := pair{b.Source, b.Dest, b.Key}
-	if s.exchanges[b.Source].Kind == Fanout {
+	if s.exchanges[b.Source].Kind.anyKey() {
 		p.key = ""
 	}
 	return p
