@@ -15,7 +15,7 @@ SIMARGS  ?= -seeds 500 -safety 5m
 # Packages with goroutines of their own, or called from several.
 RACED := ./internal/store/... ./internal/replica/... ./internal/broker/... ./internal/protocol/... ./internal/server/...
 
-.PHONY: run build test race lint cover bench bench-kafka bench-amqp fuzz sim sim-planted e2e suites crash
+.PHONY: run build test race lint cover bench bench-kafka bench-amqp fuzz sim sim-planted e2e suites oracle crash
 
 run: build ## start a server with the defaults
 	./bin/polylog serve
@@ -68,6 +68,9 @@ e2e: build ## real client libraries against the real binary
 
 suites: build ## other people's tests against the binary, compared with test/suites/*.txt; SUITES="kgo java" chooses
 	cd test && $(GO) run ./suites -binary $(CURDIR)/bin/polylog $(SUITES)
+
+oracle: build ## DIALOGUES=300 made up with RabbitMQ from SEED=1 on, held with the binary: needs Debian's rabbitmq-server
+	cd test && POLYLOG_BINARY=$(CURDIR)/bin/polylog $(GO) test -count=1 -timeout 90m ./oracle -run TestRandom -random $(or $(DIALOGUES),300) -seed $(or $(SEED),1)
 
 crash: build ## kill -9 under load, ROUNDS times, and SIGSTOP, PAUSES times
 	cd test && POLYLOG_BINARY=$(CURDIR)/bin/polylog $(GO) test -count=1 -timeout 90m -v ./crash -rounds $(ROUNDS) -pauses $(PAUSES)

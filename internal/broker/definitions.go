@@ -173,6 +173,7 @@ type declaration struct {
 	tenant, name string
 	queue        route.Queue
 	settings     QueueSettings
+	refusal      error // why it cannot be created
 	done         func(q *Queue, created bool, err error)
 }
 
@@ -206,6 +207,8 @@ func (m *metadata) declare(d *declaration) {
 			return
 		}
 		m.whenSettled(t, func(t *topic.Topic, err error) { m.answerDeclaration(d, false, t, err) })
+	case d.refusal != nil:
+		m.answerDeclaration(d, false, nil, d.refusal)
 	default:
 		m.createQueue(d)
 	}
@@ -215,6 +218,9 @@ func (m *metadata) declare(d *declaration) {
 func (d *declaration) equivalent(t *topic.Topic, tenant *route.Tenant) error {
 	current := definitionOf(t)
 	if t.Attributes == nil && d.queue.IsStream() {
+		if len(t.Partitions) > 1 {
+			return fmt.Errorf("%w: '%s' in vhost '%s' has more than one order", ErrNotQueue, d.name, route.TenantName(d.tenant))
+		}
 		current.Arguments = d.queue.Arguments // a topic can be read as a stream: its settings are its own
 	}
 	if err := current.DeclaredBy(&d.queue, d.tenant, d.name); err != nil {

@@ -21,6 +21,9 @@ type QueueSpec struct {
 	Arguments Table
 	// Settings are what the arguments ask of the engine.
 	Settings QueueSettings
+	// Refusal, if not nil, is why there can be no such queue. It is answered unless
+	// there is a queue of this name: that one the declaration is compared with.
+	Refusal error
 }
 
 // QueueDefinition is what a queue was declared as. It never changes.
@@ -29,11 +32,11 @@ type QueueDefinition = route.Queue
 // DeclareQueue creates a queue, or a stream if the arguments say so, unless it
 // exists; then it must be equivalent (a *NotEquivalentError otherwise, which wraps
 // ErrNotEquivalent). A topic counts as a durable queue without arguments, and as
-// any stream; one of its partitions is answered (QueuesOf has all). It answers when
-// the queue can be used. ErrUnknownTenant, ErrLocked, ErrInvalidTopic,
-// ErrInvalidArgument, ErrPolicy.
+// any stream if it has one partition; one of its partitions is answered (QueuesOf
+// has all). It answers when the queue can be used. ErrUnknownTenant, ErrLocked,
+// ErrNotQueue, ErrInvalidTopic, ErrInvalidArgument, ErrPolicy.
 func (b *Broker) DeclareQueue(s *QueueSpec, done func(q *Queue, created bool, err error)) {
-	d := &declaration{tenant: tenantKey(s.Tenant), name: s.Name, settings: s.Settings, done: done}
+	d := &declaration{tenant: tenantKey(s.Tenant), name: s.Name, settings: s.Settings, refusal: s.Refusal, done: done}
 	d.queue = route.Queue{
 		Durable: s.Durable && s.Exclusive == nil, AutoDelete: s.AutoDelete, Exclusive: s.Exclusive != nil,
 		Arguments: s.Arguments,

@@ -13,6 +13,9 @@ import (
 // rabbitProgram is where Debian's package puts RabbitMQ.
 const rabbitProgram = "/usr/lib/rabbitmq/bin/rabbitmq-server"
 
+// rabbitPlugins are those of the types of exchanges that come with it.
+const rabbitPlugins = "[rabbitmq_consistent_hash_exchange,rabbitmq_random_exchange,rabbitmq_recent_history_exchange,rabbitmq_sharding]."
+
 // rabbitStart bounds how long RabbitMQ may take to listen.
 const rabbitStart = 90 * time.Second
 
@@ -27,6 +30,9 @@ func startRabbit(dir string) (address string, stop func(), err error) {
 		if ports[i], err = freePort(); err != nil {
 			return "", nil, err
 		}
+	}
+	if err := os.WriteFile(filepath.Join(dir, "plugins"), []byte(rabbitPlugins), 0o600); err != nil {
+		return "", nil, fmt.Errorf("choose RabbitMQ's plugins: %w", err)
 	}
 	log, err := os.Create(filepath.Join(dir, "rabbitmq.out"))
 	if err != nil {

@@ -79,10 +79,11 @@ func (g *random) next() string {
 		return "a1 queue.declare queue=" + g.name("q") + g.flags("durable", "auto-delete", "passive") + g.pick("", "", "",
 			" arguments={x-max-length:I:2}", " arguments={x-max-priority:I:3}", " arguments={x-max-length:I:1,x-overflow:S:reject-publish}",
 			" arguments={x-dead-letter-exchange:S:,x-dead-letter-routing-key:S:"+g.name("q")+"}",
-			" arguments={x-single-active-consumer:t:true}", " arguments={x-message-ttl:I:-1}")
+			" arguments={x-single-active-consumer:t:true}", " arguments={x-message-ttl:I:-1}", " arguments={x-max-length-bytes:I:5}",
+			" arguments={x-max-length:I:1,x-dead-letter-exchange:S:"+g.name("x")+"}")
 	case 2:
 		return "a1 exchange.declare exchange=" + g.name("x") + " type=" + g.pick("direct", "fanout", "topic", "headers") +
-			g.flags("durable", "auto-delete", "internal", "passive")
+			g.flags("durable", "auto-delete", "internal", "passive") + g.pick("", "", "", " arguments={alternate-exchange:S:"+g.name("x")+"}")
 	case 3, 4:
 		return "a1 queue.bind queue=" + g.name("q") + " exchange=" + g.name("x") + " routing-key=" + g.key() + g.pick("", "", " arguments={x-match:S:any,h:I:1}")
 	case 5:
@@ -90,7 +91,8 @@ func (g *random) next() string {
 			"exchange.unbind destination="+g.name("x")+" source=") + g.name("x") + " routing-key=" + g.key()
 	case 6:
 		return "a1 " + g.pick("queue.delete queue="+g.name("q"), "queue.purge queue="+g.name("q"), "exchange.delete exchange="+g.name("x")+g.flags("if-unused"),
-			"queue.delete queue="+g.name("q")+g.flags("if-unused", "if-empty"), "confirm.select", "basic.recover requeue=1")
+			"queue.delete queue="+g.name("q")+g.flags("if-unused", "if-empty"), "confirm.select", "basic.recover requeue=1",
+			"tx.select", "tx.commit", "tx.rollback", "tx.commit")
 	case 7, 8, 9:
 		return "a1 basic.get queue=" + g.name("q") + g.flags("no-ack")
 	case 10:
@@ -100,7 +102,7 @@ func (g *random) next() string {
 	}
 	g.bodies++
 	return "a1 basic.publish exchange=" + g.pick(`""`, `""`, g.name("x"), g.name("x")) + " routing-key=" + g.pick(g.name("q"), g.name("q"), g.key()) +
-		g.flags("mandatory") + fmt.Sprintf(" | body=m%d", g.bodies) + g.pick("", "", " priority=2", " headers={h:I:1}", " delivery-mode=2")
+		g.flags("mandatory") + fmt.Sprintf(" | body=m%d", g.bodies) + g.pick("", "", " priority=2", " headers={h:I:1}", " delivery-mode=2", " headers={CC:A:[S:"+g.name("q")+"]}", " expiration=100000")
 }
 
 // consume begins or ends a consumer; a channel has one at most.
@@ -117,7 +119,7 @@ func (g *random) consume() string {
 func (g *random) settle() string {
 	channel := g.pick("a1", "a2", "b1")
 	tag := 1 + g.rng.IntN(g.tags[channel]+1)
-	return fmt.Sprintf("%s %s delivery-tag=%d", channel, g.pick("basic.ack", "basic.ack", "basic.nack"+g.flags("requeue"), "basic.reject"+g.flags("requeue")), tag)
+	return fmt.Sprintf("%s %s delivery-tag=%d", channel, g.pick("basic.ack", "basic.ack multiple=1", "basic.ack", "basic.nack multiple=1"+g.flags("requeue"), "basic.nack"+g.flags("requeue"), "basic.reject"+g.flags("requeue")), tag)
 }
 
 func (g *random) pick(choices ...string) string { return choices[g.rng.IntN(len(choices))] }

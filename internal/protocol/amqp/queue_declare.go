@@ -25,35 +25,27 @@ func queueDeclare(ch *channel, m *wire.QueueDeclare) error {
 		return refuse(codeAccessRefused, "queue name '%s' contains reserved prefix 'amq.*'", name)
 	}
 	where := fmt.Sprintf("queue '%s' in vhost '%s'", name, ch.tenant)
-	settings, err := settingsOf(m.Arguments, where)
+	settings, refusal := queueSettings(m, where)
 	kind := queueType(m.Arguments)
-	isNew := ch.server.opts.Broker.Queue(ch.tenant, name) == nil
 	switch dlx, _ := m.Arguments.Get("x-dead-letter-exchange"); {
 	case len(m.Queue) == 0 && kind != typeClassic:
 		return refuse(codePreconditionFailed, "Cannot declare a server-named queue for type rabbit_%s_queue", kind)
 	case kind != typeStream && dlx.Tag != 0 && dlx.Tag != wire.TagString:
 		return refuse(codePreconditionFailed, "invalid type '%s' for arg 'x-dead-letter-exchange' in %s", typeName(dlx.Tag), where)
-	case err != nil:
-		return err
-	case isNew && kind == typeStream && m.AutoDelete:
-		return refuse(codePreconditionFailed, "invalid property 'auto-delete' for %s", where)
-	case isNew && kind != typeClassic && m.Exclusive:
-		return refuse(codePreconditionFailed, "invalid property 'exclusive-owner' for %s", where)
-	case isNew && kind != typeClassic && !m.Durable:
-		return refuse(codePreconditionFailed, "invalid property 'non-durable' for %s", where)
 	}
 	if err := ch.allowsDeclare(name, settings); err != nil {
 		return err
 	}
 	spec := &broker.QueueSpec{
 		Tenant: ch.tenant, Name: name, Durable: m.Durable && !m.Exclusive, AutoDelete: m.AutoDelete,
-		Arguments: append(broker.Table(nil), m.Arguments...), Settings: *settings,
+		Arguments: append(broker.Table(nil), m.Arguments...), Settings: *settings, Refusal: refusal,
 	}
 	if m.Exclusive {
 		spec.Exclusive = ch.exclusive()
 	}
 	ch.settled()
 	var q *broker.Queue
+	var err error
 	ch.ask(func(done func()) {
 		ch.server.opts.Broker.DeclareQueue(spec, func(x *broker.Queue, _ bool, e error) { q, err = x, e; done() })
 	})
@@ -65,6 +57,25 @@ func queueDeclare(ch *channel, m *wire.QueueDeclare) error {
 	}
 	ch.queueDeclared(q.Name(), m.NoWait)
 	return nil
+}
+
+// queueSettings returns what a declaration asks of the engine, and why there can be
+// no such queue, if so: a queue that is there is compared all the same.
+func queueSettings(m *wire.QueueDeclare, where string) (*broker.QueueSettings, error) {
+	settings, err := settingsOf(m.Arguments, where)
+	kind := queueType(m.Arguments)
+	switch {
+	case err != nil:
+		none := broker.DefaultQueueSettings()
+		return &none, err
+	case kind == typeStream && m.AutoDelete:
+		return settings, refuse(codePreconditionFailed, "invalid property 'auto-delete' for %s", where)
+	case kind != typeClassic && m.Exclusive:
+		return settings, refuse(codePreconditionFailed, "invalid property 'exclusive-owner' for %s", where)
+	case kind != typeClassic && !m.Durable:
+		return settings, refuse(codePreconditionFailed, "invalid property 'non-durable' for %s", where)
+	}
+	return settings, nil
 }
 
 // declarePassively asks whether a queue exists.
