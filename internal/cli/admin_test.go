@@ -66,7 +66,7 @@ func TestTopicTrim(t *testing.T) {
 	if out := s.ok("", "consume", "t", "-e"); out != "" {
 		t.Errorf("left: %q", out)
 	}
-	if _, errs, code := s.run("", "topic", "trim", "t", "--before", "9"); code != exitRefused || !strings.Contains(errs, "OFFSET_OUT_OF_RANGE") {
+	if _, errs, code := s.run("", "topic", "trim", "t", "--before", "9"); code != exitRefused || !strings.Contains(errs, "partition 0 at offset 9: ") || !strings.Contains(errs, "OFFSET_OUT_OF_RANGE") {
 		t.Errorf("beyond the end: exit %d, %q", code, errs)
 	}
 }

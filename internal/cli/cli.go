@@ -126,7 +126,11 @@ func needVerb(cmd *cobra.Command, args []string) error {
 func arguments(least, most int) cobra.PositionalArgs {
 	return func(cmd *cobra.Command, args []string) error {
 		if len(args) < least || most >= 0 && len(args) > most {
-			return usageError{fmt.Errorf("%s takes %s", cmd.CommandPath(), strings.TrimPrefix(cmd.UseLine(), cmd.CommandPath()+" ")), cmd.CommandPath()}
+			takes := strings.TrimPrefix(cmd.UseLine(), cmd.CommandPath()+" ")
+			if most == 0 {
+				takes = "no arguments"
+			}
+			return usageError{fmt.Errorf("%s takes %s", cmd.CommandPath(), takes), cmd.CommandPath()}
 		}
 		return nil
 	}

@@ -35,6 +35,7 @@ func TestUsage(t *testing.T) {
 		{[]string{"topic"}, 0, "create"},
 		{[]string{"topic", "make"}, exitUsage, "there is no 'polylog topic make'"},
 		{[]string{"topic", "create"}, exitUsage, "NAME..."},
+		{[]string{"topic", "list", "orders"}, exitUsage, "takes no arguments"},
 		{[]string{"topic", "create", "x", "-c", "novalue"}, exitUsage, "not name=value"},
 		{[]string{"produce", "x", "-z", "rar"}, exitUsage, `--compress "rar"`},
 		{[]string{"produce", "x", "--acks", "2"}, exitUsage, `--acks "2"`},
@@ -102,6 +103,12 @@ func TestPrintedConfigIsAFile(t *testing.T) {
 	again, errs, code := run(t, nil, "config", "print", "--config", path)
 	if code != 0 {
 		t.Fatalf("exit %d: %s", code, errs)
+	}
+	if named, _, _ := run(t, nil, "config", "print", path); named != again {
+		t.Errorf("by its name alone:\n%s\nwith --config:\n%s", named, again)
+	}
+	if out, errs, code := run(t, nil, "config", "check", path); code != 0 {
+		t.Errorf("config check: exit %d, %s%s", code, out, errs)
 	}
 	for _, want := range []string{"127.0.0.1:19092", "3GiB", "file " + path} {
 		if !strings.Contains(again, want) {

@@ -13,8 +13,14 @@ func (a *App) configCommand() *cobra.Command {
 	return noun("config", "Show and check the server's settings", a.configPrint(), a.configCheck())
 }
 
-// loadConfig gathers the settings from the flags of cmd and the environment.
-func (a *App) loadConfig(cmd *cobra.Command) (*config.Loaded, error) {
+// loadConfig gathers the settings from the flags of cmd and the environment. A
+// file that is named stands for --config.
+func (a *App) loadConfig(cmd *cobra.Command, file ...string) (*config.Loaded, error) {
+	if len(file) > 0 {
+		if err := cmd.Flags().Set("config", file[0]); err != nil {
+			return nil, usageError{err, cmd.CommandPath()}
+		}
+	}
 	loaded, err := config.Load(cmd.Flags(), a.Environ)
 	if err != nil {
 		return nil, hinted{err, "'polylog config print' shows every setting, its value and where that comes from", exitUsage}
@@ -31,11 +37,11 @@ type valueLine struct {
 
 func (a *App) configPrint() *cobra.Command {
 	cmd := &cobra.Command{
-		Use: "print", Short: "Show every setting, its value and where that comes from", Args: arguments(0, 0),
-		Long: "Show every setting, its value and where that comes from.\n\nThe same flags, environment and --config as for serve apply. " +
+		Use: "print [FILE]", Short: "Show every setting, its value and where that comes from", Args: arguments(0, 1),
+		Long: "Show every setting, its value and where that comes from.\n\nThe same flags, environment and --config as for serve apply; FILE stands for --config FILE. " +
 			"--format yaml writes a file that --config reads.",
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			loaded, err := a.loadConfig(cmd)
+		RunE: func(cmd *cobra.Command, args []string) error {
+			loaded, err := a.loadConfig(cmd, args...)
 			if err != nil {
 				return err
 			}
@@ -95,9 +101,9 @@ func writeSettings(w io.Writer, loaded *config.Loaded) error {
 
 func (a *App) configCheck() *cobra.Command {
 	cmd := &cobra.Command{
-		Use: "check", Short: "Say whether a server would start with these settings", Args: arguments(0, 0),
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			loaded, err := a.loadConfig(cmd)
+		Use: "check [FILE]", Short: "Say whether a server would start with these settings", Args: arguments(0, 1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			loaded, err := a.loadConfig(cmd, args...)
 			if err != nil {
 				return err
 			}

@@ -2,6 +2,7 @@ package kafkaclient
 
 import (
 	"context"
+	"fmt"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kmsg"
@@ -104,7 +105,7 @@ func (c *Client) deleteRecordsAt(ctx context.Context, leader int32, topic string
 	for _, t := range resp.Topics {
 		for _, p := range t.Partitions {
 			if err := codeError(p.ErrorCode, nil); err != nil {
-				return err
+				return fmt.Errorf("partition %d at offset %d: %w", p.Partition, before[p.Partition], err)
 			}
 			kept[p.Partition] = p.LowWatermark
 		}
