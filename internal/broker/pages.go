@@ -94,15 +94,20 @@ func (s *shard) EncodePages(emit func(key, value []byte), more func() bool) bool
 }
 
 // Durable implements replica.Spiller.
-func (s *shard) Durable() { s.queues.schedule.Durable() }
+func (s *shard) Durable() {
+	s.queues.state.Durable()
+	s.queues.schedule.Durable()
+}
 
-// pagesOf reads the pages of one kind that the durable checkpoint of the shard
-// has.
-func (s *shard) pagesOf(k pageKind, from, to []byte, yield func(key, value []byte) error) error {
+// source returns what reads the pages of one kind that the durable checkpoint of
+// the shard has.
+func (s *shard) source(k pageKind) func(from, to []byte, yield func(key, value []byte) error) error {
 	prefix := []byte{byte(k)}
-	return s.b.store.PagesBetween(s.id, slices.Concat(prefix, from), slices.Concat(prefix, to), func(key, value []byte) error {
-		return yield(key[1:], value)
-	})
+	return func(from, to []byte, yield func(key, value []byte) error) error {
+		return s.b.store.PagesBetween(s.id, slices.Concat(prefix, from), slices.Concat(prefix, to), func(key, value []byte) error {
+			return yield(key[1:], value)
+		})
+	}
 }
 
 // reset empties the state and lists its sections anew.

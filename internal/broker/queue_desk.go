@@ -358,7 +358,10 @@ func (d *desk) handOver() {
 
 // deadline returns until when a record may wait.
 func (d *desk) deadline(f *fetched) record.LogTime {
-	ttl := d.Set().TTL(f.record.Offset)
+	ttl, err := d.q.state.TTL(d.Set(), f.record.Offset)
+	if err != nil {
+		d.unreadable(f.record.Offset, err)
+	}
 	if ttl < 0 || ttl > int64(never)-int64(f.time) {
 		return never
 	}

@@ -354,10 +354,8 @@ func (q *queues) reset() {
 	for _, p := range q.s.parts {
 		p.lease = nil
 	}
-	q.state = lease.New()
-	q.schedule = schedule.New(func(from, to []byte, yield func(key, value []byte) error) error {
-		return q.s.pagesOf(pageSchedule, from, to, yield)
-	})
+	q.state = lease.New(q.s.source(kindLease))
+	q.schedule = schedule.New(q.s.source(pageSchedule))
 	q.sessions = map[uint64]*sessionAt{}
 	q.fx.Reset()
 }

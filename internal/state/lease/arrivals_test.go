@@ -16,7 +16,7 @@ func saved(t *testing.T, s *State, disk map[string][]byte) *State {
 			disk[string(key)] = append([]byte(nil), value...)
 		}
 	}, func() bool { return true })
-	again := New()
+	again := New(nil)
 	for key, value := range disk {
 		if err := again.RestorePage([]byte(key), value); err != nil {
 			t.Fatal(err)
@@ -31,7 +31,7 @@ func saved(t *testing.T, s *State, disk map[string][]byte) *State {
 // TestLettersArriveOnce: in a partition without a lease set too, across
 // checkpoints, and still when it gets one.
 func TestLettersArriveOnce(t *testing.T) {
-	s, disk := New(), map[string][]byte{}
+	s, disk := New(nil), map[string][]byte{}
 	arrive := func(from record.PartitionID, number uint64, want bool) {
 		t.Helper()
 		if got := s.Arrived(9, from, number); got != want {
@@ -65,7 +65,7 @@ func TestLettersArriveOnce(t *testing.T) {
 
 // TestArrivalsAreBounded: the oldest sources are forgotten.
 func TestArrivalsAreBounded(t *testing.T) {
-	s := New()
+	s := New(nil)
 	for from := range record.PartitionID(maxMoved + 1) {
 		s.Arrived(1, from, 7)
 	}

@@ -117,7 +117,7 @@ func (h *harness) reload() {
 		h.s.Freeze()
 		h.s.EncodePages(func(k, v []byte) { pages[string(k)] = v }, func() bool { return true })
 	}
-	h.s = New()
+	h.s = New(nil)
 	for k, v := range pages {
 		if err := h.s.RestorePage([]byte(k), v); err != nil {
 			h.t.Fatal(err)

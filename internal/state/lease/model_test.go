@@ -40,7 +40,7 @@ type modelRun struct {
 }
 
 func runModel(t *testing.T, seed uint64) {
-	r := &modelRun{t: t, rng: rand.New(rand.NewPCG(seed, 1)), s: New(), disk: map[string][]byte{}} //nolint:gosec // to be repeated
+	r := &modelRun{t: t, rng: rand.New(rand.NewPCG(seed, 1)), s: New(nil), disk: map[string][]byte{}} //nolint:gosec // to be repeated
 	settings := DefaultSettings()
 	settings.DeadLetter = seed%2 == 0
 	settings.DeliveryLimit = int32(seed%4) - 1
@@ -52,10 +52,11 @@ func runModel(t *testing.T, seed uint64) {
 	}
 	for range 150 {
 		r.step()
-		r.compare(r.set)
+		r.compare(r.s, r.set)
 	}
 	r.checkpoint(func() {})
-	r.compare(r.reload())
+	again := r.reload()
+	r.compare(again, again.Lookup(7))
 	r.s.Drop(7)
 	r.checkpoint(func() {})
 	if len(r.disk) != 0 {
@@ -171,7 +172,7 @@ func (r *modelRun) die() {
 }
 
 // compare holds a set against the table.
-func (r *modelRun) compare(set *Set) {
+func (r *modelRun) compare(s *State, set *Set) {
 	r.t.Helper()
 	for r.m.floor < r.m.next && r.m.settled[r.m.floor] {
 		r.m.floor++
@@ -194,8 +195,8 @@ func (r *modelRun) compare(set *Set) {
 			r.t.Fatalf("record %d: settled %v, next ready %d, %d attempts; want %v, %d, %d", o, set.Settled(o),
 				set.NextReady(o), set.Attempts(o), r.m.settled[o], ready, r.m.attempts[o])
 		}
-		if o >= floor && set.TTL(o) != r.m.ttl[o] {
-			r.t.Fatalf("record %d may wait %d, want %d", o, set.TTL(o), r.m.ttl[o])
+		if ttl, err := s.TTL(set, o); err != nil || o >= floor && ttl != r.m.ttl[o] {
+			r.t.Fatalf("record %d may wait %d, want %d; %v", o, ttl, r.m.ttl[o], err)
 		}
 	}
 }
@@ -216,7 +217,7 @@ func (r *modelRun) checkpoint(meanwhile func()) {
 	if r.s.Lookup(7) == nil {
 		return
 	}
-	if got := r.describe(r.reload()); got != cut {
+	if got := r.describe(r.reload().Lookup(7)); got != cut {
 		r.t.Fatalf("the pages say %s, the cut was %s", got, cut)
 	}
 }
@@ -225,13 +226,17 @@ func (r *modelRun) describe(set *Set) string {
 	chunks := ""
 	for _, k := range slices.Sorted(maps.Keys(set.chunks)) {
 		c := set.chunks[k]
-		chunks += fmt.Sprint(k, c.settled, c.held, c.touched)
+		chunks += fmt.Sprintf("%d %x ", k, c.encode(nil))
 	}
-	return fmt.Sprint(set.floor, set.next, set.settled, set.held, set.bytes, set.marks, set.ttls.changes, set.dying.list, set.dying.next, chunks)
+	ttls := fmt.Sprint(set.ttls.latest)
+	for _, p := range set.ttls.pages {
+		ttls += fmt.Sprint(" ", p.number, p.first, p.from, p.changes)
+	}
+	return fmt.Sprint(set.floor, set.next, set.settled, set.held, set.bytes, set.marks, ttls, set.dying.list, set.dying.next, chunks)
 }
 
-func (r *modelRun) reload() *Set {
-	s := New()
+func (r *modelRun) reload() *State {
+	s := New(nil)
 	for _, key := range slices.Sorted(maps.Keys(r.disk)) {
 		if err := s.RestorePage([]byte(key), r.disk[key]); err != nil {
 			r.t.Fatal(err)
@@ -244,7 +249,7 @@ func (r *modelRun) reload() *Set {
 	if !reflect.DeepEqual(set.settings, r.set.settings) {
 		r.t.Fatal("other settings")
 	}
-	return set
+	return s
 }
 
 // TestSpans holds spans against a map.
@@ -312,7 +317,7 @@ func FuzzDecode(f *testing.F) {
 }
 
 func FuzzPages(f *testing.F) {
-	s := New()
+	s := New(nil)
 	settings := DefaultSettings()
 	set := s.Define(7, 0, &settings)
 	s.Append(set, Batch{Range: Range{0, 99}, TTL: 5})
@@ -322,7 +327,7 @@ func FuzzPages(f *testing.F) {
 	s.Freeze()
 	s.EncodePages(func(k, v []byte) { f.Add(k, v) }, func() bool { return true })
 	f.Fuzz(func(t *testing.T, key, value []byte) {
-		s := New()
+		s := New(nil)
 		if s.RestorePage(key, value) != nil || s.Restored() != nil {
 			return
 		}

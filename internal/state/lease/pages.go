@@ -75,13 +75,13 @@ func (s *State) dropEmpty(set *Set, k uint64) {
 	}
 }
 
-func (s *State) touchTTL(set *Set, number uint64) {
-	s.pages.Touch(pageKey{pageTTLs, set.id, number / ttlsPerPage})
-}
-
 func (s *State) touchDying(set *Set, number uint64) {
 	s.pages.Touch(pageKey{pageDying, set.id, number / deadPerPage})
 }
+
+// Durable tells that the latest cut is durable: some of what it holds leaves
+// memory.
+func (s *State) Durable() { s.shedTTLs() }
 
 // Freeze makes the present state the cut of a checkpoint.
 func (s *State) Freeze() {
@@ -169,20 +169,6 @@ func (s *offsets) encode(dst []byte) []byte {
 	return dst
 }
 
-// encode appends the number of the page's first change, then its changes.
-func (t *ttls) encode(dst []byte, chunk uint64) ([]byte, bool) {
-	from := max(chunk*ttlsPerPage, t.first)
-	to := min((chunk+1)*ttlsPerPage, t.first+uint64(len(t.changes)))
-	if from >= to {
-		return dst, false
-	}
-	dst = codec.AppendUvarint(dst, from)
-	for _, c := range t.changes[from-t.first : to-t.first] {
-		dst = codec.AppendVarint(codec.AppendVarint(dst, c.from), c.ttl)
-	}
-	return dst, true
-}
-
 func (d *dying) encode(dst []byte, chunk uint64) ([]byte, bool) {
 	from, _ := d.find(chunk * deadPerPage)
 	to, _ := d.find((chunk + 1) * deadPerPage)
@@ -196,8 +182,8 @@ func (d *dying) encode(dst []byte, chunk uint64) ([]byte, bool) {
 // restoring is what waits for the last page of a checkpoint.
 type restoring struct {
 	chunks map[pageKey]*container
-	ttls   map[pageKey][]ttlChange
-	first  map[pageKey]uint64
+	ttls   map[pageKey]ttlPage
+	latest map[pageKey]int64 // of their last change
 	dying  map[record.PartitionID][]Dead
 	loans  map[pageKey]*loanPage
 }
@@ -207,7 +193,7 @@ type restoring struct {
 func (s *State) RestorePage(key, value []byte) error {
 	if s.restoring.chunks == nil {
 		s.restoring = restoring{
-			map[pageKey]*container{}, map[pageKey][]ttlChange{}, map[pageKey]uint64{}, map[record.PartitionID][]Dead{},
+			map[pageKey]*container{}, map[pageKey]ttlPage{}, map[pageKey]int64{}, map[record.PartitionID][]Dead{},
 			map[pageKey]*loanPage{},
 		}
 	}
@@ -224,10 +210,7 @@ func (s *State) RestorePage(key, value []byte) error {
 	case pageChunk:
 		s.restoring.chunks[k] = r.container()
 	case pageTTLs:
-		s.restoring.first[k] = r.Uvarint(math.MaxUint64)
-		for r.Len() > 0 && len(s.restoring.ttls[k]) < ttlsPerPage {
-			s.restoring.ttls[k] = append(s.restoring.ttls[k], ttlChange{r.offset(), r.Varint(-1, math.MaxInt64)})
-		}
+		s.restoring.ttls[k], s.restoring.latest[k] = s.restoreTTLs(k, r)
 	case pageDying:
 		for n := 0; r.Len() > 0 && n < deadPerPage; n++ {
 			d := Dead{Number: r.Uvarint(math.MaxUint64), Offset: r.offset(), Reason: Reason(r.Byte())}
@@ -347,13 +330,9 @@ func (s *State) Restored() error {
 	}
 	for _, k := range sortedPages(r.ttls) {
 		set := s.sets[k.id]
-		if set == nil {
+		if set == nil || !set.ttls.restore(r.ttls[k], r.latest[k]) {
 			return fmt.Errorf("restoring the lease sets: %w: times of partition %d", codec.ErrMalformed, k.id)
 		}
-		if len(set.ttls.changes) == 0 {
-			set.ttls.first = r.first[k]
-		}
-		set.ttls.changes = append(set.ttls.changes, r.ttls[k]...)
 	}
 	for id, list := range r.dying {
 		set := s.sets[id]

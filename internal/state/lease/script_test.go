@@ -124,7 +124,7 @@ func (h *harness) begin(w []string) {
 	s.InFlightLimit = int32(number(w, "inflight", 0))
 	s.Retry = Retry{First: number(w, "retry", 0), Factor: 2000, Cap: 1000}
 	s.MessageTTL = number(w, "ttl", -1)
-	*h = harness{t: h.t, s: New(), now: 1000, levels: map[record.Offset]uint8{}, keys: map[record.Offset]string{}, loans: map[string]ID{}}
+	*h = harness{t: h.t, s: New(nil), now: 1000, levels: map[record.Offset]uint8{}, keys: map[record.Offset]string{}, loans: map[string]ID{}}
 	h.set = h.s.Define(1, 0, &s)
 	h.open()
 }

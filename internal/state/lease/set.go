@@ -155,10 +155,6 @@ func (s *Set) Attempts(o record.Offset) int32 {
 	return 0
 }
 
-// TTL returns how long the record at o may wait, in ms from its log time; -1 for
-// ever.
-func (s *Set) TTL(o record.Offset) int64 { return s.ttls.at(o) }
-
 // settle settles [lo, hi] and returns how many records of it were not settled.
 func (s *State) settle(set *Set, lo, hi record.Offset) (fresh int64) {
 	lo, hi = max(lo, set.floor), min(hi, set.next-1)

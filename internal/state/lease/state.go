@@ -25,11 +25,24 @@ type State struct {
 	endsKept int
 
 	restoring restoring
+
+	// source reads pages of the durable checkpoint; nil: all stay in memory.
+	// fullTTLs are the sets with full pages of times to live in memory.
+	source   Source
+	fullTTLs map[*Set]struct{}
 }
 
-// New returns the state of a shard without lease sets.
-func New() *State {
-	s := &State{sets: map[record.PartitionID]*Set{}, logs: map[record.PartitionID]arrivals{}, cut: 1}
+// Source calls yield with the pages of the durable checkpoint whose keys lie
+// between two, in order. The slices are valid only during the call.
+type Source func(from, to []byte, yield func(key, value []byte) error) error
+
+// New returns the state of a shard without lease sets. With a source it lets go of
+// times to live that a durable checkpoint holds.
+func New(source Source) *State {
+	s := &State{
+		sets: map[record.PartitionID]*Set{}, logs: map[record.PartitionID]arrivals{}, cut: 1,
+		source: source, fullTTLs: map[*Set]struct{}{},
+	}
 	s.pages = page.New(s.encodePage)
 	return s
 }
@@ -134,9 +147,10 @@ func (s *State) Drop(id record.PartitionID) {
 	for _, k := range slices.Sorted(maps.Keys(set.chunks)) {
 		s.touchChunk(set, k, set.chunks[k])
 	}
-	for i := range set.ttls.changes {
-		s.touchTTL(set, set.ttls.first+uint64(i))
+	for i := range set.ttls.pages {
+		s.touchTTL(set, &set.ttls.pages[i])
 	}
+	delete(s.fullTTLs, set)
 	for i := range set.dying.list {
 		s.touchDying(set, set.dying.list[i].Number)
 	}
