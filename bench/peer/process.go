@@ -234,6 +234,10 @@ func (s *Server) DropCache() {
 	})
 }
 
+// Settle returns once the disk has what the kernel has in memory for it, so that
+// nobody's syncs wait for what another server has left.
+func Settle() { unix.Sync() }
+
 // Rewritten waits until the folder below the server's called name has grown
 // beyond min bytes and then has not for a second, but no longer than limit.
 func (s *Server) Rewritten(name string, least int64, limit time.Duration) int64 {

@@ -221,6 +221,7 @@ func measure(ctx context.Context, o options, l line, t target) (s report.Sample,
 	if l.ready != nil {
 		l.ready(t.server)
 	}
+	peer.Settle()
 	var before, after peer.Usage
 	var errBefore, errAfter error
 	r, err := l.load(ctx, o, at,
