@@ -42,9 +42,11 @@ func TestQueueCurves(t *testing.T) {
 		c := newCurve(t, queues)
 		c.measure(fmt.Sprintf("%d queues", queues))
 	}
-	c = newCurve(t, 1)
-	c.schedule(largest / 10)
-	c.measure(fmt.Sprintf("%d scheduled over a month", largest/10))
+	for _, scheduled := range []int{largest / 10, largest} {
+		c := newCurve(t, 1)
+		c.schedule(scheduled)
+		c.measure(fmt.Sprintf("%d scheduled over a month", scheduled))
+	}
 }
 
 // curve is a node with queues under measurement.

@@ -95,8 +95,17 @@ func TestBitFlips(t *testing.T) {
 			o.FileSize, o.From = MinFileSize, from
 			refused := 0
 			fs := master.Kill()
-			for num := from; num <= frames[len(frames)-1].pos.File; num++ {
+			end := frames[len(frames)-1].pos
+			newest, tail := end.File, int(end.Offset+FrameSize(len(frames[len(frames)-1].f.Body)))+1<<10
+			begin := from
+			if !mark { // the files before are the same, and so is what follows from them
+				begin = newest - 1
+			}
+			for num := begin; num <= newest; num++ {
 				for at := range data(t, master, path(num)) {
+					if num == newest && at > tail && at%7 != 0 {
+						continue // what a file of the pool held before, far behind the last frame
+					}
 					o.FS = fs
 					flip(fs, path(num), at)
 					l, got, err := tryOpen(o)
@@ -122,7 +131,9 @@ func TestBitFlips(t *testing.T) {
 			}
 			used := 0
 			for _, s := range frames[:len(frames)-last] {
-				used += headerSize + len(s.f.Body)
+				if s.pos.File >= begin {
+					used += headerSize + len(s.f.Body)
+				}
 			}
 			if refused < used {
 				t.Errorf("%d flips were refused, %d bytes are in durable frames", refused, used)
