@@ -39,7 +39,7 @@ type suite struct {
 func all() []suite {
 	return []suite{
 		kgo(), librdkafka(), sarama(), kafkago(), java(), streams(), python(), kafkajs(), confluentjs(), exporter(),
-		amqp091(), pyamqp(), kombu(), rabbitpy(), rabbitjs(), nestjs(), spring(),
+		amqp091(), rabbithole(), pyamqp(), kombu(), rabbitpy(), rabbitjs(), nestjs(), spring(),
 	}
 }
 

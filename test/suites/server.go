@@ -24,6 +24,7 @@ type server struct {
 	cmd   *exec.Cmd
 	kafka string
 	amqp  string
+	http  string
 	proxy net.Listener // of the recorder
 	ended chan error
 }
@@ -67,7 +68,7 @@ func (e *env) start(flags ...string) (*server, error) {
 	}()
 	select {
 	case bound := <-ready:
-		s.kafka, s.amqp = bound["kafka"], bound["amqp"]
+		s.kafka, s.amqp, s.http = bound["kafka"], bound["amqp"], bound["http"]
 		if s.proxy != nil {
 			go e.recorder.between(e.suite, s.proxy, s.kafka)
 			s.kafka = s.proxy.Addr().String()

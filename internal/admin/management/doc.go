@@ -34,12 +34,12 @@ type Node interface {
 // api is one handler of requests.
 type api struct {
 	node  Node
-	rates rates
+	rates sampler
 }
 
 // New returns the handler of everything under /api/.
 func New(n Node) http.Handler {
-	a := &api{node: n, rates: rates{last: map[string]sample{}}}
+	a := &api{node: n, rates: sampler{node: n}}
 	return http.HandlerFunc(a.serve)
 }
 

@@ -11,8 +11,13 @@ const (
 	clientTime = 30 * time.Second
 	// askTime bounds how long connections are asked about themselves.
 	askTime = 2 * time.Second
-	// rateSpan is the shortest span that rates are computed over.
+	// rateSpan is the span that rates are computed over; RabbitMQ's
+	// collect_statistics_interval.
 	rateSpan = 5 * time.Second
-	// maxRated bounds the objects that rates are remembered of.
-	maxRated = 100_000
+	// watchTime is how long samples are taken after somebody has looked at them.
+	watchTime = 5 * time.Minute
+	// maxSamples is how many are kept of each object.
+	maxSamples = 13
+	// maxRated bounds the queues that are sampled.
+	maxRated = 20_000
 )

@@ -28,10 +28,17 @@ func (a *api) open(r *http.Request) []amqp.ConnectionInfo {
 	return s.Connections(ctx)
 }
 
+// queueTotalsOf are totals with how they change.
+func queueTotalsOf(t queueTotals, r queueRates) any {
+	return struct {
+		queueTotals
+		queueRates
+	}{t, r}
+}
+
 func (a *api) overview(q *request) {
 	var totals queueTotals
 	objects := map[string]int{"connections": 0, "channels": 0, "consumers": 0, "exchanges": 0, "queues": 0}
-	var all counts
 	tenants, _ := q.tenants()
 	for _, vhost := range tenants {
 		for x := range q.broker.Exchanges(vhost) {
@@ -41,7 +48,6 @@ func (a *api) overview(q *request) {
 		for queue := range q.broker.Queues(vhost) {
 			s := queue.Stats()
 			totals.add(s)
-			all.add(s)
 			objects["queues"]++
 			objects["consumers"] += int(s.Consumers)
 		}
@@ -54,11 +60,13 @@ func (a *api) overview(q *request) {
 	for _, t := range []string{"direct", "fanout", "headers", "topic", "x-consistent-hash", "x-delayed-message"} {
 		types = append(types, map[string]any{"name": t, "description": "AMQP " + t + " exchange", "enabled": true})
 	}
+	now := serverNumbers(totals, a.rates.counts())
+	past := a.rates.of("", now)
 	q.answer(map[string]any{
 		"management_version": amqp.DefaultVersion, "rabbitmq_version": amqp.DefaultVersion,
 		"product_name": "Polylog", "product_version": a.node.Version(), "cluster_name": q.broker.ClusterName(), "node": nodeName(q.broker),
 		"erlang_version": "", "erlang_full_version": runtime.Version(), "rates_mode": "basic", "sample_retention_policies": map[string]any{},
-		"exchange_types": types, "queue_totals": totals, "object_totals": objects, "message_stats": a.rates.stats("", all),
+		"exchange_types": types, "queue_totals": queueTotalsOf(totals, past.totals(lengthsAge(q.r))), "object_totals": objects, "message_stats": past.stats(serverNames, now),
 		"listeners": a.listeners(q.broker), "contexts": []any{}, "statistics_db_event_queue": 0,
 		"disable_stats": false, "enable_queue_totals": false, "is_op_policy_updating_enabled": false,
 	})

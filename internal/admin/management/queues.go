@@ -45,7 +45,7 @@ func describeQueue(queue *broker.Queue) (info queueInfo, exclusive, declared boo
 	}, d.Exclusive, true
 }
 
-func (a *api) showQueue(b *broker.Broker, queue *broker.Queue) (queueState, bool) {
+func (a *api) showQueue(r *http.Request, b *broker.Broker, queue *broker.Queue) (queueState, bool) {
 	info, exclusive, ok := describeQueue(queue)
 	if !ok {
 		return queueState{}, false
@@ -59,9 +59,9 @@ func (a *api) showQueue(b *broker.Broker, queue *broker.Queue) (queueState, bool
 		state.Type = t
 	}
 	state.add(s)
-	var c counts
-	c.add(s)
-	state.Stats = a.rates.stats(info.Vhost+"\x00"+info.Name, c)
+	now := queueNumbers(s)
+	past := a.rates.of(seriesName(info.Vhost, info.Name), now)
+	state.queueRates, state.Stats = past.totals(lengthsAge(r)), past.stats(queueNames, now)
 	return state, true
 }
 
@@ -73,7 +73,7 @@ func (a *api) queues(q *request) {
 	all := []queueState{}
 	for _, vhost := range vhosts {
 		for queue := range q.broker.Queues(vhost) {
-			if s, ok := a.showQueue(q.broker, queue); ok {
+			if s, ok := a.showQueue(q.r, q.broker, queue); ok {
 				all = append(all, s)
 			}
 		}
@@ -95,7 +95,7 @@ func (a *api) queue(q *request) {
 	if queue == nil {
 		return
 	}
-	s, ok := a.showQueue(q.broker, queue)
+	s, ok := a.showQueue(q.r, q.broker, queue)
 	if !ok {
 		q.notFound()
 		return

@@ -1,10 +1,13 @@
 package management
 
 import (
+	"net/http"
+	"strconv"
 	"sync"
 	"time"
 
 	"github.com/polylog-mq/polylog/internal/broker"
+	"github.com/polylog-mq/polylog/internal/protocol/amqp"
 )
 
 // queueTotals are numbers of messages.
@@ -28,69 +31,168 @@ type queueRates struct {
 	Unacked  detail `json:"messages_unacknowledged_details"`
 }
 
-// counts are numbers that only grow.
-type counts struct{ published, delivered, redelivered, acked int64 }
-
-func (c *counts) add(s broker.QueueStats) {
-	c.published += s.Published
-	c.delivered += s.Delivered
-	c.redelivered += s.Redelivered
-	c.acked += s.Settled
-}
-
-// sample is what an object's numbers were, and the rates that came of it.
-type sample struct {
-	at    time.Time
-	was   counts
-	rates [4]float64
-}
-
-// rates computes messages per second from one look at an object to the next:
-// nothing is sampled while nobody looks.
-type rates struct {
-	mu   sync.Mutex
-	last map[string]sample
-}
-
-// detail is a rate, as RabbitMQ nests it.
+// detail is a rate, as RabbitMQ nests it, with its samples if they are asked for.
 type detail struct {
-	Rate float64 `json:"rate"`
+	Rate    float64 `json:"rate"`
+	Samples []point `json:"samples,omitempty"`
+}
+
+// point is what a number was.
+type point struct {
+	Sample    int64 `json:"sample"`
+	Timestamp int64 `json:"timestamp"` // ms
+}
+
+// The names of the numbers that an object has, in their order: first the totals,
+// then what only grows, by the names of message_stats.
+var (
+	totalNames  = []string{"messages", "messages_ready", "messages_unacknowledged"}
+	queueNames  = []string{"publish", "deliver_get", "deliver", "redeliver", "ack"}
+	serverNames = []string{
+		"publish", "confirm", "return_unroutable", "drop_unroutable", "deliver", "deliver_no_ack", "get", "get_no_ack", "get_empty",
+		"deliver_get", "redeliver", "ack",
+	}
+)
+
+// numbers are those of an object at one moment.
+type numbers []int64
+
+func queueNumbers(s broker.QueueStats) numbers {
+	return numbers{
+		s.Ready + s.Unacked, s.Ready, s.Unacked,
+		s.Published, s.Delivered, s.Delivered, s.Redelivered, s.Settled,
+	}
+}
+
+func serverNumbers(t queueTotals, c amqp.Counts) numbers {
+	return numbers{
+		t.Messages, t.Ready, t.Unacked,
+		c.Received, c.Confirmed, c.Returned, c.Dropped, c.DeliveredManual, c.DeliveredAuto, c.GotManual, c.GotAuto, c.GotNothing,
+		c.DeliveredManual + c.DeliveredAuto + c.GotManual + c.GotAuto, c.Redelivered, c.Acknowledged,
+	}
+}
+
+// series are the latest samples of an object, the newest last.
+type series []sample
+
+type sample struct {
+	at time.Time
+	numbers
+}
+
+// rate returns how fast a number changed between the two latest samples.
+func (s series) rate(i int) float64 {
+	if len(s) < 2 {
+		return 0
+	}
+	a, b := s[len(s)-2], s[len(s)-1]
+	if i >= len(totalNames) && b.numbers[i] < a.numbers[i] { // counted anew
+		return 0
+	}
+	return float64(b.numbers[i]-a.numbers[i]) / b.at.Sub(a.at).Seconds()
+}
+
+// detail describes a number; with samples, those of the last age.
+func (s series) detail(i int, age time.Duration) detail {
+	d := detail{Rate: s.rate(i)}
+	for n := len(s) - 1; n >= 0 && age > 0 && s[len(s)-1].at.Sub(s[n].at) <= age; n-- {
+		d.Samples = append(d.Samples, point{s[n].numbers[i], s[n].at.UnixMilli()})
+	}
+	return d
+}
+
+// totals describes how the totals change.
+func (s series) totals(age time.Duration) queueRates {
+	return queueRates{s.detail(0, age), s.detail(1, age), s.detail(2, age)}
 }
 
 // stats returns the message_stats of an object.
-func (r *rates) stats(object string, now counts) map[string]any {
-	per := r.observe(object, now, time.Now())
-	return map[string]any{
-		"publish": now.published, "publish_details": detail{per[0]},
-		"deliver_get": now.delivered, "deliver_get_details": detail{per[1]},
-		"deliver": now.delivered, "deliver_details": detail{per[1]},
-		"redeliver": now.redelivered, "redeliver_details": detail{per[2]},
-		"ack": now.acked, "ack_details": detail{per[3]},
+func (s series) stats(names []string, now numbers) map[string]any {
+	stats := map[string]any{}
+	for i, name := range names {
+		stats[name], stats[name+"_details"] = now[len(totalNames)+i], s.detail(len(totalNames)+i, 0)
 	}
+	return stats
 }
 
-// observe takes the numbers of an object and returns their rates over the last
-// span that was long enough.
-func (r *rates) observe(object string, now counts, at time.Time) [4]float64 {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	s, known := r.last[object]
-	span := at.Sub(s.at)
-	switch {
-	case !known:
-		if len(r.last) >= maxRated {
-			clear(r.last)
+// lengthsAge is the age of the samples of totals that a request asks for.
+func lengthsAge(r *http.Request) time.Duration {
+	seconds, err := strconv.Atoi(r.FormValue("lengths_age"))
+	if err != nil || seconds < 0 || r.FormValue("lengths_incr") == "" {
+		return 0
+	}
+	return time.Duration(seconds) * time.Second
+}
+
+// sampler samples the numbers of all queues and of the server every rateSpan, as
+// long as somebody has looked within watchTime: a rate is that of the last whole
+// span, whoever looks how often.
+type sampler struct {
+	node Node
+
+	mu      sync.Mutex
+	series  map[string]series // by seriesName; "" is the server
+	looked  time.Time
+	ticking bool
+}
+
+func seriesName(vhost, queue string) string { return vhost + "\x00" + queue }
+
+// of returns the series of an object; one that was not sampled yet has its present
+// numbers.
+func (s *sampler) of(object string, now numbers) series {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.looked = time.Now()
+	if !s.ticking {
+		s.ticking = true
+		s.tickLocked()
+	}
+	if past, ok := s.series[object]; ok {
+		return past
+	}
+	return series{{s.looked, now}}
+}
+
+func (s *sampler) tick() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.tickLocked()
+}
+
+func (s *sampler) tickLocked() {
+	b, now := s.node.Broker(), time.Now()
+	if b == nil || now.Sub(s.looked) > watchTime {
+		s.series, s.ticking = nil, false
+		return
+	}
+	next := map[string]series{}
+	take := func(object string, n numbers) {
+		old := s.series[object]
+		if len(old) == maxSamples {
+			old = append(series(nil), old[1:]...)
 		}
-	case span < rateSpan:
-		return s.rates
-	default:
-		for i, d := range [...]int64{
-			now.published - s.was.published, now.delivered - s.was.delivered, now.redelivered - s.was.redelivered, now.acked - s.was.acked,
-		} {
-			s.rates[i] = max(0, float64(d)) / span.Seconds()
+		next[object] = append(old, sample{now, n})
+	}
+	var all queueTotals
+	for tenant := range b.Tenants() {
+		for q := range b.Queues(tenant) {
+			stats := q.Stats()
+			all.add(stats)
+			if len(next) < maxRated {
+				take(seriesName(tenant, q.Name()), queueNumbers(stats))
+			}
 		}
 	}
-	s.at, s.was = at, now
-	r.last[object] = s
-	return s.rates
+	take("", serverNumbers(all, s.counts()))
+	s.series = next
+	time.AfterFunc(rateSpan, s.tick)
+}
+
+// counts are those of the AMQP server, if there is one.
+func (s *sampler) counts() amqp.Counts {
+	if server := s.node.AMQP(); server != nil {
+		return server.Counts()
+	}
+	return amqp.Counts{}
 }
