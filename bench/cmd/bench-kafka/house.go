@@ -137,6 +137,8 @@ func warm(ctx context.Context, s *peer.Server) error {
 		produce(records100B),
 		produce(load.Produce{Connections: 64, InFlight: 1, Records: 1, Size: 100}),
 		fetch(load.Fetch{Connections: 6, MaxBytes: mib, Size: 100}),
+		// Kafka makes the topic of its transactions when the first one comes.
+		transactions(load.Transactions{Clients: 1, Records: 1000, Size: 100}),
 	} {
 		if _, err := l(ctx, o, at, none, none); err != nil {
 			return fmt.Errorf("warm up %s: %w", s.Name, err)
