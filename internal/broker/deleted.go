@@ -40,7 +40,7 @@ func (d *deletions) recent(name string, now time.Duration) bool {
 	return ok && now-at < deletedFor
 }
 
-// JustDeleted reports whether this node has learnt within the last five seconds
+// JustDeleted reports whether this node has learnt within the last half second
 // that the topic of this name was deleted. A protocol that makes topics on first
 // use does not make it anew so soon: whoever still holds on to it, a consumer
 // above all, would have it back at once, with the defaults for settings.

@@ -39,9 +39,11 @@ const (
 	// definition again that a shard did not take.
 	resendDelay = 100 * time.Millisecond
 
-	// deletedFor is how long a topic counts as just deleted, and maxDeleted how
-	// many names are remembered for that.
-	deletedFor = 5 * time.Second
+	// deletedFor is how long a topic counts as just deleted: long enough to make it
+	// anew on purpose, and shorter than producers wait for a topic that they are
+	// told does not exist (sarama: 750 ms). maxDeleted is how many names are
+	// remembered for that.
+	deletedFor = 500 * time.Millisecond
 	maxDeleted = 1024
 
 	// proposalOverhead is what a proposal is charged beside its bytes.

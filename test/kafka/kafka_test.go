@@ -23,6 +23,7 @@ func newClient(t *testing.T, s *harness.Server, opts ...kgo.Opt) *kgo.Client {
 	c, err := kgo.NewClient(append([]kgo.Opt{
 		kgo.SeedBrokers(s.Kafka()), kgo.AllowAutoTopicCreation(), kgo.AlwaysRetryEOF(),
 		kgo.RetryBackoffFn(func(int) time.Duration { return 20 * time.Millisecond }), kgo.MetadataMinAge(20 * time.Millisecond),
+		kgo.UnknownTopicRetries(100), // half a second has more than four times twenty milliseconds
 	}, opts...)...)
 	if err != nil {
 		t.Fatal(err)

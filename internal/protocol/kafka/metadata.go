@@ -16,9 +16,9 @@ import (
 // (version 10) or all, their partitions and who leads them. A topic that does
 // not exist is made when the server and the request allow it; unlike Kafka,
 // which answers LEADER_NOT_AVAILABLE and has the client ask again, the answer
-// waits until the topic exists. One that was deleted within the last five
-// seconds is not made but unknown, as it is in Kafka's first answer. A node advertises the address that the client
-// connected to, unless it was given one.
+// waits until the topic exists. One that was deleted within the last half second
+// is not made but unknown, as it is in Kafka's first answer. A node advertises
+// the address that the client connected to, unless it was given one.
 //
 // Authorized operations (versions 8 and later) are those that the caller is
 // allowed; see authorizedOperations.

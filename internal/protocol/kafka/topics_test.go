@@ -6,6 +6,7 @@ import (
 	"hash/crc32"
 	"slices"
 	"testing"
+	"time"
 
 	"github.com/twmb/franz-go/pkg/kmsg"
 
@@ -116,15 +117,23 @@ func TestMetadataMakesTopics(t *testing.T) {
 // it back at once, and whoever makes it on purpose has.
 func TestDeletedTopicsStayAway(t *testing.T) {
 	r := newRig(t)
-	r.topic("t", 1)
-	r.drop("t")
 	ask := metadataRequest(8, "t")
 	ask.AllowAutoTopicCreation = true
-	if got := r.ask(ask).(*kmsg.MetadataResponse).Topics[0]; got.ErrorCode != errUnknownTopicOrPartition {
-		t.Errorf("after it was deleted: %+v", got)
-	}
-	if r.broker.Topic("t") != nil {
-		t.Error("it is back")
+	for ok := false; !ok; {
+		r.topic("t", 1)
+		deleted := time.Now()
+		r.drop("t")
+		got := r.ask(ask).(*kmsg.MetadataResponse).Topics[0]
+		if time.Since(deleted) > 300*time.Millisecond { // a busy machine: once more
+			r.drop("t")
+			continue
+		}
+		if ok = true; got.ErrorCode != errUnknownTopicOrPartition {
+			t.Errorf("after it was deleted: %+v", got)
+		}
+		if r.broker.Topic("t") != nil {
+			t.Error("it is back")
+		}
 	}
 	r.topic("t", 3)
 	if got := r.ask(ask).(*kmsg.MetadataResponse).Topics[0]; got.ErrorCode != errNone || len(got.Partitions) != 3 {
