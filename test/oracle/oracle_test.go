@@ -120,7 +120,7 @@ func TestRandom(t *testing.T) {
 	differ := 0
 	var mu sync.Mutex
 	each(map[string][]*dialogue{"": ds}, func(_ string, d *dialogue, n int) {
-		r := &run{address: address, prefix: fmt.Sprintf("r%d-", n), quiet: 150 * time.Millisecond}
+		r := &run{address: address, prefix: fmt.Sprintf("r%d-", n), patience: 5 * time.Second, quiet: 150 * time.Millisecond}
 		said, err := newRandom(*seed+uint64(n-1)).dialogue(r, d.name)
 		if err != nil {
 			t.Errorf("%s: RabbitMQ: %v", d.name, err)

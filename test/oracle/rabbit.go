@@ -46,7 +46,7 @@ func startRabbit(dir string) (address string, stop func(), err error) {
 		"RABBITMQ_NODE_IP_ADDRESS=127.0.0.1",
 		"RABBITMQ_NODE_PORT="+ports[0],
 		"RABBITMQ_DIST_PORT="+ports[1],
-		"ERL_EPMD_PORT="+ports[2], "ERL_EPMD_ADDRESS=127.0.0.1",
+		"ERL_EPMD_PORT="+ports[2], "ERL_EPMD_ADDRESS=127.0.0.1", "ERL_EPMD_RELAXED_COMMAND_CHECK=true",
 		"RABBITMQ_MNESIA_BASE="+filepath.Join(dir, "data"),
 		"RABBITMQ_LOG_BASE="+filepath.Join(dir, "log"),
 		"RABBITMQ_CONFIG_FILE="+filepath.Join(dir, "none"),

@@ -7,7 +7,7 @@ import (
 )
 
 // randomSteps is how many lines a random dialogue has at most.
-const randomSteps = 40
+const randomSteps = 60
 
 // random makes up a dialogue from a seed as it goes on: what comes next depends
 // on what the server has answered. It publishes and asks on channel a1, and
@@ -23,10 +23,18 @@ type random struct {
 }
 
 func newRandom(seed uint64) *random {
-	return &random{
+	g := &random{
 		rng: rand.New(rand.NewPCG(seed, 1)), tags: map[string]int{}, consuming: map[string]bool{},
 		queue: []string{"a1 channel.open", "a2 channel.open", "b1 channel.open"},
 	}
+	// Most often there is something to talk about.
+	for _, n := range []string{"1", "2"} {
+		if g.rng.IntN(8) > 0 {
+			g.queue = append(g.queue, "a1 queue.declare queue=$q"+n+g.arguments(), "a1 exchange.declare exchange=$x"+n+" type="+g.kind())
+			g.queue = append(g.queue, "a1 queue.bind queue=$q"+n+" exchange="+g.name("x")+" routing-key="+g.key())
+		}
+	}
+	return g
 }
 
 // dialogue holds a random dialogue with a server and returns what was said.
@@ -39,7 +47,7 @@ func (g *random) dialogue(r *run, name string) (*dialogue, error) {
 		if err := r.say(say); err != nil {
 			return d, fmt.Errorf("%s: %w", say, err)
 		}
-		answers := r.listen(-1, 0)
+		answers := r.listen(-1, due(say))
 		d.steps = append(d.steps, step{say: say, answers: answers})
 		for _, a := range answers {
 			if strings.Contains(a, "connection.close") || strings.HasSuffix(a, "closed") {
@@ -49,6 +57,16 @@ func (g *random) dialogue(r *run, name string) (*dialogue, error) {
 		}
 	}
 	return d, nil
+}
+
+// due is how many answers a line has at least.
+func due(say string) int {
+	_, text, _ := strings.Cut(say, " ")
+	switch word, _, _ := strings.Cut(text, " "); word {
+	case "basic.publish", "basic.ack", "basic.nack", "basic.reject", "channel.close-ok":
+		return 0
+	}
+	return 1
 }
 
 // heard takes notice of an answer.
@@ -74,17 +92,13 @@ func (g *random) next() string {
 		g.queue = g.queue[1:]
 		return line
 	}
-	switch g.rng.IntN(20) {
-	case 0, 1:
-		return "a1 queue.declare queue=" + g.name("q") + g.flags("durable", "auto-delete", "passive") + g.pick("", "", "",
-			" arguments={x-max-length:I:2}", " arguments={x-max-priority:I:3}", " arguments={x-max-length:I:1,x-overflow:S:reject-publish}",
-			" arguments={x-dead-letter-exchange:S:,x-dead-letter-routing-key:S:"+g.name("q")+"}",
-			" arguments={x-single-active-consumer:t:true}", " arguments={x-message-ttl:I:-1}", " arguments={x-max-length-bytes:I:5}",
-			" arguments={x-max-length:I:1,x-dead-letter-exchange:S:"+g.name("x")+"}")
+	switch g.rng.IntN(22) {
+	case 0:
+		return "a1 queue.declare queue=" + g.name("q") + g.flags("durable", "auto-delete", "passive") + g.arguments()
 	case 2:
-		return "a1 exchange.declare exchange=" + g.name("x") + " type=" + g.pick("direct", "fanout", "topic", "headers") +
+		return "a1 exchange.declare exchange=" + g.name("x") + " type=" + g.kind() +
 			g.flags("durable", "auto-delete", "internal", "passive") + g.pick("", "", "", " arguments={alternate-exchange:S:"+g.name("x")+"}")
-	case 3, 4:
+	case 3:
 		return "a1 queue.bind queue=" + g.name("q") + " exchange=" + g.name("x") + " routing-key=" + g.key() + g.pick("", "", " arguments={x-match:S:any,h:I:1}")
 	case 5:
 		return "a1 " + g.pick("queue.unbind queue="+g.name("q")+" exchange=", "exchange.bind destination="+g.name("x")+" source=",
@@ -93,17 +107,28 @@ func (g *random) next() string {
 		return "a1 " + g.pick("queue.delete queue="+g.name("q"), "queue.purge queue="+g.name("q"), "exchange.delete exchange="+g.name("x")+g.flags("if-unused"),
 			"queue.delete queue="+g.name("q")+g.flags("if-unused", "if-empty"), "confirm.select", "basic.recover requeue=1",
 			"tx.select", "tx.commit", "tx.rollback", "tx.commit")
-	case 7, 8, 9:
+	case 4, 7, 8, 9:
 		return "a1 basic.get queue=" + g.name("q") + g.flags("no-ack")
-	case 10:
+	case 10, 15:
 		return g.consume()
-	case 11, 12, 13:
+	case 1, 11, 12, 13, 14:
 		return g.settle()
 	}
 	g.bodies++
 	return "a1 basic.publish exchange=" + g.pick(`""`, `""`, g.name("x"), g.name("x")) + " routing-key=" + g.pick(g.name("q"), g.name("q"), g.key()) +
 		g.flags("mandatory") + fmt.Sprintf(" | body=m%d", g.bodies) + g.pick("", "", " priority=2", " headers={h:I:1}", " delivery-mode=2", " headers={CC:A:[S:"+g.name("q")+"]}", " expiration=100000")
 }
+
+// arguments are those of a queue.
+func (g *random) arguments() string {
+	return g.pick("", "", "", "", " arguments={x-max-length:I:2}", " arguments={x-max-priority:I:3}",
+		" arguments={x-max-length:I:1,x-overflow:S:reject-publish}", " arguments={x-max-length-bytes:I:5}",
+		" arguments={x-dead-letter-exchange:S:,x-dead-letter-routing-key:S:"+g.name("q")+"}",
+		" arguments={x-max-length:I:1,x-dead-letter-exchange:S:"+g.name("x")+"}",
+		" arguments={x-single-active-consumer:t:true}", " arguments={x-message-ttl:I:-1}")
+}
+
+func (g *random) kind() string { return g.pick("direct", "fanout", "topic", "headers") }
 
 // consume begins or ends a consumer; a channel has one at most.
 func (g *random) consume() string {
