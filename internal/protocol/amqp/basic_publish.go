@@ -102,11 +102,20 @@ func (s *session) routerOf() *broker.Router {
 	return s.router
 }
 
+// impersonatorTag is the tag of users that may publish in the names of others.
+const impersonatorTag = "impersonator"
+
+// impersonates reports whether the client may.
+func (s *session) impersonates() bool {
+	u := s.server.opts.Broker.User(s.principal.Name)
+	return u != nil && u.HasTag(impersonatorTag)
+}
+
 // checkProperties judges the properties that mean something to the broker, and
 // rewrites those that nobody else is to see.
 func (ch *channel) checkProperties(p *wire.Properties, body []byte) (broker.Facts, error) {
 	f := broker.Facts{Bytes: int64(len(body))}
-	if p.Flags&wire.HasUserID != 0 && string(p.UserID) != ch.principal.Name {
+	if p.Flags&wire.HasUserID != 0 && string(p.UserID) != ch.principal.Name && !ch.impersonates() {
 		return f, refuse(codePreconditionFailed, "user_id property set to '%s' but authenticated user was '%s'",
 			p.UserID, ch.principal.Name)
 	}
