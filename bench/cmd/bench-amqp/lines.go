@@ -45,6 +45,8 @@ func lines(o options) []line {
 			publish(o, amqp.Publish{Queues: n, Connections: 2, InFlight: window, Size: 100})})
 	}
 	return append(all,
+		line{"amqp091-go publish, 1 connection, 100 B", 1, libraryPublish(o)},
+		line{"amqp091-go consume, 1 connection, 100 B", 1, libraryConsume(o)},
 		line{"publish to a fanout of 10, 2 connections, 100 B", 10, fanout(o)},
 		line{fmt.Sprintf("%d messages queued, 100 B", o.queued), 1, queued(o)},
 		line{fmt.Sprintf("%d idle connections", o.idle), 0, idle(o)},
@@ -99,6 +101,33 @@ func both(o options, size int) workload {
 		c := <-consumed
 		c.r.Latency = published.Latency
 		return c.r, errors.Join(err, c.err)
+	}
+}
+
+// librarySize is the size of the bodies of amqp091-go's loads.
+const librarySize = 100
+
+func libraryPublish(o options) workload {
+	return func(ctx context.Context, addr, prefix string, count, end func()) (load.Result, error) {
+		l := amqp.Library{Addr: addr, Prefix: prefix, Size: librarySize, Window: window, Warmup: o.warmup, Duration: o.duration}
+		return l.Publish(ctx, count, end)
+	}
+}
+
+// libraryConsume empties a queue that was filled for half as long as a load lasts.
+func libraryConsume(o options) workload {
+	return func(ctx context.Context, addr, prefix string, count, end func()) (load.Result, error) {
+		fill := amqp.Publish{
+			Addr: addr, Prefix: prefix, Queues: 1, Connections: 2, InFlight: window, Size: librarySize, Duration: o.duration / 2,
+		}
+		filled, err := fill.Run(ctx, func() {}, func() {})
+		if err != nil {
+			return load.Result{}, fmt.Errorf("fill: %w", err)
+		}
+		count()
+		defer end()
+		l := amqp.Library{Addr: addr, Prefix: prefix, Size: librarySize, Window: window}
+		return l.Consume(ctx, filled.Records)
 	}
 }
 
