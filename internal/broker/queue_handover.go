@@ -4,6 +4,7 @@ import (
 	"hash/fnv"
 	"time"
 
+	"github.com/polylog-mq/polylog/internal/fault"
 	"github.com/polylog-mq/polylog/internal/state/lease"
 )
 
@@ -100,7 +101,7 @@ func (d *desk) handConfirmed() {
 	h := &d.handing
 	for len(h.list) > 0 {
 		x := h.list[0]
-		if !x.confirmed || d.Strict() && !d.certain(x) {
+		if (!x.confirmed || d.Strict() && !d.certain(x)) && !fault.On(fault.EagerOwner) {
 			return
 		}
 		h.list[0] = nil

@@ -5,6 +5,7 @@ import (
 	"math"
 
 	"github.com/polylog-mq/polylog/internal/codec"
+	"github.com/polylog-mq/polylog/internal/fault"
 	"github.com/polylog-mq/polylog/internal/record"
 	"github.com/polylog-mq/polylog/internal/replica"
 	"github.com/polylog-mq/polylog/internal/state/schedule"
@@ -94,7 +95,7 @@ func (q *queues) applyLater(e *replica.Entry, payload []byte) error {
 	switch {
 	case set == nil || !q.schedule.Remove(l.entry):
 		err = ErrNotScheduled
-	case l.now:
+	case l.now || fault.On(fault.KeepCancelled):
 		q.free(l.entry)
 	default:
 		q.state.Settle(set, l.entry.Offset)

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/polylog-mq/polylog/internal/fault"
 	"github.com/polylog-mq/polylog/internal/record"
 	"github.com/polylog-mq/polylog/internal/replica"
 	"github.com/polylog-mq/polylog/internal/state/lease"
@@ -362,6 +363,9 @@ func (q *queues) reset() {
 
 // later holds a record for so many ms.
 func (q *queues) later(e *replica.Entry, id record.PartitionID, o record.Offset, level uint8, delay int64) {
+	if fault.On(fault.FireEarly) {
+		delay /= 2
+	}
 	at := e.Now + record.LogTime(min(delay, lease.MaxTime))
 	q.schedule.Add(schedule.Entry{At: at, Partition: id, Offset: o, Level: level})
 }

@@ -85,6 +85,22 @@ const (
 	// DropUnsettled lets a rewrite leave behind the record after some that are
 	// settled (store).
 	DropUnsettled
+	// EagerOwner hands over records of message groups and to single active
+	// consumers before that is logged, and without asking whether it still leads
+	// (broker).
+	EagerOwner
+	// ShortLease ends leases by time when half of it has passed (state/lease).
+	ShortLease
+	// BreakGroup gives some records although somebody has another of their group
+	// (state/lease).
+	BreakGroup
+	// FireEarly delivers scheduled records when half of their time has passed
+	// (broker).
+	FireEarly
+	// ForgetReturn does not count some of the returns (state/lease).
+	ForgetReturn
+	// KeepCancelled delivers scheduled records that were cancelled (broker).
+	KeepCancelled
 	end
 )
 
@@ -96,6 +112,7 @@ var names = [...]string{
 	"compact-drops-latest", "compact-ignores-dirty-point",
 	"lose-settle", "forget-redelivered", "lose-returned", "give-twice", "lose-letter", "repeat-letter",
 	"drop-unsettled",
+	"eager-owner", "short-lease", "break-group", "fire-early", "forget-return", "keep-cancelled",
 }
 
 // String returns the bug's name.

@@ -75,7 +75,7 @@ func (w *world) makeQueueActors() {
 			if p.lends > 0 {
 				w.actors = append(w.actors, &receiver{w: w, queue: p, name: name})
 			} else {
-				w.actors = append(w.actors, &worker{w: w, queue: p, name: name})
+				w.actors = append(w.actors, &worker{w: w, queue: p, name: name, patient: j == 0})
 			}
 		}
 		if p.delays {

@@ -272,7 +272,7 @@ func (w *world) judgeQueues() {
 				w.fail("message %d is settled, and among the dead letters of node %d", id, n.id)
 			case m.rejected && m.dead == 0:
 				w.fail("message %d is rejected, and not among the dead letters of node %d", id, n.id)
-			case m.acked && !m.accepting && !m.cancelling && m.dead == 0:
+			case m.acked && !m.accepting && !m.cancelling && m.dead == 0 && !w.leaderOf(m.queue).damaged:
 				w.fail("message %d is lost: it was acknowledged to its publisher", id)
 			}
 		}
@@ -357,7 +357,7 @@ func (f *queueFounder) next() {
 // leaderOf returns the node that believes to lead a queue.
 func (w *world) leaderOf(p *queuePlan) (found *node) {
 	w.alive(func(n *node) {
-		if t := n.broker.Topic(p.name); t != nil && t.Partitions[0].Leader() == n.id {
+		if t := n.broker.Topic(p.name); t != nil && t.Partitions[0].Leader() == n.id && (found == nil || found.paused) {
 			found = n
 		}
 	})

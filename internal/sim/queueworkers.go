@@ -103,6 +103,9 @@ type worker struct {
 	queue  *queuePlan
 	name   string
 	ending bool
+	// patient stays with a node that stands still; others go and look for another
+	// leader.
+	patient bool
 
 	p        *process // where it consumes, nil if nowhere
 	session  *broker.Session
@@ -125,8 +128,11 @@ func (k *worker) finish() { k.ending = true }
 // busy waits until the queue is empty.
 func (k *worker) busy() string {
 	n := k.w.leaderOf(k.queue)
-	if n == nil {
+	switch {
+	case n == nil:
 		return "nobody leads the queue"
+	case n.damaged: // what it cannot read it cannot deliver
+		return ""
 	}
 	q := n.broker.Queue("", k.queue.name)
 	if q == nil {
@@ -150,7 +156,7 @@ func (k *worker) tick() {
 	case k.p == nil && !k.asking:
 		k.consume()
 	case k.p == nil:
-	case !k.ending && k.w.clients.IntN(20) == 0:
+	case !k.ending && k.w.clients.IntN(20) == 0, k.p.n.paused && !k.patient && k.w.clients.IntN(4) == 0:
 		session := k.session
 		k.p.run(func() { session.Close(nil) })
 		k.leave()

@@ -1,6 +1,9 @@
 package lease
 
-import "github.com/polylog-mq/polylog/internal/record"
+import (
+	"github.com/polylog-mq/polylog/internal/fault"
+	"github.com/polylog-mq/polylog/internal/record"
+)
 
 // groups is what a desk knows of message groups, if the set has them. A group is
 // known while one of its records is out, or waits for another. Records that have
@@ -70,7 +73,7 @@ func (d *Desk) Blocked(w Want, f Found) bool {
 		}
 		return true
 	}
-	if f.Group == 0 {
+	if f.Group == 0 || fault.On(fault.BreakGroup) && f.Offset%8 == 0 {
 		return false
 	}
 	g := d.groups.group(f.Group)

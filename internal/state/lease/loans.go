@@ -6,6 +6,7 @@ import (
 	"maps"
 	"slices"
 
+	"github.com/polylog-mq/polylog/internal/fault"
 	"github.com/polylog-mq/polylog/internal/record"
 )
 
@@ -229,6 +230,9 @@ func (c *LoanChange) loan(now record.LogTime, term record.Term) Loan {
 func until(now record.LogTime, ms int64) record.LogTime {
 	if ms < 0 {
 		return Never
+	}
+	if fault.On(fault.ShortLease) {
+		ms /= 2
 	}
 	return now + record.LogTime(min(ms, MaxTime))
 }

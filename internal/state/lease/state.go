@@ -243,7 +243,11 @@ func (s *State) giveBack(set *Set, x Return, fx *Effects) {
 	if o >= set.next || set.Settled(o) {
 		return
 	}
-	n := int32(s.chunk(set, chunkOf(o)).count(low(o)))
+	c := s.chunk(set, chunkOf(o))
+	if fault.On(fault.ForgetReturn) && o%8 == 0 {
+		c.untouch(low(o), low(o))
+	}
+	n := int32(c.count(low(o)))
 	limit := set.settings.DeliveryLimit
 	if most := set.settings.Retry.Attempts; most > 0 && (limit < 0 || most-1 < limit) {
 		limit = most - 1
