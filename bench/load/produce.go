@@ -10,6 +10,7 @@ import (
 
 	hdr "github.com/HdrHistogram/hdrhistogram-go"
 	"github.com/twmb/franz-go/pkg/kmsg"
+	"golang.org/x/sys/unix"
 )
 
 // Produce is a load of Produce requests with acks=all, one batch each.
@@ -191,7 +192,7 @@ func (w *producer) send(c *conn, sent chan<- time.Time, slots chan<- struct{}) e
 	for i := uint32(0); w.load.Requests == 0 || i < uint32(w.load.Requests); i++ {
 		if gap > 0 {
 			next = next.Add(gap)
-			time.Sleep(time.Until(next))
+			pause(time.Until(next))
 		}
 		now := time.Now()
 		if now.After(w.end) {
@@ -210,6 +211,17 @@ func (w *producer) send(c *conn, sent chan<- time.Time, slots chan<- struct{}) e
 		}
 	}
 	return nil
+}
+
+// pause is time.Sleep but for what an idle program's timers are late: they wait
+// in whole milliseconds, which would count as the server's latency.
+func pause(d time.Duration) {
+	if d <= 0 {
+		return
+	}
+	t := unix.NsecToTimespec(int64(d))
+	for unix.Nanosleep(&t, &t) == unix.EINTR { // what is left is in t
+	}
 }
 
 // receive reads an answer for each request sent.
