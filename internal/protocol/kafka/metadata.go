@@ -15,7 +15,7 @@ import (
 // Tells the nodes of the cluster and, for the topics asked for by name, by id
 // (version 10) or all, their partitions and who leads them. A topic that does
 // not exist is made when the server and the request allow it; unlike Kafka,
-// which answers LEADER_NOT_AVAILABLE and has the client ask again, the answer
+// which answers UNKNOWN_TOPIC_OR_PARTITION and has the client ask again, the answer
 // waits until the topic exists. One that was deleted within the last half second
 // is not made but unknown, as it is in Kafka's first answer. A node advertises
 // the address that the client connected to, unless it was given one.
