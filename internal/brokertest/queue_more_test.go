@@ -428,3 +428,43 @@ func TestColdQueue(t *testing.T) {
 	}
 	want(t, "done", counts(q), "ready 0 unacked 0")
 }
+
+// TestQueuesOfTenantsShareAShard: a queue with a backlog and a greedy consumer does
+// not keep another tenant's message in the same shard waiting until it is empty.
+func TestQueuesOfTenantsShareAShard(t *testing.T) {
+	n := Start(t, Options{})
+	if err := n.Ask(func(done func(error)) {
+		n.CreateTenant("other", broker.TenantInfo{}, func(_ bool, err error) { done(err) })
+	}); err != nil {
+		t.Fatal(err)
+	}
+	deep := n.CreateQueue("deep")
+	var q *broker.Queue
+	for i := 0; q == nil || q.Partition().Shard() != deep.Partition().Shard(); i++ {
+		var err error
+		if q, _, err = n.Declare(broker.QueueSpec{Tenant: "other", Name: fmt.Sprint("q", i), Durable: true}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	const backlog = 5000
+	for i := 0; i < backlog; i += 500 {
+		if err := publish(t, n, broker.Facts{}, Batch(values(i, i+500)...), deep); err != nil {
+			t.Fatal(err)
+		}
+	}
+	mustPublish(t, n, q, "m")
+	greedy, before := 0, -1
+	consume := func(q *broker.Queue, deliver func([]broker.Delivery)) {
+		q.Consume(&broker.ConsumerSpec{Session: n.OpenSession(), NoAck: true, Credit: -1, Deliver: deliver}, func(_ *broker.Consumer, err error) {
+			if err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	consume(deep, func(ds []broker.Delivery) { greedy += len(ds) })
+	consume(q, func([]broker.Delivery) { before = greedy })
+	n.Settle()
+	if before < 0 || before > backlog/2 || greedy != backlog {
+		t.Errorf("delivered after %d of %d", before, greedy)
+	}
+}
