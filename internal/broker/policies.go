@@ -36,6 +36,20 @@ func (b *Broker) Policies(tenant string, operator bool, done func([]*Policy)) {
 	b.metadata.group.Post(func() { done(b.metadata.routes.Policies(tenantKey(tenant), operator)) })
 }
 
+// PoliciesOf hands done, for each of some queues, the policy and the operator's
+// policy that apply to it, nil for none.
+func (b *Broker) PoliciesOf(queues []*Queue, done func(user, operator []*Policy)) {
+	b.metadata.group.Post(func() {
+		user, operator := make([]*Policy, len(queues)), make([]*Policy, len(queues))
+		for i, q := range queues {
+			if d := q.Definition(); d != nil {
+				user[i], operator[i] = b.metadata.routes.QueuePolicies(tenantKey(q.Tenant()), q.Name(), d)
+			}
+		}
+		done(user, operator)
+	})
+}
+
 // obeyAtOnce is how many queues are held against the policies before the loop
 // does something else.
 const obeyAtOnce = 256

@@ -148,10 +148,10 @@ type gotMessage struct {
 
 func (a *api) getMessages(q *request) {
 	body := struct {
-		Count    int    `json:"count"`
+		Count    whole  `json:"count"`
 		Mode     string `json:"ackmode"`
 		Encoding string `json:"encoding"`
-		Truncate *int   `json:"truncate"`
+		Truncate *whole `json:"truncate"`
 	}{Mode: "ack_requeue_true", Encoding: "auto"}
 	if q.named() == nil || !q.read(&body) {
 		return
@@ -175,9 +175,9 @@ func (a *api) getMessages(q *request) {
 	}
 	list := []gotMessage{}
 	ok := a.as(q, q.r.PathValue("vhost"), func(c *client) error {
-		got, err := c.get(q.r.PathValue("name"), body.Count, requeue, reject)
+		got, err := c.get(q.r.PathValue("name"), int(body.Count), requeue, reject)
 		for _, m := range got {
-			list = append(list, m.show(body.Encoding, body.Truncate))
+			list = append(list, m.show(body.Encoding, (*int)(body.Truncate)))
 		}
 		return err
 	})

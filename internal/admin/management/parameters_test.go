@@ -133,3 +133,46 @@ func TestForeignParameters(t *testing.T) {
 		t.Errorf("vhost: %v", v)
 	}
 }
+
+// TestEffectivePolicies: a queue shows which policies it obeys, and obeys them as
+// soon as they change.
+func TestEffectivePolicies(t *testing.T) {
+	m := start(t)
+	m.ok(201, "PUT", "/api/queues/%2F/q", `{}`)
+	if q := get[object](m, "/api/queues/%2F/q"); q["policy"] != nil || q["operator_policy"] != nil || len(q["effective_policy_definition"].(object)) != 0 {
+		t.Errorf("without policies: %v", q)
+	}
+	m.ok(201, "PUT", "/api/policies/%2F/p", `{"pattern":"^q","definition":{"max-length":9,"message-ttl":60000}}`)
+	m.ok(201, "PUT", "/api/operator-policies/%2F/o", `{"pattern":"^q","definition":{"max-length":2}}`)
+	q := get[[]object](m, "/api/queues")[0]
+	e := q["effective_policy_definition"].(object)
+	if q["policy"] != "p" || q["operator_policy"] != "o" || e["max-length"] != 2.0 || e["message-ttl"] != 60000.0 {
+		t.Errorf("with policies: %v", q)
+	}
+}
+
+// TestScaler asks what KEDA's RabbitMQ scaler asks in its HTTP mode: one queue by
+// name, or those that match an expression.
+func TestScaler(t *testing.T) {
+	m := start(t)
+	m.ok(201, "PUT", "/api/queues/%2F/work-a", `{}`)
+	m.ok(201, "PUT", "/api/queues/%2F/work-b", `{}`)
+	m.ok(201, "PUT", "/api/queues/%2F/other", `{}`)
+	for range 3 {
+		m.ok(200, "POST", "/api/exchanges/%2F/amq.default/publish", `{"routing_key":"work-a","payload":"x","payload_encoding":"string","properties":{}}`)
+	}
+	q := get[object](m, "/api/queues/%2F/work-a")
+	rate, isRate := q["message_stats"].(object)["publish_details"].(object)["rate"].(float64)
+	if q["name"] != "work-a" || q["messages"] != 3.0 || q["messages_unacknowledged"] != 0.0 || !isRate || rate < 0 {
+		t.Errorf("by name: %v", q)
+	}
+	page := get[object](m, "/api/queues/%2F?page=1&use_regex=true&pagination=false&name=%5Ework-&page_size=100")
+	items := page["items"].([]any)
+	if page["filtered_count"] != 2.0 || len(items) != 2 || items[0].(object)["messages"] == nil {
+		t.Errorf("by expression: %v", page)
+	}
+	// rabbitmqadmin writes numbers as strings.
+	m.ok(200, "POST", "/api/queues/%2F/work-a/get", `{"count":"2","ackmode":"ack_requeue_true","encoding":"auto"}`)
+	m.ok(400, "POST", "/api/queues/%2F/work-a/get", `{"count":"many","ackmode":"ack_requeue_true","encoding":"auto"}`)
+	m.ok(404, "GET", "/api/queues/%2F/nowhere", "")
+}

@@ -24,6 +24,9 @@ type queueState struct {
 	Node      string `json:"node"`
 	State     string `json:"state"`
 	Policy    any    `json:"policy"`
+	Operator  any    `json:"operator_policy"`
+	// Effective is what both say together.
+	Effective map[string]any `json:"effective_policy_definition"`
 	queueTotals
 	queueRates
 	Bytes     int64          `json:"message_bytes"`
@@ -65,19 +68,53 @@ func (a *api) showQueue(r *http.Request, b *broker.Broker, queue *broker.Queue) 
 	return state, true
 }
 
+// governed notes which policies apply to queues.
+func governed(b *broker.Broker, queues []*broker.Queue, states []queueState) {
+	answered := make(chan struct{})
+	b.PoliciesOf(queues, func(user, operator []*broker.Policy) {
+		for i := range states {
+			s := &states[i]
+			s.Effective = map[string]any{}
+			if p := user[i]; p != nil {
+				s.Policy, s.Effective = p.Name, object(wire.Table(p.Definition))
+			}
+			if p := operator[i]; p != nil {
+				s.Operator = p.Name
+				s.limit(object(wire.Table(p.Definition)))
+			}
+		}
+		close(answered)
+	})
+	<-answered
+}
+
+// limit merges an operator's policy into the effective one: the lower number
+// counts, and what else it says.
+func (s *queueState) limit(operator map[string]any) {
+	for name, v := range operator {
+		old, both := s.Effective[name].(int64)
+		if n, ok := v.(int64); both && ok {
+			v = min(n, old)
+		}
+		s.Effective[name] = v
+	}
+}
+
 func (a *api) queues(q *request) {
 	vhosts, ok := q.tenants()
 	if !ok {
 		return
 	}
 	all := []queueState{}
+	var shown []*broker.Queue
 	for _, vhost := range vhosts {
 		for queue := range q.broker.Queues(vhost) {
 			if s, ok := a.showQueue(q.r, q.broker, queue); ok {
-				all = append(all, s)
+				all, shown = append(all, s), append(shown, queue)
 			}
 		}
 	}
+	governed(q.broker, shown, all)
 	list(q, all, func(s *queueState) string { return s.Name })
 }
 
@@ -100,6 +137,9 @@ func (a *api) queue(q *request) {
 		q.notFound()
 		return
 	}
+	one := []queueState{s}
+	governed(q.broker, []*broker.Queue{queue}, one)
+	s = one[0]
 	details := []consumerInfo{}
 	for _, c := range a.allConsumers(q, []string{s.Vhost}) {
 		if c.Queue.Name == s.Name {

@@ -144,6 +144,14 @@ func (o *rawObject) UnmarshalJSON(b []byte) error {
 	return json.Unmarshal(b, (*map[string]json.RawMessage)(o))
 }
 
+// whole is a whole number that some tools write as a string.
+type whole int
+
+// UnmarshalJSON implements json.Unmarshaler.
+func (n *whole) UnmarshalJSON(b []byte) error {
+	return json.Unmarshal(bytes.Trim(b, `"`), (*int)(n))
+}
+
 // flag is a boolean that some tools write as a string.
 type flag bool
 
