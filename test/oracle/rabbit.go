@@ -22,6 +22,11 @@ const rabbitStart = 90 * time.Second
 // startRabbit starts RabbitMQ with its data in dir, on free ports of this
 // machine, and returns its address and what ends it.
 func startRabbit(dir string) (address string, stop func(), err error) {
+	return startRabbitWith(dir, rabbitPlugins)
+}
+
+// startRabbitWith is startRabbit with other plugins and more in the environment.
+func startRabbitWith(dir, plugins string, environ ...string) (address string, stop func(), err error) {
 	if _, err := os.Stat(rabbitProgram); err != nil {
 		return "", nil, fmt.Errorf("RabbitMQ is missing; on Debian: apt-get install rabbitmq-server")
 	}
@@ -31,7 +36,7 @@ func startRabbit(dir string) (address string, stop func(), err error) {
 			return "", nil, err
 		}
 	}
-	if err := os.WriteFile(filepath.Join(dir, "plugins"), []byte(rabbitPlugins), 0o600); err != nil {
+	if err := os.WriteFile(filepath.Join(dir, "plugins"), []byte(plugins), 0o600); err != nil {
 		return "", nil, fmt.Errorf("choose RabbitMQ's plugins: %w", err)
 	}
 	log, err := os.Create(filepath.Join(dir, "rabbitmq.out"))
@@ -40,7 +45,7 @@ func startRabbit(dir string) (address string, stop func(), err error) {
 	}
 	cmd := exec.Command(rabbitProgram)
 	cmd.Dir = dir
-	cmd.Env = append(os.Environ(),
+	cmd.Env = append(append(os.Environ(), environ...),
 		"HOME="+dir,
 		"RABBITMQ_NODENAME=oracle"+ports[0]+"@localhost",
 		"RABBITMQ_NODE_IP_ADDRESS=127.0.0.1",
