@@ -62,8 +62,11 @@ const (
 	// keptReadings is how many queues of a shard keep what they have read, and
 	// arenaBytes how much memory is taken at a time for records that were
 	// compressed.
-	readLeast    = 2 << 10
-	readBytes    = 32 << 10
+	readLeast = 2 << 10
+	readBytes = 32 << 10
+	// diskBytes bounds what is read of a queue at a time if it must come from the
+	// disk, in one piece after the other: each costs two hops between goroutines.
+	diskBytes    = 128 << 10
 	keptReadings = 16
 	// idleItems is how long a list may be that a queue or a consumer keeps for the
 	// next time.

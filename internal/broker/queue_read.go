@@ -149,6 +149,9 @@ func (d *desk) read(r *reading, w lease.Want) error {
 	err := l.into(r, d.part)
 	if errors.Is(err, store.ErrOnDisk) {
 		l.inMemory = false
+		if size == readBytes {
+			l.size = diskBytes
+		}
 		d.readLater(w, l)
 		return errLater
 	}
