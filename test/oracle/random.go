@@ -3,6 +3,7 @@ package oracle
 import (
 	"fmt"
 	"math/rand/v2"
+	"strconv"
 	"strings"
 )
 
@@ -20,11 +21,15 @@ type random struct {
 	tags   map[string]int // deliveries that each channel has had
 	// consuming says which channels have a consumer.
 	consuming map[string]bool
+	// consumers counts them, for their tags: RabbitMQ takes an ack of what a
+	// cancelled consumer had for one of the next consumer of its tag.
+	consumers int
+	current   map[string]int // the last one of each channel
 }
 
 func newRandom(seed uint64) *random {
 	g := &random{
-		rng: rand.New(rand.NewPCG(seed, 1)), tags: map[string]int{}, consuming: map[string]bool{},
+		rng: rand.New(rand.NewPCG(seed, 1)), tags: map[string]int{}, consuming: map[string]bool{}, current: map[string]int{},
 		queue: []string{"a1 channel.open", "a2 channel.open", "b1 channel.open"},
 	}
 	// Most often there is something to talk about.
@@ -134,9 +139,11 @@ func (g *random) kind() string { return g.pick("direct", "fanout", "topic", "hea
 func (g *random) consume() string {
 	channel := g.pick("a2", "b1")
 	if g.consuming[channel] {
-		return channel + " " + g.pick("basic.cancel consumer-tag=c", "channel.close reply-code=200")
+		return channel + " " + g.pick("basic.cancel consumer-tag=c"+strconv.Itoa(g.current[channel]), "channel.close reply-code=200")
 	}
-	g.queue = append(g.queue, channel+" basic.consume queue="+g.name("q")+" consumer-tag=c"+g.flags("no-ack", "exclusive"))
+	g.consumers++
+	g.current[channel] = g.consumers
+	g.queue = append(g.queue, fmt.Sprintf("%s basic.consume queue=%s consumer-tag=c%d", channel, g.name("q"), g.consumers)+g.flags("no-ack", "exclusive"))
 	return channel + " basic.qos prefetch-count=" + g.pick("1", "2", "0")
 }
 
