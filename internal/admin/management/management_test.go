@@ -259,7 +259,7 @@ func TestOverview(t *testing.T) {
 	m.ok(200, "GET", "/api/health/checks/alarms", "")
 	m.ok(200, "GET", "/api/health/checks/protocol-listener/amqp", "")
 	m.ok(503, "GET", "/api/health/checks/port-listener/1", "")
-	if n := get[[]object](m, "/api/nodes"); len(n) != 1 || n[0]["running"] != true {
+	if n := get[[]object](m, "/api/nodes"); len(n) != 1 || n[0]["running"] != true || n[0]["sockets_total"] != 10000.0 || n[0]["fd_used"] == nil {
 		t.Errorf("nodes: %v", n)
 	}
 }

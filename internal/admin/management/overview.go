@@ -11,6 +11,7 @@ import (
 
 	"github.com/polylog-mq/polylog/internal/broker"
 	"github.com/polylog-mq/polylog/internal/protocol/amqp"
+	"github.com/polylog-mq/polylog/internal/protocol/listen"
 	"github.com/polylog-mq/polylog/internal/store"
 )
 
@@ -56,20 +57,32 @@ func (a *api) overview(q *request) {
 		objects["connections"]++
 		objects["channels"] += len(c.Channels)
 	}
-	types := []map[string]any{}
-	for _, t := range []string{"direct", "fanout", "headers", "topic", "x-consistent-hash", "x-delayed-message"} {
-		types = append(types, map[string]any{"name": t, "description": "AMQP " + t + " exchange", "enabled": true})
-	}
 	now := serverNumbers(totals, a.rates.counts())
 	past := a.rates.of("", now)
 	q.answer(map[string]any{
 		"management_version": amqp.DefaultVersion, "rabbitmq_version": amqp.DefaultVersion,
 		"product_name": "Polylog", "product_version": a.node.Version(), "cluster_name": q.broker.ClusterName(), "node": nodeName(q.broker),
 		"erlang_version": "", "erlang_full_version": runtime.Version(), "rates_mode": "basic", "sample_retention_policies": map[string]any{},
-		"exchange_types": types, "queue_totals": queueTotalsOf(totals, past.totals(lengthsAge(q.r))), "object_totals": objects, "message_stats": past.stats(serverNames, now),
+		"exchange_types": exchangeTypes(), "queue_totals": queueTotalsOf(totals, past.totals(lengthsAge(q.r))), "object_totals": objects, "message_stats": past.stats(serverNames, now),
 		"listeners": a.listeners(q.broker), "contexts": []any{}, "statistics_db_event_queue": 0,
 		"disable_stats": false, "enable_queue_totals": false, "is_op_policy_updating_enabled": false,
 	})
+}
+
+// mechanisms are the ways to log in.
+var mechanisms = []map[string]any{
+	{"name": "PLAIN", "description": "SASL PLAIN authentication mechanism", "enabled": true},
+	{"name": "AMQPLAIN", "description": "QPid AMQPLAIN mechanism", "enabled": true},
+	{"name": "EXTERNAL", "description": "TLS peer verification-based authentication, where a listener has a client CA", "enabled": true},
+}
+
+// exchangeTypes are the types that exchanges can have.
+func exchangeTypes() []map[string]any {
+	types := []map[string]any{}
+	for _, t := range []string{"direct", "fanout", "headers", "topic", "x-consistent-hash", "x-delayed-message"} {
+		types = append(types, map[string]any{"name": t, "description": "AMQP " + t + " exchange", "enabled": true})
+	}
+	return types
 }
 
 // listener is one address that a protocol is spoken at.
@@ -120,7 +133,11 @@ func (a *api) describeNode(b *broker.Broker) map[string]any {
 	var m runtime.MemStats
 	runtime.ReadMemStats(&m)
 	h := b.Health()
+	opened, _ := os.ReadDir("/proc/self/fd") // there is none but on Linux
 	return map[string]any{
+		"fd_used": len(opened), "sockets_used": a.rates.counts().Connections, "sockets_total": listen.MaxConnections,
+		"net_ticktime": 0, "cluster_links": []any{}, "config_files": []any{}, "log_files": []any{}, "contexts": []any{},
+		"auth_mechanisms": mechanisms, "exchange_types": exchangeTypes(),
 		"name": nodeName(b), "type": "disc", "running": true, "being_drained": false, "partitions": []any{},
 		"os_pid": strconv.Itoa(os.Getpid()), "uptime": time.Since(a.node.Started()).Milliseconds(), "processors": runtime.NumCPU(), "run_queue": 0,
 		"mem_used": m.Sys - m.HeapReleased, "mem_alarm": false,
