@@ -360,10 +360,7 @@ func (s *Store) commit(c *cut) error {
 	}
 	s.stats.FilesFreed.Add(uint64(len(c.free)))
 	s.weigh()
-	select {
-	case s.wake <- struct{}{}: // files may have become ready for a rewrite
-	default:
-	}
+	s.wakeRewriter() // files may have become ready for a rewrite
 	return nil
 }
 

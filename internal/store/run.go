@@ -14,7 +14,7 @@ import (
 func (s *Store) Run(ctx context.Context) error {
 	ctx, cancel := context.WithCancel(ctx)
 	var filler sync.WaitGroup
-	filler.Go(func() { s.lane.RunFill(ctx) })
+	filler.Go(func() { s.lane.RunFill(ctx, s.filled) })
 	s.runRewriter(ctx)
 	cancel()
 	filler.Wait()
@@ -22,6 +22,21 @@ func (s *Store) Run(ctx context.Context) error {
 		return s.die(err)
 	}
 	return s.Err()
+}
+
+// filled has the disk looked at, until it has room, when the WAL found none for
+// another file.
+func (s *Store) filled() {
+	if s.lane.Space().Full {
+		s.wakeRewriter()
+	}
+}
+
+func (s *Store) wakeRewriter() {
+	select {
+	case s.wake <- struct{}{}:
+	default:
+	}
 }
 
 // Fill does one step of preparing WAL files ahead of need and reports whether
@@ -47,7 +62,9 @@ func (s *Store) runRewriter(ctx context.Context) {
 		}
 		if err := s.rewriteAll(ctx); err != nil && s.Err() == nil {
 			s.o.Logger.Warn("a rewrite was given up; it will be tried again", "error", err)
-			again = s.after(retryInterval)
+			if again == nil { // a full disk is looked at sooner
+				again = s.after(retryInterval)
+			}
 		}
 		if !s.pause(ctx, again) {
 			return

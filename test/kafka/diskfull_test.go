@@ -15,25 +15,10 @@ import (
 	"github.com/polylog-mq/polylog/test/harness"
 )
 
-// smallDisk mounts a file system of so many megabytes, or skips the test.
-func smallDisk(t *testing.T, size string) string {
-	t.Helper()
-	dir := t.TempDir()
-	if out, err := exec.Command("mount", "-t", "tmpfs", "-o", "size="+size, "tmpfs", dir).CombinedOutput(); err != nil {
-		t.Skipf("no small disk to be had (it takes root): %v %s", err, out)
-	}
-	t.Cleanup(func() {
-		if out, err := exec.Command("umount", dir).CombinedOutput(); err != nil {
-			t.Errorf("unmounting: %v %s", err, out)
-		}
-	})
-	return dir
-}
-
 // TestDiskFull fills a small disk: produces are refused, clearly; reads,
 // commits, a restart and deletes go on; and room heals it.
 func TestDiskFull(t *testing.T) {
-	dir := smallDisk(t, "400m")
+	dir := harness.SmallDisk(t, "400m")
 	s := harness.StartIn(t, dir)
 	p := newClient(t, s, kgo.RecordRetries(3), kgo.MaxBufferedRecords(200),
 		kgo.ProducerBatchCompression(kgo.NoCompression()))
@@ -95,7 +80,7 @@ func fill(t *testing.T, p *kgo.Client) error {
 // TestReadOnlyFolder: a folder that cannot be written is refused with the way
 // out.
 func TestReadOnlyFolder(t *testing.T) {
-	dir := smallDisk(t, "10m")
+	dir := harness.SmallDisk(t, "10m")
 	if err := os.Mkdir(dir+"/data", 0o700); err != nil {
 		t.Fatal(err)
 	}
@@ -108,7 +93,7 @@ func TestReadOnlyFolder(t *testing.T) {
 // TestNoRoomToBegin: a disk that is full from the start is refused with the way
 // out.
 func TestNoRoomToBegin(t *testing.T) {
-	dir := smallDisk(t, "1m")
+	dir := harness.SmallDisk(t, "1m")
 	if err := os.WriteFile(dir+"/filler", make([]byte, 1<<20), 0o600); err == nil {
 		t.Log("the filler fits")
 	}

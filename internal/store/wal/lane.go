@@ -163,7 +163,7 @@ func (l *Lane) Ready() <-chan struct{} { return l.ready }
 // is busy with zeros, and a node that is hardly used takes little room.
 func (l *Lane) Run(ctx context.Context) error {
 	var filler sync.WaitGroup
-	filler.Go(func() { l.RunFill(ctx) })
+	filler.Go(func() { l.RunFill(ctx, func() {}) })
 	defer filler.Wait()
 	for {
 		for ctx.Err() == nil && l.Flush() {
@@ -176,8 +176,9 @@ func (l *Lane) Run(ctx context.Context) error {
 	}
 }
 
-// RunFill drives Fill alone until ctx ends.
-func (l *Lane) RunFill(ctx context.Context) {
+// RunFill drives Fill alone until ctx ends. It calls rested whenever there is, for
+// now, nothing more to do or no room to do it.
+func (l *Lane) RunFill(ctx context.Context, rested func()) {
 	for {
 		select {
 		case <-ctx.Done():
@@ -186,6 +187,7 @@ func (l *Lane) RunFill(ctx context.Context) {
 		}
 		for ctx.Err() == nil && l.Fill() {
 		}
+		rested()
 	}
 }
 
