@@ -143,6 +143,8 @@ func (w *world) housekeeping() {
 			return
 		}
 		n.store.LookAtDisk()
+		for n.store.ReadAhead() {
+		}
 		for n.store.Fill() {
 		}
 		if _, err := n.store.Rewrite(64 << 10); err != nil && !n.excused && !n.damaged && n.disk.capacity == 0 {

@@ -368,6 +368,7 @@ func (s *Store) commit(c *cut) error {
 // is not the lane's. What cannot be removed is left to the next start.
 func (s *Store) discard(f *file) {
 	s.files.remove(f.id())
+	s.pieces.forget(f)
 	f.mu.Lock()
 	x := f.index
 	f.mu.Unlock()

@@ -10,8 +10,8 @@
 // makes one cut of everything: applied indexes, pages of state, and the set of
 // files.
 //
-// The store is passive. Flush, Checkpoint and Rewrite do their work in the
-// caller's goroutine, so that a simulator can own every step; Run drives the
+// The store is passive. Flush, Checkpoint, Rewrite and ReadAhead do their work in
+// the caller's goroutine, so that a simulator can own every step; Run drives the
 // parts that need no one's decision.
 //
 // # Compaction

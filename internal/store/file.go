@@ -32,6 +32,8 @@ type file struct {
 	// looked says which pieces of lookBytes of a WAL file were read before.
 	looked [maxLooked / 64]atomic.Uint64
 
+	// shared says which pieces of it were read for all readers; see pieces.
+	shared [maxShared / 64]atomic.Uint64
 	// final is the index once it holds all runs that the file will ever have.
 	final atomic.Pointer[segment.Index]
 
@@ -170,6 +172,13 @@ func (f *file) firstLook(off, n int64) bool {
 	}
 	return 2*fresh > all
 }
+
+// pieced reports whether piece n was read for all readers once.
+func (f *file) pieced(n int64) bool {
+	return n >= maxShared || f.shared[n/64].Load()&(1<<(n%64)) != 0
+}
+
+func (f *file) setPieced(n int64) { f.shared[n/64].Or(1 << (n % 64)) }
 
 // readPiece reads size bytes of a data file, or a few more around them, into
 // pooled memory, and returns where that begins in the file.

@@ -74,6 +74,34 @@ func (it *runIter) reach() int64 {
 	return end
 }
 
+// wanted returns how many bytes of the runs looked up lie in the head's file from
+// a position in the head up to end, and where the last of them ends.
+func (it *runIter) wanted(pos, end int64) (bytes, upTo int64) {
+	f := it.buf[it.pos].f
+	for i := it.pos; i < len(it.buf); i++ {
+		r := &it.buf[i]
+		from := max(pos, int64(r.Pos))
+		if r.f != f || r.body != nil || i > it.pos && int64(r.Pos) < upTo || from >= end {
+			break
+		}
+		upTo = int64(r.Pos) + int64(r.Len)
+		bytes += min(upTo, end) - from
+	}
+	return bytes, upTo
+}
+
+// extent returns how far in the head's file there is something to be read for
+// whoever goes on: in a WAL file, which its partitions share, up to the end, in
+// a level 1 file about as far as the bytes of the partition go.
+func (it *runIter) extent() int64 {
+	r := &it.buf[it.pos]
+	if r.f.level == 0 || it.in.file == nil {
+		return it.s.o.WALFileSize
+	}
+	all, left := int64(it.in.last-it.in.first)+1, int64(it.in.last-r.Base)+1
+	return int64(r.Pos) + int64(float64(it.in.bytes)*float64(left)/float64(all))
+}
+
 func (it *runIter) fill(want int) error {
 	it.buf, it.pos = it.buf[:0], 0
 	if it.cur == nil {

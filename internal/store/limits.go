@@ -25,17 +25,29 @@ const (
 	cacheBytes = 4 << 20 // decoded index blocks kept
 
 	// Reading.
-	copyBytes   = 512       // a batch in memory up to this size is copied whole rather than split (docs/adr/0008-run-index.md)
-	arenaBytes  = 4 << 10   // the first piece of memory a Result takes for copies
-	pieceRuns   = 256       // runs in memory are kept in pieces of so many
-	fillRuns    = 64        // runs looked up under a partition's lock at a time
-	gapBytes    = 4 << 10   // runs of a file closer than this are read in one go
-	maxReadSize = 4 << 20   // one read call asks for no more, unless a single batch is larger
-	maxRetries  = 16        // look-ups of a run whose file is being replaced
-	directBytes = 128 << 10 // what is less than this is always read through the page cache
-	lookBytes   = 64 << 10  // see file.looked
-	maxLooked   = 1024      // pieces of a file remembered there
-	findBytes   = 1 << 20   // records looked through at a time in a search by time
+	copyBytes   = 512              // a batch in memory up to this size is copied whole rather than split (docs/adr/0008-run-index.md)
+	arenaBytes  = 4 << 10          // the first piece of memory a Result takes for copies
+	pieceRuns   = 256              // runs in memory are kept in pieces of so many
+	fillRuns    = 64               // runs looked up under a partition's lock at a time
+	gapBytes    = 4 << 10          // runs of a file closer than this are read in one go
+	maxReadSize = 4 << 20          // one read call asks for no more, unless a single batch is larger
+	maxRetries  = 16               // look-ups of a run whose file is being replaced
+	directBytes = 128 << 10        // what is less than this is always read through the page cache
+	lookBytes   = 64 << 10         // see file.looked
+	maxLooked   = 1024             // pieces of a file remembered there
+	pieceBytes  = 1 << 20          // see pieces
+	maxShared   = 1024             // those behind are not shared
+	maxPieces   = 32               // with the size above: 32 MiB
+	askedPieces = 64               // pieces not in memory of which it is known what was wanted lately
+	worthShare  = 16               // of a piece a 16th must be wanted for it to be read
+	yieldSpan   = 8                // pieces over which what was wanted of them is averaged
+	patience    = 512              // uses of pieces for which one waits for those who are behind
+	pinShare    = 8                // a result that takes less than an 8th of a piece copies it and lets go
+	maxJoined   = 4                // a batch over more pieces than this is read for one reader alone
+	aheadPieces = 8                // so many pieces are read ahead of who reads on and on
+	restAfter   = 30 * time.Second // without a use of the pieces their memory is given up
+	aheadReads  = 2                // of them at a time
+	findBytes   = 1 << 20          // records looked through at a time in a search by time
 
 	// An import begins another file beyond these.
 	importBytes = 256 << 20

@@ -45,6 +45,7 @@ func (s *Store) read(dst *Result, p *partition, from, limit record.Offset, maxBy
 	}
 	defer dst.end()
 	w := walker{s: s, p: p, dst: dst, from: from, limit: limit, left: maxBytes, minOne: minOne, next: from}
+	defer w.open(nil, nil, 0, nil)
 	for !w.full && (w.left > 0 || w.minOne) {
 		it, r, err := dst.first(w.left)
 		if err == nil && r != nil && r.body == nil && dst.InMemory {
@@ -63,7 +64,7 @@ func (s *Store) read(dst *Result, p *partition, from, limit record.Offset, maxBy
 		if r.body != nil {
 			err = w.memory(r)
 		} else {
-			err = w.file(r, it.reach())
+			err = w.file(r, it)
 		}
 		if err != nil {
 			return err
@@ -145,11 +146,34 @@ type walker struct {
 	next        record.Offset
 	full        bool
 
-	// The piece of a file that was read last.
+	// What is at hand of a file: memory of the result alone, or a piece that
+	// others read too.
 	chunk   []byte
 	chunkAt int64
 	chunkOf *file
-	joined  int64 // where in the file the last batch taken ended, if it is the last buffer
+	piece   *piece // nil: the result's own
+	pinned  bool   // the result keeps the piece
+	copies  bool   // what is taken of the piece is too little to keep it
+	untold  int64  // bytes taken of the piece less those announced
+	joined  int64  // where in the file the last batch taken ended, if it is the last buffer
+
+	// Up to where in which file the pieces have been told what is wanted.
+	told   int64
+	toldOf *file
+}
+
+// open has other bytes of a file at hand.
+func (w *walker) open(chunk []byte, f *file, at int64, p *piece) {
+	if w.piece != nil {
+		if w.untold != 0 {
+			w.piece.leave(w.untold)
+		}
+		if !w.pinned {
+			w.piece.release()
+		}
+	}
+	w.untold = 0
+	w.chunk, w.chunkAt, w.chunkOf, w.piece, w.pinned, w.joined = chunk, at, f, p, false, -1
 }
 
 // want reports whether the batch from base to last, of size bytes, is to be
@@ -208,16 +232,15 @@ func (w *walker) memory(r *located) error {
 	return nil
 }
 
-// file takes batches from a run that must be read; reading on up to offset
-// reach of the file is worth while. What a header says counts only once the
-// batch is verified, also of a batch that is passed over: the offsets of those
-// behind it hang on it.
-func (w *walker) file(r *located, reach int64) error {
+// file takes batches from a run that must be read, the head of it. What a
+// header says counts only once the batch is verified, also of a batch that is
+// passed over: the offsets of those behind it hang on it.
+func (w *walker) file(r *located, it *runIter) error {
 	base, skip := w.resume(r)
 	pos, end := int64(r.Pos)+int64(skip), int64(r.Pos)+int64(r.Len)
 	size := w.dst.Size
 	for pos < end {
-		head, err := w.view(r.f, pos, min(record.HeaderSize, end-pos), reach)
+		head, err := w.view(it, pos, min(record.HeaderSize, end-pos))
 		if err != nil {
 			return err
 		}
@@ -226,7 +249,7 @@ func (w *walker) file(r *located, reach int64) error {
 			return w.s.damage(w.s.pathOf(r.f), pos, "there is no record batch where the run index names one")
 		}
 		if w.full = last >= w.from && n > w.left && !w.minOne; !w.full {
-			if err := w.take(r, pos, n, base, reach); err != nil {
+			if err := w.take(r, it, pos, n, base); err != nil {
 				return err
 			}
 		}
@@ -244,39 +267,120 @@ func (w *walker) file(r *located, reach int64) error {
 	return nil
 }
 
-// take verifies a batch of a file and adds it if it is wanted.
-func (w *walker) take(r *located, pos int64, n int, base record.Offset, reach int64) error {
-	batch, err := w.view(r.f, pos, int64(n), reach)
+// take verifies a batch of a file, unless another reader of the same memory
+// has, and adds it if it is wanted.
+func (w *walker) take(r *located, it *runIter, pos int64, n int, base record.Offset) error {
+	batch, err := w.view(it, pos, int64(n))
 	if err != nil {
 		return err
 	}
-	h, err := record.Validate(batch, record.Checks{})
-	if err != nil && !fault.On(fault.SkipChecksum) {
-		return w.s.damage(w.s.pathOf(r.f), pos, err.Error())
-	}
-	if !w.want(base+record.Offset(h.LastOffsetDelta), n) {
-		return nil
-	}
-	patch(batch, base, r.Epoch)
 	at := int(pos - w.chunkAt)
-	w.dst.addOwn(w.chunk, at, at+n, w.joined == pos)
-	w.joined = pos + int64(n)
+	if w.piece == nil || !w.piece.isVerified(at) {
+		if _, err := record.Validate(batch, record.Checks{}); err != nil && !fault.On(fault.SkipChecksum) {
+			return w.s.damage(w.s.pathOf(r.f), pos, err.Error())
+		}
+		if w.piece != nil {
+			w.piece.setVerified(at)
+		}
+	}
+	_, last, err := batchAt(batch, base)
+	if err != nil || !w.want(last, n) {
+		return err
+	}
+	w.untold += int64(n)
+	switch {
+	case w.piece == nil:
+		patch(batch, base, r.Epoch)
+		w.dst.addOwn(w.chunk, at, at+n, w.joined == pos)
+		w.joined = pos + int64(n)
+	case w.copies:
+		w.dst.addCopy(batch, base, r.Epoch)
+	default:
+		w.dst.addShared(batch, base, r.Epoch)
+		w.pin()
+	}
 	return nil
 }
 
-// view returns n bytes of a file, from the piece read last or a new one.
-func (w *walker) view(f *file, pos, n, reach int64) ([]byte, error) {
-	if at := pos - w.chunkAt; f != w.chunkOf || at < 0 || at+n > int64(len(w.chunk)) {
-		size := max(n, min(reach-pos, int64(w.left)+gapBytes, maxReadSize))
-		b, from, err := w.s.readPiece(f, pos, size)
-		w.dst.reads = append(w.dst.reads, b)
-		if err != nil {
-			return nil, err
+// pin makes the result keep the piece at hand.
+func (w *walker) pin() {
+	if !w.pinned {
+		w.pinned = true
+		w.dst.pieces = append(w.dst.pieces, w.piece)
+	}
+}
+
+// view returns n bytes of the file of the run at it's head, from what is at
+// hand, a piece, or memory that it reads them into.
+func (w *walker) view(it *runIter, pos, n int64) ([]byte, error) {
+	f := it.buf[it.pos].f
+	if !w.has(f, pos, n) {
+		if ok := w.share(it, pos, n); !ok {
+			size := max(n, min(it.reach()-pos, int64(w.left)+gapBytes, maxReadSize))
+			b, from, err := w.s.readPiece(f, pos, size)
+			w.dst.reads = append(w.dst.reads, b)
+			if err != nil {
+				return nil, err
+			}
+			w.open(*b, f, from, nil)
 		}
-		w.chunk, w.chunkAt, w.chunkOf, w.joined = *b, from, f, -1
 	}
 	at := pos - w.chunkAt
 	return w.chunk[at : at+n], nil
+}
+
+// has reports whether bytes of a file are at hand.
+func (w *walker) has(f *file, pos, n int64) bool {
+	at := pos - w.chunkAt
+	return f == w.chunkOf && at >= 0 && at+n <= int64(len(w.chunk))
+}
+
+// share gets n bytes of a file at hand from the piece that they lie in, or,
+// copied, from several. It reports whether it could.
+func (w *walker) share(it *runIter, pos, n int64) bool {
+	f, size := it.buf[it.pos].f, w.s.pieces.size
+	if w.dst.own || n > maxJoined*size || f == w.toldOf && pos < w.told {
+		return false
+	}
+	if !w.enter(it, pos) {
+		return false
+	}
+	if w.has(f, pos, n) {
+		return true
+	}
+	b := getRead(int(n))
+	w.dst.reads = append(w.dst.reads, b)
+	for got := int64(0); ; {
+		got += int64(copy((*b)[got:], w.chunk[pos+got-w.chunkAt:]))
+		if got == n {
+			break
+		}
+		if (pos+got)%size != 0 || !w.enter(it, pos+got) {
+			return false
+		}
+	}
+	w.open(*b, f, pos, nil)
+	return true
+}
+
+// enter gets the piece that holds a position at hand.
+func (w *walker) enter(it *runIter, pos int64) bool {
+	f, size := it.buf[it.pos].f, w.s.pieces.size
+	end := (pos/size + 1) * size
+	if w.piece != nil && w.has(f, pos, 1) {
+		return true
+	}
+	want, upTo := it.wanted(pos, end)
+	want = min(want, int64(w.left))
+	p := w.s.acquirePiece(f, pos, want, it.extent())
+	if p == nil {
+		w.told, w.toldOf = upTo, f
+		return false
+	}
+	w.open(p.buf, f, w.s.pieces.at(p.key), p)
+	w.untold = -want
+	w.copies = want < size/pinShare
+	return w.has(f, pos, 1)
 }
 
 // resumes remembers where in long runs recent reads have stopped, so that the

@@ -31,13 +31,14 @@ type Result struct {
 	// without meaning, and Len is the bytes taken of the run.
 	Runs []Run
 
-	own   bool   // the store reads for itself, which is counted elsewhere
-	arena []byte // where copies and patched headers go; never moved, only replaced
-	small []byte // the first arena, which outlives Release
-	open  bool   // the last buffer is arena[start:] and can grow
-	start int
-	reads []*[]byte // pooled memory
-	iters []runIter
+	own    bool   // the store reads for itself, which is counted elsewhere
+	arena  []byte // where copies and patched headers go; never moved, only replaced
+	small  []byte // the first arena, which outlives Release
+	open   bool   // the last buffer is arena[start:] and can grow
+	start  int
+	reads  []*[]byte // pooled memory
+	pieces []*piece  // of files, kept until Release
+	iters  []runIter
 }
 
 // mark is a state of a result to return to.
@@ -56,7 +57,12 @@ func (r *Result) Release() {
 	for _, b := range r.reads {
 		putRead(b)
 	}
+	for _, p := range r.pieces {
+		p.release()
+	}
 	clear(r.reads)
+	clear(r.pieces)
+	r.pieces = r.pieces[:0]
 	clear(r.Buffers)
 	r.reads, r.Buffers, r.Runs = r.reads[:0], r.Buffers[:0], r.Runs[:0]
 	r.arena, r.open, r.Size, r.Next = r.small, false, 0, 0

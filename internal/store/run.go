@@ -15,6 +15,9 @@ func (s *Store) Run(ctx context.Context) error {
 	ctx, cancel := context.WithCancel(ctx)
 	var filler sync.WaitGroup
 	filler.Go(func() { s.lane.RunFill(ctx, s.filled) })
+	for range aheadReads {
+		filler.Go(func() { s.runReadAhead(ctx) })
+	}
 	s.runRewriter(ctx)
 	cancel()
 	filler.Wait()

@@ -11,6 +11,9 @@ type Stats struct {
 	// TailReads and FileReads are the bytes that Read served from memory and
 	// from files.
 	TailReads, FileReads atomic.Uint64
+	// PiecesRead is the bytes of files that were read into memory which readers
+	// share.
+	PiecesRead atomic.Uint64
 	// IndexWritten, RewriteRead, RewriteWritten and CheckpointWritten are the
 	// bytes that stood beside the one write of every record.
 	IndexWritten, RewriteRead, RewriteWritten, CheckpointWritten atomic.Uint64

@@ -95,6 +95,7 @@ type Store struct {
 	reader *segment.Reader
 
 	tail       tail
+	pieces     pieces
 	partitions partitionTable
 	files      fileTable
 	stats      Stats
@@ -150,6 +151,7 @@ func Open(o Options) (*Store, error) {
 		lock:       lock,
 		reader:     segment.NewReader(o.FS, maxHandles, cacheBytes),
 		tail:       tail{max: o.TailBytes},
+		pieces:     newPieces(o.WALFileSize),
 		partitions: partitionTable{byID: map[record.PartitionID]*partition{}, compacted: map[record.PartitionID]*partition{}, settling: map[record.PartitionID]*partition{}},
 		files:      fileTable{byID: map[checkpoint.FileID]*file{}},
 		groups:     map[record.ShardID]*Log{},

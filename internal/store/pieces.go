@@ -1,0 +1,460 @@
+package store
+
+import (
+	"context"
+	"sync"
+	"sync/atomic"
+
+	"github.com/polylog-mq/polylog/internal/record"
+	"github.com/polylog-mq/polylog/internal/store/checkpoint"
+	"github.com/polylog-mq/polylog/internal/store/wal"
+)
+
+// pieces is the one owner of the memory in which data files are read for those
+// who catch up: aligned pieces of equal size, a bounded number of them, shared
+// by all readers. Each is read by one of them, or ahead of them, while others
+// that want it wait; its bytes never change, and each batch in it is verified
+// once. A piece that somebody uses stays; when all are used readers read for
+// themselves (readPiece). So do those who come when a piece was read and has been
+// given up: through the page cache, which then has it for the next ones.
+//
+// In a WAL file a reader wants one partition of many. To read all of a piece
+// pays if the readers of the others are near, which shows only afterwards: each
+// piece that is given up, and each that was asked for and not read, says how
+// much of it was wanted while it was remembered, and yield is the recent
+// average. Where that is low readers read what they want, for themselves.
+type pieces struct {
+	size int64 // of a piece, in bytes; a multiple of pages
+	max  int   // number of them
+
+	mu    sync.Mutex
+	byKey map[pieceKey]*piece
+	free  []*piece // in no one's use
+	made  int
+	clock uint64 // counts calls of acquire
+	ahead int    // pieces that were read ahead and not used yet
+	// asked remembers what was wanted of pieces that are not here, in a ring.
+	asked   [askedPieces]asked
+	askedAt int
+	yield   float64 // bytes wanted per byte of a piece; at most 1 each
+
+	resting bool   // somebody comes to look whether the memory is in use
+	rested  uint64 // what clock was when they last did
+
+	wishes chan pieceKey // to be read ahead
+}
+
+// pieceKey names the piece that begins at n times the size of a file.
+type pieceKey struct {
+	f *file
+	n int64
+}
+
+// asked is how many bytes of a piece were wanted.
+type asked struct {
+	key   pieceKey
+	bytes int64
+}
+
+// piece is a part of a file. What is not said to be otherwise belongs to
+// pieces.mu.
+type piece struct {
+	owner  *pieces
+	key    pieceKey
+	users  int
+	used   uint64 // when, in pieces.clock
+	wanted int64  // bytes, by all users
+	ahead  bool   // it was read ahead and is not used yet
+	lost   bool   // it can no longer be found
+
+	loading sync.Mutex // held by who reads it
+	failed  bool       // it could not be read; by loading
+	buf     []byte     // by loading; then immutable
+	// verified has a bit for each stretch of stride bytes in which a batch begins
+	// that was verified: no two can begin in one.
+	verified []atomic.Uint64
+}
+
+const stride = 32
+
+var _ [record.HeaderSize - stride - 1]struct{} // no batch is shorter
+
+// newPieces sizes the pieces by the WAL's files, so that small stores of tests
+// have several in a file, too.
+func newPieces(fileSize int64) pieces {
+	size := int64(pieceBytes)
+	for size > wal.PageSize && size > fileSize/8 {
+		size /= 2
+	}
+	return pieces{
+		size: size, max: maxPieces, yield: 1, byKey: map[pieceKey]*piece{}, wishes: make(chan pieceKey, maxPieces),
+	}
+}
+
+// of returns the piece that holds position pos of a file.
+func (c *pieces) of(f *file, pos int64) pieceKey { return pieceKey{f, pos / c.size} }
+
+// at returns where in its file a piece begins.
+func (c *pieces) at(k pieceKey) int64 { return k.n * c.size }
+
+// acquire returns a piece for use until release. It is nil if the piece is not
+// here and is not worth to be read either, for want bytes of it and what others
+// have wanted lately, or if there is no memory. With load the caller reads it,
+// and must call loaded. next says that it is the first use of a piece, which
+// follows another.
+func (c *pieces) acquire(k pieceKey, want int64) (p *piece, load, next bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.clock++
+	if p = c.byKey[k]; p != nil {
+		next = p.ahead
+		c.use(p, want)
+		return p, false, next
+	}
+	if k.f.pieced(k.n) {
+		return nil, false, false
+	}
+	all, worth := c.worth(k, want)
+	if !worth {
+		return nil, false, false
+	}
+	if p = c.take(k); p == nil {
+		return nil, false, false
+	}
+	c.use(p, all)
+	return p, true, k.n == 0 || c.byKey[pieceKey{k.f, k.n - 1}] != nil
+}
+
+func (c *pieces) use(p *piece, want int64) {
+	p.users++
+	p.wanted += want
+	p.used = c.clock
+	if p.ahead {
+		p.ahead = false
+		c.ahead--
+	}
+}
+
+// worth reports whether a piece of which want bytes are wanted now, and all with
+// what others have asked for, is to be read whole.
+func (c *pieces) worth(k pieceKey, want int64) (all int64, worth bool) {
+	at := -1
+	for i := range c.asked {
+		if c.asked[i].key == k {
+			at = i
+			break
+		}
+	}
+	all = want
+	if at >= 0 {
+		all += c.asked[at].bytes
+	}
+	if least := c.size / worthShare; all >= c.size/2 || c.yield >= 0.5 && all >= least {
+		if at >= 0 {
+			c.asked[at] = asked{}
+		}
+		return all, true
+	}
+	if at < 0 {
+		at = c.askedAt
+		c.askedAt = (c.askedAt + 1) % len(c.asked)
+		c.learn(c.asked[at].bytes)
+	}
+	c.asked[at] = asked{k, all}
+	return all, false
+}
+
+// learn takes note of how much was wanted of a piece. Those who want little of a
+// file do not count: for them no piece is read.
+func (c *pieces) learn(wanted int64) {
+	if wanted >= c.size/worthShare {
+		c.yield += (min(float64(wanted)/float64(c.size), 1) - c.yield) / yieldSpan
+	}
+}
+
+// spent reports whether a piece has served: all of it was wanted, or nobody came
+// for it any more. Until then it stays for those who are a little behind, and who
+// is far ahead of them must read for himself: else he would take away what they
+// need next, which throws them back further.
+func (c *pieces) spent(p *piece) bool {
+	return p.wanted >= c.size-c.size/8 || c.clock-p.used > patience
+}
+
+// take makes a piece for k, out of the one that was not used for longest of
+// those that have served if need be; nil if there is none. Its loading is locked.
+func (c *pieces) take(k pieceKey) *piece {
+	var p *piece
+	switch n := len(c.free); {
+	case n > 0:
+		p = c.free[n-1]
+		c.free = c.free[:n-1]
+	case c.made < c.max:
+		c.made++
+		p = &piece{owner: c, buf: make([]byte, c.size), verified: make([]atomic.Uint64, (c.size/stride+63)/64)}
+	default:
+		for _, o := range c.byKey {
+			if o.users == 0 && (p == nil || o.used < p.used) && c.spent(o) {
+				p = o
+			}
+		}
+		if p == nil {
+			return nil
+		}
+		c.learn(max(p.wanted, c.size/worthShare))
+		c.drop(p)
+		c.free = c.free[:len(c.free)-1]
+	}
+	p.wanted = 0
+	p.key, p.lost, p.failed, p.buf = k, false, false, p.buf[:c.size]
+	for i := range p.verified {
+		p.verified[i].Store(0)
+	}
+	p.loading.Lock()
+	c.byKey[k] = p
+	k.f.setPieced(k.n)
+	return p
+}
+
+// drop makes a piece one that cannot be found.
+func (c *pieces) drop(p *piece) {
+	delete(c.byKey, p.key)
+	p.lost = true
+	if p.ahead {
+		p.ahead = false
+		c.ahead--
+	}
+	if p.users == 0 {
+		c.free = append(c.free, p)
+	}
+}
+
+// loaded says that the reader of a piece has filled n bytes of it.
+func (p *piece) loaded(n int, err error) {
+	if p.failed = err != nil && n == 0; p.failed {
+		p.owner.mu.Lock()
+		if !p.lost {
+			p.owner.drop(p)
+		}
+		p.owner.mu.Unlock()
+	}
+	p.buf = p.buf[:n]
+	p.loading.Unlock()
+}
+
+// wait returns once a piece that is used was read, and reports whether it was.
+func (p *piece) wait() bool {
+	p.loading.Lock()
+	defer p.loading.Unlock()
+	return !p.failed
+}
+
+// leave says that of a piece in use so many bytes more, or fewer, were taken than
+// was said to be wanted.
+func (p *piece) leave(more int64) {
+	p.owner.mu.Lock()
+	p.wanted += more
+	p.owner.mu.Unlock()
+}
+
+// release ends a use.
+func (p *piece) release() {
+	c := p.owner
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if p.users--; p.users == 0 && p.lost {
+		c.free = append(c.free, p)
+	}
+}
+
+// forget drops the pieces of a file that is given up.
+func (c *pieces) forget(f *file) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for k, p := range c.byKey {
+		if k.f == f {
+			c.drop(p)
+		}
+	}
+	for i := range c.asked {
+		if c.asked[i].key.f == f {
+			c.asked[i] = asked{}
+		}
+	}
+}
+
+// rouse reports whether from now on somebody must call rest from time to time.
+func (c *pieces) rouse() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	was := c.resting
+	c.resting = true
+	return !was
+}
+
+// rest lets go of the memory if there was no use for it since the last call, and
+// reports whether it must be called again.
+func (c *pieces) rest() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.resting = c.clock != c.rested
+	c.rested = c.clock
+	if !c.resting {
+		for _, p := range c.byKey {
+			c.drop(p)
+		}
+		c.made -= len(c.free)
+		c.free = nil
+	}
+	return c.resting
+}
+
+// restPieces sees to it that memory for reading is not kept for long when
+// nobody reads.
+func (s *Store) restPieces() {
+	if s.pieces.rest() {
+		s.o.Clock.AfterFunc(restAfter, s.restPieces)
+	}
+}
+
+// isVerified reports whether the batch that begins at byte i was.
+func (p *piece) isVerified(i int) bool {
+	return p.verified[i/stride/64].Load()&(1<<(i/stride%64)) != 0
+}
+
+func (p *piece) setVerified(i int) { p.verified[i/stride/64].Or(1 << (i / stride % 64)) }
+
+// wish asks for the piece to be read ahead, if it is not here and there is room
+// for it: half of the memory may wait for readers who are yet to come.
+func (c *pieces) wish(k pieceKey) {
+	c.mu.Lock()
+	wanted := c.byKey[k] == nil && !k.f.pieced(k.n) && c.ahead < c.max/2
+	c.mu.Unlock()
+	if wanted {
+		select {
+		case c.wishes <- k:
+		default:
+		}
+	}
+}
+
+// acquirePiece returns the piece that holds position pos of a file, read, for
+// use until release, if it is worth while; else nil. upTo is where in the file
+// the caller's interest ends.
+func (s *Store) acquirePiece(f *file, pos, want, upTo int64) *piece {
+	c := &s.pieces
+	k := c.of(f, pos)
+	if !s.settled(k) {
+		return nil
+	}
+	p, load, next := c.acquire(k, want)
+	if p == nil {
+		return nil
+	}
+	if next {
+		s.wishAhead(k, upTo)
+	}
+	if load {
+		s.loadPiece(p)
+	}
+	if !p.wait() {
+		p.release()
+		return nil
+	}
+	return p
+}
+
+// settled reports whether a piece will never change: nothing is written there
+// any more.
+func (s *Store) settled(k pieceKey) bool {
+	if k.f.level > 0 {
+		return true
+	}
+	end := s.lane.End()
+	return wal.FileNum(k.f.num) < end.File || wal.FileNum(k.f.num) == end.File && (k.n+1)*s.pieces.size <= end.Offset
+}
+
+// loadPiece reads a piece that was taken: a WAL file past the page cache, as it
+// was written, since to fill the cache takes more processor time than all the
+// rest of a fetch.
+func (s *Store) loadPiece(p *piece) {
+	if s.pieces.rouse() {
+		s.o.Clock.AfterFunc(restAfter, s.restPieces)
+	}
+	f, off, n := p.key.f, s.pieces.at(p.key), 0
+	var err error
+	if f.level == 0 {
+		n, err = s.lane.ReadDirect(wal.FileNum(f.num), p.buf, off)
+	} else if size := min(s.pieces.size, f.info.DataLen-off); size <= 0 {
+		err = errGone
+	} else if err = s.reader.ReadData(f.path, p.buf[:size], off); err == nil {
+		n = int(size)
+	}
+	s.stats.PiecesRead.Add(uint64(n))
+	p.loaded(n, err)
+}
+
+// wishAhead asks for the pieces behind k to be read ahead, up to a place in its
+// file. Behind a WAL file comes the next one.
+func (s *Store) wishAhead(k pieceKey, upTo int64) {
+	for range aheadPieces {
+		if k.n++; s.pieces.at(k) >= upTo {
+			if k.f.level > 0 {
+				return
+			}
+			f := s.files.get(checkpoint.FileID{Num: k.f.num + 1})
+			if f == nil {
+				return
+			}
+			k = pieceKey{f, 0}
+		}
+		if !s.settled(k) {
+			return
+		}
+		s.pieces.wish(k)
+	}
+}
+
+// ReadAhead does one step of reading what readers who catch up will want next,
+// and reports whether there was one. Run sees to it.
+func (s *Store) ReadAhead() bool {
+	select {
+	case k := <-s.pieces.wishes:
+		s.readAhead(k)
+		return true
+	default:
+		return false
+	}
+}
+
+func (s *Store) readAhead(k pieceKey) {
+	c := &s.pieces
+	c.mu.Lock()
+	if c.byKey[k] != nil || k.f.pieced(k.n) || c.ahead >= c.max/2 {
+		c.mu.Unlock()
+		return
+	}
+	p := c.take(k)
+	if p != nil {
+		p.used, p.ahead = c.clock, true
+		p.users++ // only so that it stays
+		c.ahead++
+	}
+	c.mu.Unlock()
+	if p == nil {
+		return
+	}
+	s.loadPiece(p)
+	p.release()
+}
+
+// runReadAhead drives ReadAhead until ctx is done.
+func (s *Store) runReadAhead(ctx context.Context) {
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case k := <-s.pieces.wishes:
+			s.readAhead(k)
+		}
+	}
+}

@@ -1,0 +1,245 @@
+package store
+
+import (
+	"bytes"
+	"errors"
+	"sync"
+	"testing"
+
+	"github.com/polylog-mq/polylog/internal/crashfs"
+	"github.com/polylog-mq/polylog/internal/record"
+)
+
+// readAll reads a partition from the beginning, by so many bytes at a time, and
+// returns what there was.
+func (x *simple) readAll(tb testing.TB, p record.PartitionID, maxBytes int) []byte {
+	tb.Helper()
+	var got []byte
+	var r Result
+	for next := record.Offset(0); next < x.next[p]; next = r.Next {
+		r.Release()
+		if err := x.s.Read(&r, p, next, x.next[p], maxBytes, true); err != nil {
+			tb.Error(err)
+			return got
+		}
+		if r.Next == next {
+			tb.Errorf("nothing at offset %d", next)
+			return got
+		}
+		for _, b := range r.Buffers {
+			got = append(got, b...)
+		}
+	}
+	r.Release()
+	return got
+}
+
+// behind opens a store with several files of large batches of n partitions,
+// which have left memory, and returns what each is to be read as.
+func behind(tb testing.TB, o Options, n int) (*simple, [][]byte) {
+	tb.Helper()
+	o.WALFileSize, o.TailBytes = 1<<20, 1
+	x := openSimple(tb, o)
+	want := make([][]byte, n+1)
+	for i := range 40 * n {
+		p := record.PartitionID(i%n + 1)
+		data := testBatch(tb, 3, 7_000+100*(i%17), int64(i))
+		record.SetBaseOffset(data, x.next[p])
+		record.SetEpoch(data, 5)
+		want[p] = append(want[p], data...)
+		x.put(3, 7_000+100*(i%17), int64(i), p)
+	}
+	return x, want
+}
+
+// TestReadersShare: ten readers of each of six partitions that catch up side by
+// side get what was written, and the disk is read little more than once.
+func TestReadersShare(t *testing.T) {
+	x, want := behind(t, Options{FS: crashfs.Direct{FS: crashfs.New()}}, 6)
+	defer x.s.Close()
+	all := 0
+	for _, w := range want {
+		all += len(w)
+	}
+	var step sync.WaitGroup
+	for p := record.PartitionID(1); p <= 6; p++ {
+		for range 10 {
+			step.Go(func() {
+				if got := x.readAll(t, p, 100_000); !bytes.Equal(got, want[p]) {
+					t.Errorf("partition %d: read %d bytes that are not the %d written", p, len(got), len(want[p]))
+				}
+			})
+		}
+	}
+	step.Wait()
+	if read := x.s.stats.PiecesRead.Load(); read < uint64(all)/2 || read > 2*uint64(all) {
+		t.Errorf("read %d bytes of files for readers of %d", read, all)
+	}
+	for k, p := range x.s.pieces.byKey {
+		if p.users != 0 {
+			t.Errorf("piece %d of file %d is still in use", k.n, k.f.num)
+		}
+	}
+}
+
+// TestReadAhead: who reads on and on finds the next pieces read.
+func TestReadAhead(t *testing.T) {
+	x, want := behind(t, Options{FS: crashfs.New()}, 1)
+	defer x.s.Close()
+	var r Result
+	var got []byte
+	ahead := 0
+	for next := record.Offset(0); next < x.next[1]; next = r.Next {
+		r.Release()
+		if err := x.s.Read(&r, 1, next, x.next[1], 50_000, true); err != nil {
+			t.Fatal(err)
+		}
+		for _, b := range r.Buffers {
+			got = append(got, b...)
+		}
+		for x.s.ReadAhead() {
+			ahead++
+		}
+	}
+	r.Release()
+	if !bytes.Equal(got, want[1]) {
+		t.Errorf("read %d bytes that are not the %d written", len(got), len(want[1]))
+	}
+	if least := len(got) / int(x.s.pieces.size) / 2; ahead < least {
+		t.Errorf("%d pieces were read ahead, want %d or more", ahead, least)
+	}
+}
+
+// TestReadBehindAllocatesNothing is a gate on the path of those who catch up.
+func TestReadBehindAllocatesNothing(t *testing.T) {
+	if raceDetector {
+		t.Skip("the race detector allocates")
+	}
+	x, _ := behind(t, Options{FS: crashfs.New()}, 2)
+	defer x.s.Close()
+	var r Result
+	pass := func() {
+		for next := record.Offset(0); next < x.next[1]; next = r.Next {
+			r.Release()
+			if err := x.s.Read(&r, 1, next, x.next[1], 60_000, true); err != nil {
+				t.Fatal(err)
+			}
+		}
+		r.Release()
+	}
+	pass()
+	if n := testing.AllocsPerRun(5, pass); n > 0 {
+		t.Errorf("%v allocations to catch up", n)
+	}
+}
+
+// TestPieceDamaged: a batch that no longer is what was written is not given to
+// anybody, whether or not another one of its piece is.
+func TestPieceDamaged(t *testing.T) {
+	x, _ := behind(t, Options{FS: crashfs.New()}, 1)
+	defer x.s.Close()
+	var r Result
+	if err := x.s.Read(&r, 1, 0, x.next[1], 50_000, true); err != nil {
+		t.Fatal(err)
+	}
+	r.Release()
+	if len(x.s.pieces.byKey) == 0 {
+		t.Fatal("no piece was read")
+	}
+	for _, p := range x.s.pieces.byKey {
+		for i := int64(0); i < int64(len(p.buf)); i += 5000 {
+			p.buf[len(p.buf)-1-int(i)%1000]++
+		}
+	}
+	err := x.s.Read(&r, 1, 0, x.next[1], 1<<20, true)
+	if !errors.Is(err, ErrDamaged) {
+		t.Errorf("reading a damaged piece: %v", err)
+	}
+	r.Release()
+}
+
+func TestPieces(t *testing.T) {
+	f := &file{}
+	c := newPieces(8 * 64 << 10)
+	size := c.size
+	key := func(n int64) pieceKey { return pieceKey{f, n} }
+	load := func(n, want int64) *piece {
+		t.Helper()
+		p, load, _ := c.acquire(key(n), want)
+		if p == nil || !load {
+			t.Fatalf("piece %d is not to be read", n)
+		}
+		p.loaded(int(size), nil)
+		return p
+	}
+	if p, _, _ := c.acquire(key(0), size/worthShare-1); p != nil {
+		t.Error("a piece of which hardly anything is wanted is read")
+	}
+	first := load(0, 2)
+	if p, load, _ := c.acquire(key(0), 1); p != first || load || !p.wait() {
+		t.Error("a piece that is there is not found")
+	} else {
+		p.release()
+	}
+	pieces := []*piece{first}
+	for n := int64(1); n < maxPieces; n++ {
+		pieces = append(pieces, load(n, size))
+	}
+	if p, _, _ := c.acquire(key(maxPieces), size); p != nil {
+		t.Error("there is a piece too many")
+	}
+	pieces[3].release()
+	last := load(maxPieces, size)
+	if last != pieces[3] {
+		t.Error("the memory of another piece than the one nobody uses was taken")
+	}
+	if p, _, _ := c.acquire(key(3), size); p != nil {
+		t.Error("a piece is read a second time")
+	}
+	for i, p := range pieces {
+		if i != 3 {
+			p.release()
+		}
+	}
+	c.forget(f)
+	if len(c.byKey) > 0 || len(c.free) != maxPieces-1 {
+		t.Errorf("%d pieces are left of a forgotten file, %d free", len(c.byKey), len(c.free))
+	}
+	last.release()
+	if !c.rest() || c.rest() || c.made != 0 {
+		t.Errorf("%d pieces are kept without a use", c.made)
+	}
+}
+
+// TestPiecesYield: where readers want little of what is read it is not read for
+// long; and is again when more want the same.
+func TestPiecesYield(t *testing.T) {
+	c := newPieces(8 * 64 << 10)
+	read := func(readers, pieces int) (whole int) {
+		for n := range int64(pieces) {
+			k := pieceKey{&file{}, n}
+			for range readers {
+				p, load, _ := c.acquire(k, c.size/6+1)
+				if load {
+					whole++
+					p.loaded(int(c.size), nil)
+				}
+				if p != nil {
+					p.release()
+				}
+			}
+		}
+		return whole
+	}
+	for _, s := range []struct{ readers, pieces, least, most int }{
+		{6, 200, 200, 200},
+		{1, 1000, 0, maxPieces + 2*yieldSpan},
+		{1, 100, 0, 0},
+		{6, 1000, 800, 1000},
+		{6, 200, 200, 200},
+	} {
+		if n := read(s.readers, s.pieces); n < s.least || n > s.most {
+			t.Errorf("%d readers of a sixth each: %d of %d pieces read whole, want %d to %d", s.readers, n, s.pieces, s.least, s.most)
+		}
+	}
+}
