@@ -41,7 +41,30 @@ func (a *App) adminFlags(cmd *cobra.Command, c *adminClient) *cobra.Command {
 	f.StringVar(&c.base, "http", a.env(httpEnv, defaultHTTP), "HTTP address of the server; also "+httpEnv)
 	f.StringVarP(&c.user, "user", "u", a.env(userEnv, ""), "an administrator's name:password; also "+userEnv+". Not needed on the server's machine")
 	f.DurationVar(&c.patience, "timeout", 10*time.Second, "how long to wait for the server")
+	cmd.ValidArgsFunction = c.complete
 	return cmd
+}
+
+// shown are the nouns whose names can be asked for, and where.
+var shown = map[string]string{"queue": "queues", "exchange": "exchanges", "vhost": "tenants", "user": "users"}
+
+// complete offers the names of what the command's noun stands for, unless it is to
+// make a new one.
+func (c *adminClient) complete(cmd *cobra.Command, _ []string, _ string) (names []string, _ cobra.ShellCompDirective) {
+	noun := cmd.Parent().Name()
+	if noun == "schedule" {
+		noun = "queue"
+	}
+	if where := shown[noun]; where != "" && cmd.Name() != "create" && cmd.Name() != "list" || cmd.Parent().Name() == "schedule" {
+		var found []struct{ Name string }
+		c.patience = completionTimeout
+		if c.ask(cmd.Context(), "GET", c.path(where, "", ""), nil, &found) == nil {
+			for _, x := range found {
+				names = append(names, x.Name)
+			}
+		}
+	}
+	return names, cobra.ShellCompDirectiveNoFileComp
 }
 
 // vhostFlag adds --vhost for commands about what is in a vhost.
@@ -154,6 +177,11 @@ func refusedBy(answer *http.Response, body []byte) error {
 	switch answer.StatusCode {
 	case http.StatusNotFound:
 		e.code = exitNotFound
+		for noun := range shown {
+			if strings.HasPrefix(e.err.Error(), "no "+noun+" ") {
+				e.hint = fmt.Sprintf("'polylog %s list' shows what there is, 'polylog %s create' makes one", noun, noun)
+			}
+		}
 	case http.StatusUnauthorized:
 		e.hint = "--user name:password says who asks"
 	}
