@@ -90,7 +90,13 @@ func (w *publisher) run(ctx context.Context, id int) error {
 	}
 	w.times, w.wake = make([]int64, w.load.InFlight), make(chan struct{}, 1)
 	failed := make(chan error, 1)
-	go func() { failed <- w.send(c, w.messages(id)) }()
+	go func() {
+		err := w.send(c, w.messages(id))
+		if err == nil {
+			_ = c.Close() // receive may wait for a confirmation of what was not sent any more
+		}
+		failed <- err
+	}()
 	err = w.receive(c)
 	w.over.Store(true)
 	w.signal()
@@ -166,6 +172,9 @@ func (w *publisher) receive(c *conn) error {
 	single := map[uint64]bool{} // confirmed out of turn
 	for time.Now().Before(w.end) {
 		kind, payload, err := c.frame()
+		if err != nil && !time.Now().Before(w.end) {
+			return nil
+		}
 		if err != nil {
 			return err
 		}
