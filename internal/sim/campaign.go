@@ -72,9 +72,10 @@ func (c Campaign) Run() Summary {
 	return s
 }
 
-// compare makes it a failure that a second run had another trace.
+// compare makes it a failure that a second run had another trace, if it could be
+// repeated.
 func (r *Result) compare(o Options, again Result) {
-	if again.Trace != r.Trace {
+	if again.Trace != r.Trace && !(r.Unrepeatable && again.Unrepeatable) {
 		r.Failure = &Failure{Options: o, At: r.Virtual, Err: fmt.Errorf("one run has the trace %x, another %x", r.Trace, again.Trace)}
 	}
 }

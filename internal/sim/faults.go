@@ -211,6 +211,7 @@ func (n *node) failDisk(f *mishap) {
 	part := []string{"/wal/", "/segment/", pebbleDir}[f.a%3]
 	want := []diskOp{opWrite, opSync}[f.b%2]
 	n.excused = true
+	n.w.unrepeatable = n.w.unrepeatable || part == pebbleDir
 	p := n.process
 	n.disk.before = func(op diskOp, name string) error {
 		if op == want && strings.Contains(name, part) && !p.over() {

@@ -48,6 +48,8 @@ type world struct {
 	loss      float64
 	balance   clock.Timer
 	failure   error
+	// unrepeatable says that Pebble's files were made to fail.
+	unrepeatable bool
 }
 
 // variant is how a run differs from the usual in what must make no difference.
@@ -84,6 +86,9 @@ type Result struct {
 	Trace    uint64
 	Coverage Coverage
 	Virtual  time.Duration
+	// Unrepeatable says that Pebble's files failed: how far its goroutines were at
+	// that moment, and so what a restart finds, is not the seed's to decide.
+	Unrepeatable bool
 	// Failure is nil if nothing was wrong.
 	Failure *Failure
 }
@@ -106,7 +111,7 @@ func Run(o Options) Result {
 	for _, n := range w.nodes {
 		n.close()
 	}
-	r := Result{Trace: w.hash, Coverage: w.cover, Virtual: w.clock.Mono()}
+	r := Result{Trace: w.hash, Coverage: w.cover, Virtual: w.clock.Mono(), Unrepeatable: w.unrepeatable}
 	if err != nil {
 		r.Failure = &Failure{Options: o, At: w.clock.Mono(), Err: err, Faults: len(w.plan)}
 	}

@@ -1,6 +1,7 @@
 package store
 
 import (
+	"cmp"
 	"context"
 	"sync"
 	"sync/atomic"
@@ -193,7 +194,7 @@ func (c *pieces) take(k pieceKey) *piece {
 		p = &piece{owner: c, buf: make([]byte, c.size), verified: make([]atomic.Uint64, (c.size/stride+63)/64)}
 	default:
 		for _, o := range c.byKey {
-			if o.users == 0 && (p == nil || o.used < p.used) && c.spent(o) {
+			if o.users == 0 && (p == nil || o.older(p)) && c.spent(o) {
 				p = o
 			}
 		}
@@ -213,6 +214,14 @@ func (c *pieces) take(k pieceKey) *piece {
 	c.byKey[k] = p
 	k.f.setPieced(k.n)
 	return p
+}
+
+// older reports whether p was not used for longer than o. Among those that were
+// read ahead at once the place decides, so that a simulation can be repeated.
+func (p *piece) older(o *piece) bool {
+	return cmp.Or(
+		cmp.Compare(p.used, o.used), cmp.Compare(p.key.f.level, o.key.f.level), cmp.Compare(p.key.f.num, o.key.f.num), cmp.Compare(p.key.n, o.key.n),
+	) < 0
 }
 
 // drop makes a piece one that cannot be found.
