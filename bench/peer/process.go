@@ -239,7 +239,7 @@ func (s *Server) DropCache() {
 func Settle() { unix.Sync() }
 
 // Rewritten waits until the folder below the server's called name has grown
-// beyond min bytes and then has not for a second, but no longer than limit.
+// beyond least bytes and then has not for a second, but no longer than limit.
 func (s *Server) Rewritten(name string, least int64, limit time.Duration) int64 {
 	var size int64
 	for end := time.Now().Add(limit); time.Now().Before(end); time.Sleep(time.Second) {
