@@ -2,10 +2,10 @@ package broker
 
 import (
 	"cmp"
-	"container/heap"
 	"time"
 
 	"github.com/polylog-mq/polylog/internal/clock"
+	"github.com/polylog-mq/polylog/internal/due"
 	"github.com/polylog-mq/polylog/internal/state/group"
 )
 
@@ -15,17 +15,17 @@ import (
 type sessions struct {
 	g        *groups
 	byMember map[memberKey]*watch
-	queue    watchQueue
+	queue    due.Queue[*watch]
 	timer    clock.Timer
 	armedFor time.Duration // 0: not armed
 }
 
 // watch is the watch over one member. Times are those of the monotonic clock.
 type watch struct {
-	key   memberKey
-	due   time.Duration // when the session is over
-	at    time.Duration // when to look next, never after due
-	index int           // in the queue
+	due.Place
+	key memberKey
+	due time.Duration // when the session is over
+	at  time.Duration // when to look next, never after due
 }
 
 func (s *sessions) init(g *groups) {
@@ -45,10 +45,10 @@ func (s *sessions) touch(key memberKey) {
 	case w == nil:
 		w = &watch{key: key, due: due, at: due}
 		s.byMember[key] = w
-		heap.Push(&s.queue, w)
+		s.queue.Set(w)
 	case due < w.at: // it has a shorter timeout now
 		w.due, w.at = due, due
-		heap.Fix(&s.queue, w.index)
+		s.queue.Set(w)
 	default:
 		w.due = due
 		return
@@ -58,10 +58,10 @@ func (s *sessions) touch(key memberKey) {
 
 // arm sets the timer to the next look.
 func (s *sessions) arm() {
-	if len(s.queue) == 0 || s.armedFor > 0 && s.armedFor <= s.queue[0].at {
+	if s.queue.Len() == 0 || s.armedFor > 0 && s.armedFor <= s.queue.First().at {
 		return
 	}
-	s.armedFor = max(s.queue[0].at, 1)
+	s.armedFor = max(s.queue.First().at, 1)
 	c := s.g.s.b.opts.Clock
 	wait := max(s.armedFor-c.Mono(), 0)
 	if s.timer == nil {
@@ -75,16 +75,16 @@ func (s *sessions) arm() {
 func (s *sessions) look() {
 	s.armedFor = 0
 	now := s.g.s.b.opts.Clock.Mono()
-	for len(s.queue) > 0 && s.queue[0].at <= now {
-		w := s.queue[0]
+	for s.queue.Len() > 0 && s.queue.First().at <= now {
+		w := s.queue.First()
 		known, ok := s.g.state.Session(w.key.group, w.key.member)
 		if !ok {
-			heap.Pop(&s.queue)
+			s.queue.Remove(w)
 			delete(s.byMember, w.key)
 			continue
 		}
 		w.at = s.judge(w, known, now)
-		heap.Fix(&s.queue, w.index)
+		s.queue.Set(w)
 	}
 	s.arm()
 }
@@ -113,42 +113,16 @@ func (s *sessions) judge(w *watch, known group.Session, now time.Duration) time.
 // clear ends all watching.
 func (s *sessions) clear() {
 	clear(s.byMember)
-	clear(s.queue)
-	s.queue = s.queue[:0]
+	s.queue.Clear()
 	if s.timer != nil {
 		s.timer.Stop()
 	}
 	s.armedFor = 0
 }
 
-// watchQueue is a heap by the time to look.
-type watchQueue []*watch
-
-func (q watchQueue) Len() int { return len(q) }
-
-func (q watchQueue) Less(i, j int) bool {
-	return cmp.Or(cmp.Compare(q[i].at, q[j].at), q[i].key.compare(q[j].key)) < 0
-}
-
-func (q watchQueue) Swap(i, j int) {
-	q[i], q[j] = q[j], q[i]
-	q[i].index, q[j].index = i, j
-}
-
-// Push implements heap.Interface.
-func (q *watchQueue) Push(x any) {
-	w := x.(*watch)
-	w.index = len(*q)
-	*q = append(*q, w)
-}
-
-// Pop implements heap.Interface.
-func (q *watchQueue) Pop() any {
-	last := len(*q) - 1
-	w := (*q)[last]
-	(*q)[last] = nil
-	*q = (*q)[:last]
-	return w
+// Before orders by the time to look.
+func (w *watch) Before(o *watch) bool {
+	return cmp.Or(cmp.Compare(w.at, o.at), w.key.compare(o.key)) < 0
 }
 
 func (k memberKey) compare(o memberKey) int {

@@ -52,7 +52,7 @@ func TestWaitingEndsWithTheLeadership(t *testing.T) {
 	}
 	g.leaderChanged(false, 2, 4)
 	wantAnswer(t, "after the change", *waiting, ErrNotLeader)
-	if len(g.sessions.byMember)+len(g.sessions.queue) > 0 {
+	if len(g.sessions.byMember)+g.sessions.queue.Len() > 0 {
 		t.Error("a member is still watched over")
 	}
 	x.join("a", false) // the entry comes from the next leader: nobody waits here
@@ -72,15 +72,15 @@ func TestWatchesEnd(t *testing.T) {
 	x := newBench(t)
 	g := x.lead()
 	x.join("a", true)
-	if len(g.sessions.byMember) != 1 || len(g.sessions.queue) != 1 {
-		t.Fatalf("%d watches, %d in the queue", len(g.sessions.byMember), len(g.sessions.queue))
+	if len(g.sessions.byMember) != 1 || g.sessions.queue.Len() != 1 {
+		t.Fatalf("%d watches, %d in the queue", len(g.sessions.byMember), g.sessions.queue.Len())
 	}
 	leave := group.Leave{Group: "g", Members: []group.Leaver{{Member: "a"}}}
 	x.command(kindGroup, leave.AppendTo(nil), nil)
 	g.sessions.timer.Stop()
 	x.s.b.opts.Clock.(*clock.Virtual).Advance(time.Minute)
 	g.sessions.look()
-	if len(g.sessions.byMember)+len(g.sessions.queue) > 0 {
+	if len(g.sessions.byMember)+g.sessions.queue.Len() > 0 {
 		t.Error("a member that left is still watched over")
 	}
 }

@@ -1,10 +1,11 @@
 package broker
 
 import (
-	"container/heap"
+	"cmp"
 	"math"
 	"time"
 
+	"github.com/polylog-mq/polylog/internal/due"
 	"github.com/polylog-mq/polylog/internal/record"
 	"github.com/polylog-mq/polylog/internal/state/lease"
 )
@@ -38,8 +39,10 @@ type desk struct {
 	// heads are the deadlines of the first record of each level, as far as they
 	// were looked up.
 	heads []headAt
-	due   int // its place among the expiries, -1: it has none
-	dueAt record.LogTime
+
+	due.Place // among the expiries
+
+	dueAt record.LogTime // when its first record expires, if it is queued
 
 	loading   bool // something is being read beside the loop
 	kept      bool // its readings are kept
@@ -130,7 +133,7 @@ func deleteGets(gets []*getting, h *holder) []*getting {
 // close ends the desk: it is deleted, or another node leads.
 func (d *desk) close(reason error) {
 	d.closed = true
-	d.q.due.remove(d)
+	d.q.due.Remove(d)
 	for _, lc := range d.Consumers() {
 		c := lc.User.(*Consumer)
 		c.desk = nil
@@ -450,72 +453,35 @@ func (d *desk) overflow() {
 }
 
 // expiries is the desks whose first record will expire, the next one first.
-type expiries struct{ desks []*desk }
+type expiries struct{ due.Queue[*desk] }
 
 func (x *expiries) next() (record.LogTime, bool) {
-	if len(x.desks) == 0 {
+	if x.Len() == 0 {
 		return 0, false
 	}
-	return x.desks[0].dueAt, true
+	return x.First().dueAt, true
 }
 
 // until returns the desks that are due, and forgets when they were.
 func (x *expiries) until(now record.LogTime) (due []*desk) {
-	for len(x.desks) > 0 && x.desks[0].dueAt <= now {
-		due = append(due, x.desks[0])
-		x.remove(x.desks[0])
+	for x.Len() > 0 && x.First().dueAt <= now {
+		due = append(due, x.First())
+		x.Remove(x.First())
 	}
 	return due
 }
 
 // set notes when a desk is due.
 func (x *expiries) set(d *desk, at record.LogTime) {
-	switch {
-	case at == never:
-		x.remove(d)
-	case d.due < 0:
-		d.dueAt = at
-		heap.Push(x, d)
-	case d.dueAt != at:
-		d.dueAt = at
-		heap.Fix(x, d.due)
+	if at == never {
+		x.Remove(d)
+		return
 	}
+	d.dueAt = at
+	x.Set(d)
 }
 
-func (x *expiries) remove(d *desk) {
-	if d.due >= 0 {
-		heap.Remove(x, d.due)
-	}
-}
-
-// Len implements heap.Interface.
-func (x *expiries) Len() int { return len(x.desks) }
-
-// Less implements heap.Interface.
-func (x *expiries) Less(i, j int) bool {
-	a, b := x.desks[i], x.desks[j]
-	return a.dueAt < b.dueAt || a.dueAt == b.dueAt && a.part.id < b.part.id
-}
-
-// Swap implements heap.Interface.
-func (x *expiries) Swap(i, j int) {
-	x.desks[i], x.desks[j] = x.desks[j], x.desks[i]
-	x.desks[i].due, x.desks[j].due = i, j
-}
-
-// Push implements heap.Interface.
-func (x *expiries) Push(v any) {
-	d := v.(*desk)
-	d.due = len(x.desks)
-	x.desks = append(x.desks, d)
-}
-
-// Pop implements heap.Interface.
-func (x *expiries) Pop() any {
-	last := len(x.desks) - 1
-	d := x.desks[last]
-	x.desks[last] = nil
-	x.desks = x.desks[:last]
-	d.due = -1
-	return d
+// Before orders desks by when their first record expires, then by partition.
+func (d *desk) Before(o *desk) bool {
+	return cmp.Or(cmp.Compare(d.dueAt, o.dueAt), cmp.Compare(d.part.id, o.part.id)) < 0
 }

@@ -221,7 +221,7 @@ func (q *queues) drop(p *Partition) {
 // makeDesk opens the leader's desk over a lease set.
 func (q *queues) makeDesk(p *Partition) *desk {
 	p.desk = &desk{
-		Desk: lease.NewDesk(p.lease, record.Term(q.s.term.Load())), q: q, part: p, queue: p.asQueue(), due: -1,
+		Desk: lease.NewDesk(p.lease, record.Term(q.s.term.Load())), q: q, part: p, queue: p.asQueue(),
 		holders: map[uint64]*holder{},
 	}
 	q.touch(p.desk)

@@ -31,12 +31,12 @@ type floor struct {
 
 // floors is the drawing of ARCHITECTURE.md, lowest first.
 var floors = []floor{
-	{folders: []string{"internal/record", "internal/page", "internal/clock", "internal/crashfs", "internal/osfs", "internal/codec", "internal/script", "internal/fault"}},
+	{folders: []string{"internal/record", "internal/page", "internal/clock", "internal/due", "internal/crashfs", "internal/osfs", "internal/codec", "internal/script", "internal/fault"}},
 	{folders: []string{"internal/store/wal", "internal/store/segment", "internal/store/checkpoint"}},
 	{folders: []string{"internal/store"}},
 	{folders: []string{"internal/replica"}},
 	{folders: []string{"internal/cluster"}},
-	{folders: []string{"internal/state"}, family: true, pure: []string{"internal/record", "internal/page", "internal/codec", "internal/fault"}},
+	{folders: []string{"internal/state"}, family: true, pure: []string{"internal/record", "internal/page", "internal/codec", "internal/due", "internal/fault"}},
 	{folders: []string{"internal/broker"}},
 	{folders: []string{"internal/brokertest"}},
 	{folders: []string{"internal/protocol/aws", "internal/protocol/listen"}},

@@ -13,12 +13,12 @@
 package dedup
 
 import (
-	"container/heap"
 	"errors"
 	"fmt"
 	"math"
 	"math/bits"
 
+	"github.com/polylog-mq/polylog/internal/due"
 	"github.com/polylog-mq/polylog/internal/page"
 	"github.com/polylog-mq/polylog/internal/record"
 )
@@ -55,9 +55,9 @@ type Verdict struct {
 
 // Table is the state of one shard's producers.
 type Table struct {
-	index  map[key]uint32 // slot by producer
-	leaves []*leaf        // by slot / slotsPerLeaf; nil: empty
-	due    dueHeap        // the same leaves
+	index  map[key]uint32   // slot by producer
+	leaves []*leaf          // by slot / slotsPerLeaf; nil: empty
+	due    due.Queue[*leaf] // the same leaves
 	// free is the lowest leaf that may have a free slot.
 	free int
 	// later is when a tick that was told to hold wants to be asked again.
@@ -80,8 +80,10 @@ type leaf struct {
 	number  uint32
 	touched uint32         // the cut since which it is marked as changed
 	due     record.LogTime // when to look for expired ones: a lower bound, since producers speak again
-	heapAt  int            // position in Table.due
-	slots   [slotsPerLeaf]producer
+
+	due.Place // in Table.due
+
+	slots [slotsPerLeaf]producer
 }
 
 // producer is laid out so that Check reads one cache line of it.
@@ -232,7 +234,7 @@ func (t *Table) add(now record.LogTime, k key) *producer {
 	if l == nil {
 		l = &leaf{number: uint32(t.free), due: look(now)}
 		t.leaves[t.free] = l
-		heap.Push(&t.due, l)
+		t.due.Set(l)
 	}
 	t.touch(l)
 	i := bits.TrailingZeros64(^l.used)

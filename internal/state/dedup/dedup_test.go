@@ -60,7 +60,7 @@ func list(t failer, tab *Table) (all []*producer) {
 			continue
 		}
 		leaves++
-		if l.used == 0 || int(l.number) != n || tab.due[l.heapAt] != l {
+		if l.used == 0 || int(l.number) != n || !tab.due.Has(l) {
 			t.Fatalf("leaf %d is empty or astray", n)
 		}
 		for i := range l.slots {
@@ -74,8 +74,8 @@ func list(t failer, tab *Table) (all []*producer) {
 			all = append(all, p)
 		}
 	}
-	if len(all) != tab.Len() || leaves != len(tab.due) {
-		t.Fatalf("%d producers in %d leaves, the table says %d in %d", len(all), leaves, tab.Len(), len(tab.due))
+	if len(all) != tab.Len() || leaves != tab.due.Len() {
+		t.Fatalf("%d producers in %d leaves, the table says %d in %d", len(all), leaves, tab.Len(), tab.due.Len())
 	}
 	return all
 }

@@ -2,7 +2,6 @@ package dedup
 
 import (
 	"cmp"
-	"container/heap"
 	"math"
 	"math/bits"
 
@@ -16,10 +15,10 @@ func look(seen record.LogTime) record.LogTime { return ((seen+ExpiryMs)/lookMs +
 // NextDeadline returns the log time at which Tick has work to do, and false if
 // the table is empty.
 func (t *Table) NextDeadline() (record.LogTime, bool) {
-	if len(t.due) == 0 {
+	if t.due.Len() == 0 {
 		return 0, false
 	}
-	return max(t.later, t.due[0].due), true
+	return max(t.later, t.due.First().due), true
 }
 
 // Tick forgets producers that have been silent for 24 hours, of a bounded
@@ -30,8 +29,8 @@ func (t *Table) Tick(now record.LogTime, hold bool) {
 		t.later = now + lookMs
 		return
 	}
-	for n := 0; n < leavesPerTick && len(t.due) > 0 && t.due[0].due <= now; n++ {
-		t.forget(t.due[0], now-now%lookMs-ExpiryMs)
+	for n := 0; n < leavesPerTick && t.due.Len() > 0 && t.due.First().due <= now; n++ {
+		t.forget(t.due.First(), now-now%lookMs-ExpiryMs)
 	}
 }
 
@@ -53,10 +52,10 @@ func (t *Table) forget(l *leaf, limit record.LogTime) {
 	}
 	if l.used > 0 {
 		l.due = look(oldest)
-		heap.Fix(&t.due, l.heapAt)
+		t.due.Set(l)
 		return
 	}
-	heap.Remove(&t.due, l.heapAt)
+	t.due.Remove(l)
 	t.leaves[l.number] = nil
 	for len(t.leaves) > 0 && t.leaves[len(t.leaves)-1] == nil {
 		t.leaves = t.leaves[:len(t.leaves)-1]
@@ -67,42 +66,18 @@ func (t *Table) forget(l *leaf, limit record.LogTime) {
 // silent longest, to the minute, in the first such leaf.
 func (t *Table) forgetOldest() {
 	for {
-		l := t.due[0]
+		l := t.due.First()
 		due := l.due
 		if t.forget(l, math.MinInt64); l.due == due {
 			break
 		}
 	}
-	l := t.due[0]
+	l := t.due.First()
 	t.forget(l, l.due-ExpiryMs)
 }
 
-// dueHeap orders leaves by when they are due, then by number, so that which of
-// them a bounded tick looks at does not depend on how the heap grew.
-type dueHeap []*leaf
-
-func (h dueHeap) Len() int { return len(h) }
-func (h dueHeap) Less(i, j int) bool {
-	return cmp.Or(cmp.Compare(h[i].due, h[j].due), cmp.Compare(h[i].number, h[j].number)) < 0
-}
-
-func (h dueHeap) Swap(i, j int) {
-	h[i], h[j] = h[j], h[i]
-	h[i].heapAt, h[j].heapAt = i, j
-}
-
-// Push implements heap.Interface.
-func (h *dueHeap) Push(x any) {
-	l := x.(*leaf)
-	l.heapAt = len(*h)
-	*h = append(*h, l)
-}
-
-// Pop implements heap.Interface.
-func (h *dueHeap) Pop() any {
-	old := *h
-	l := old[len(old)-1]
-	old[len(old)-1] = nil
-	*h = old[:len(old)-1]
-	return l
+// Before orders leaves by when they are due, then by number, so that which of
+// them a bounded tick looks at does not depend on how the queue grew.
+func (l *leaf) Before(o *leaf) bool {
+	return cmp.Or(cmp.Compare(l.due, o.due), cmp.Compare(l.number, o.number)) < 0
 }

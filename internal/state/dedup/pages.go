@@ -1,7 +1,6 @@
 package dedup
 
 import (
-	"container/heap"
 	"encoding/binary"
 	"fmt"
 	"math"
@@ -126,7 +125,7 @@ func (t *Table) restore(p *producer, r *codec.Reader, version byte) {
 func (t *Table) Restored() error {
 	for _, l := range t.leaves {
 		if l != nil {
-			heap.Push(&t.due, l)
+			t.due.Set(l)
 		}
 	}
 	return nil

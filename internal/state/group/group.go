@@ -98,8 +98,8 @@ func newGroup(id string, now record.LogTime) *group {
 		id: id, since: now, deadline: never, expires: never, review: true, loaded: true,
 		byID: map[string]*member{}, static: map[string]*member{}, topics: map[record.TopicID]*topicOffsets{},
 	}
-	g.timer = timer{group: g, at: never, index: -1}
-	g.expiry = timer{group: g, at: never, index: -1}
+	g.timer = timer{group: g, at: never}
+	g.expiry = timer{group: g, at: never}
 	return g
 }
 

@@ -40,9 +40,9 @@ func (s *State) Begin(now record.LogTime, term record.Term) {
 	}
 	s.pages.Touch(pageKey{kind: pageShard})
 	s.term = term
-	groups := make([]*group, len(s.timers))
-	for i, t := range s.timers {
-		groups[i] = t.group
+	groups := make([]*group, 0, s.timers.Len())
+	for _, t := range s.timers.All() {
+		groups = append(groups, t.group)
 	}
 	slices.SortFunc(groups, byID)
 	for _, g := range groups {
@@ -69,7 +69,7 @@ func (g *group) resume(now record.LogTime, initialDelay int32) {
 
 // Rebalancing reports whether members are waiting for each other, or are
 // expected, so that Tick has something to judge soon.
-func (s *State) Rebalancing() bool { return len(s.timers) > 0 }
+func (s *State) Rebalancing() bool { return s.timers.Len() > 0 }
 
 // Apply carries out a command. Answers to waiting requests, that of this very
 // command included, are appended to fx.
@@ -116,7 +116,7 @@ func (s *State) Tick(now record.LogTime, hold bool, fx *Effects) {
 		if s.timers.next() > now {
 			break
 		}
-		s.judge(now, s.timers[0].group, fx)
+		s.judge(now, s.timers.First().group, fx)
 	}
 	if hold {
 		s.held = now + holdPause
@@ -126,7 +126,7 @@ func (s *State) Tick(now record.LogTime, hold bool, fx *Effects) {
 		if s.expiries.next() > now {
 			break
 		}
-		s.expireOffsets(now, s.expiries[0].group)
+		s.expireOffsets(now, s.expiries.First().group)
 	}
 }
 

@@ -190,17 +190,17 @@ func checkShardPages(t failer, s *Partitions) {
 	if !maps.Equal(d, dumpShard(o)) {
 		t.Fatal("a restored shard has other pages")
 	}
-	if len(s.due) != len(o.due) || len(s.topics) != len(o.topics) {
-		t.Fatalf("%d partitions are due, after a restore %d", len(s.due), len(o.due))
+	if s.due.Len() != o.due.Len() || len(s.topics) != len(o.topics) {
+		t.Fatalf("%d partitions are due, after a restore %d", s.due.Len(), o.due.Len())
 	}
 	for id, p := range s.partitions {
 		q := o.partitions[id]
-		if p.bytes != q.bytes || p.due != q.due || (p.heapAt < 0) != (q.heapAt < 0) || *p.Settings() != *q.Settings() ||
+		if p.bytes != q.bytes || p.due != q.due || p.Queued() != q.Queued() || *p.Settings() != *q.Settings() ||
 			p.topic.partitions != q.topic.partitions || p.topic.revision != q.topic.revision ||
 			p.LastStable() != q.LastStable() || !slices.Equal(p.Aborted(), q.Aborted()) || !slices.Equal(p.Transactions(), q.Transactions()) {
 			t.Fatalf("partition %d is %+v, after a restore %+v", id, p, q)
 		}
-		if p.heapAt >= 0 && s.due[p.heapAt] != p {
+		if p.Queued() && !s.due.Has(p) {
 			t.Fatalf("partition %d is not where it thinks in the heap", id)
 		}
 	}

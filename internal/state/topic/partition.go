@@ -3,6 +3,7 @@ package topic
 import (
 	"math"
 
+	"github.com/polylog-mq/polylog/internal/due"
 	"github.com/polylog-mq/polylog/internal/record"
 )
 
@@ -28,8 +29,9 @@ type Partition struct {
 
 	compaction Compaction
 
-	due     record.LogTime // when retention or compaction looks next, if heapAt >= 0
-	heapAt  int            // position in Partitions.due, -1: in no hurry
+	due.Place // in Partitions.due, unless it is in no hurry
+
+	due     record.LogTime // when retention or compaction looks next, if it is queued
 	touched uint32         // the cut since which it is marked as changed
 
 	wantSealed int // what a restore expects len(sealed) to become
@@ -91,7 +93,7 @@ func (s *Partitions) Append(now record.LogTime, term record.Term, p *Partition, 
 	p.next += record.Offset(b.Offsets)
 	p.lastID = record.EntryID{Time: v.FirstID.Time, Seq: v.FirstID.Seq + uint64(b.Offsets) - 1}
 	p.epochs = p.epochs.begin(v.Epoch, v.Base)
-	if first := p.bytes == int64(b.Size); first || p.heapAt < 0 || sealed && set.Compact || p.oversize(set) {
+	if first := p.bytes == int64(b.Size); first || !p.Queued() || sealed && set.Compact || p.oversize(set) {
 		s.schedule(now, p)
 	}
 	return v

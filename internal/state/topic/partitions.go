@@ -6,6 +6,7 @@ import (
 	"maps"
 	"slices"
 
+	"github.com/polylog-mq/polylog/internal/due"
 	"github.com/polylog-mq/polylog/internal/page"
 	"github.com/polylog-mq/polylog/internal/record"
 )
@@ -15,7 +16,7 @@ type Partitions struct {
 	revision   Revision
 	topics     map[ID]*shardTopic
 	partitions map[record.PartitionID]*Partition
-	due        dueHeap // partitions with something that can expire
+	due        due.Queue[*Partition] // partitions with something that can expire
 
 	pages *page.Set[shardPage]
 	// cut counts the cuts, so that a partition that was touched since the last
@@ -137,7 +138,7 @@ func (s *Partitions) defineTopic(now record.LogTime, base record.Epoch, d *Defin
 	for _, pd := range d.Partitions {
 		p := s.partitions[pd.ID]
 		if p == nil {
-			p = &Partition{id: pd.ID, topic: t, epochBase: base, heapAt: -1}
+			p = &Partition{id: pd.ID, topic: t, epochBase: base}
 			s.touch(p)
 			s.partitions[pd.ID] = p
 			t.partitions++

@@ -157,7 +157,7 @@ func (s *Partitions) RestorePage(key, value []byte) error {
 		t.revision = Revision(r.Uvarint(math.MaxUint64))
 		t.settings = readSettings(&r)
 	case pagePartition:
-		p := &Partition{id: record.PartitionID(k.id), heapAt: -1}
+		p := &Partition{id: record.PartitionID(k.id)}
 		s.restorePartition(p, &r)
 		s.partitions[p.id] = p
 	case pageSegments:

@@ -2,7 +2,6 @@ package topic
 
 import (
 	"cmp"
-	"container/heap"
 	"math"
 
 	"github.com/polylog-mq/polylog/internal/fault"
@@ -19,10 +18,10 @@ import (
 // NextDeadline returns the log time at which Tick has work to do, and false if
 // no partition has anything that can expire.
 func (s *Partitions) NextDeadline() (record.LogTime, bool) {
-	if len(s.due) == 0 {
+	if s.due.Len() == 0 {
 		return 0, false
 	}
-	return s.due[0].due, true
+	return s.due.First().due, true
 }
 
 // Tick carries out what is due: retention by time and size, and how far
@@ -30,10 +29,10 @@ func (s *Partitions) NextDeadline() (record.LogTime, bool) {
 // more). With hold nothing is deleted, only put off.
 func (s *Partitions) Tick(now record.LogTime, hold bool, fx *Effects) {
 	for range retentionPerTick {
-		if len(s.due) == 0 || s.due[0].due > now {
+		if s.due.Len() == 0 || s.due.First().due > now {
 			return
 		}
-		p := s.due[0]
+		p := s.due.First()
 		s.touch(p)
 		if !hold {
 			s.retain(now, p, fx)
@@ -128,7 +127,7 @@ func (p *Partition) nextLook(now record.LogTime) record.LogTime {
 // schedule makes sure that a tick looks at p in time. It never puts a look
 // off: that is for ticks, or a busy partition would never see one.
 func (s *Partitions) schedule(now record.LogTime, p *Partition) {
-	if at := p.nextLook(now); at != never && (p.heapAt < 0 || at < p.due) {
+	if at := p.nextLook(now); at != never && (!p.Queued() || at < p.due) {
 		s.touch(p)
 		s.reschedule(p, at)
 	}
@@ -139,49 +138,19 @@ func (s *Partitions) reschedule(p *Partition, at record.LogTime) {
 	switch {
 	case at == never:
 		s.unschedule(p)
-	case p.heapAt < 0:
-		p.due = at
-		heap.Push(&s.due, p)
 	default:
 		p.due = at
-		heap.Fix(&s.due, p.heapAt)
+		s.due.Set(p)
 	}
 }
 
 func (s *Partitions) unschedule(p *Partition) {
-	if p.heapAt >= 0 {
-		heap.Remove(&s.due, p.heapAt)
-	}
+	s.due.Remove(p)
 	p.due = 0
 }
 
-// dueHeap orders partitions by when they are due, then by id, so that which
-// of them a bounded tick looks at does not depend on how the heap grew.
-type dueHeap []*Partition
-
-func (h dueHeap) Len() int { return len(h) }
-func (h dueHeap) Less(i, j int) bool {
-	return cmp.Or(cmp.Compare(h[i].due, h[j].due), cmp.Compare(h[i].id, h[j].id)) < 0
-}
-
-func (h dueHeap) Swap(i, j int) {
-	h[i], h[j] = h[j], h[i]
-	h[i].heapAt, h[j].heapAt = i, j
-}
-
-// Push implements heap.Interface.
-func (h *dueHeap) Push(x any) {
-	p := x.(*Partition)
-	p.heapAt = len(*h)
-	*h = append(*h, p)
-}
-
-// Pop implements heap.Interface.
-func (h *dueHeap) Pop() any {
-	old := *h
-	p := old[len(old)-1]
-	old[len(old)-1] = nil
-	*h = old[:len(old)-1]
-	p.heapAt = -1
-	return p
+// Before orders partitions by when they are due, then by id, so that which of
+// them a bounded tick looks at does not depend on how the queue grew.
+func (p *Partition) Before(o *Partition) bool {
+	return cmp.Or(cmp.Compare(p.due, o.due), cmp.Compare(p.id, o.id)) < 0
 }

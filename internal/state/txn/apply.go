@@ -36,7 +36,7 @@ func (s *State) init(now record.LogTime, c *Init, fx *Effects) Reply {
 		return refuse(ErrTooMany)
 	case t == nil:
 		t = &txn{
-			id: c.ID, producer: c.Spare, epoch: -1, lastEpoch: -1, previous: -1, next: -1, heapAt: -1,
+			id: c.ID, producer: c.Spare, epoch: -1, lastEpoch: -1, previous: -1, next: -1,
 		}
 		s.touch(t)
 		s.ids[c.ID] = t

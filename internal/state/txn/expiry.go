@@ -2,7 +2,6 @@ package txn
 
 import (
 	"cmp"
-	"container/heap"
 	"math"
 
 	"github.com/polylog-mq/polylog/internal/record"
@@ -24,28 +23,23 @@ func (t *txn) deadline() record.LogTime {
 // schedule puts t where its deadline belongs. It ends every change of phase.
 func (s *State) schedule(t *txn) {
 	at := t.deadline()
-	switch {
-	case at == never && t.heapAt >= 0:
-		heap.Remove(&s.due, t.heapAt)
-	case at == never:
-	case t.heapAt < 0:
-		t.due = at
-		heap.Push(&s.due, t)
-	default:
-		t.due = at
-		heap.Fix(&s.due, t.heapAt)
+	if at == never {
+		s.due.Remove(t)
+		return
 	}
+	t.due = at
+	s.due.Set(t)
 }
 
 // NextDeadline returns when the next Tick has something to do.
 func (s *State) NextDeadline() (record.LogTime, bool) {
-	if len(s.due) == 0 {
+	if s.due.Len() == 0 {
 		return 0, false
 	}
-	if t := s.due[0]; t.phase != Ongoing {
+	if t := s.due.First(); t.phase != Ongoing {
 		return max(t.due, s.held), true
 	}
-	return s.due[0].due, true
+	return s.due.First().due, true
 }
 
 // Tick aborts transactions whose time is over and forgets transactional ids that
@@ -56,10 +50,10 @@ func (s *State) Tick(now record.LogTime, hold bool, fx *Effects) {
 		s.held = now + holdPause
 	}
 	for range maxTick {
-		if len(s.due) == 0 || s.due[0].due > now {
+		if s.due.Len() == 0 || s.due.First().due > now {
 			return
 		}
-		t := s.due[0]
+		t := s.due.First()
 		switch {
 		case t.phase == Ongoing:
 			s.fence(now, t, fx)
@@ -69,39 +63,14 @@ func (s *State) Tick(now record.LogTime, hold bool, fx *Effects) {
 			return
 		default:
 			s.touch(t)
-			heap.Remove(&s.due, t.heapAt)
+			s.due.Remove(t)
 			delete(s.ids, t.id)
 		}
 	}
 }
 
-// dueHeap orders by deadline, then by id, so that which of them a bounded tick
-// looks at does not depend on how the heap grew.
-type dueHeap []*txn
-
-func (h dueHeap) Len() int { return len(h) }
-func (h dueHeap) Less(i, j int) bool {
-	return cmp.Or(cmp.Compare(h[i].due, h[j].due), cmp.Compare(h[i].id, h[j].id)) < 0
-}
-
-func (h dueHeap) Swap(i, j int) {
-	h[i], h[j] = h[j], h[i]
-	h[i].heapAt, h[j].heapAt = i, j
-}
-
-// Push implements heap.Interface.
-func (h *dueHeap) Push(x any) {
-	t := x.(*txn)
-	t.heapAt = len(*h)
-	*h = append(*h, t)
-}
-
-// Pop implements heap.Interface.
-func (h *dueHeap) Pop() any {
-	old := *h
-	t := old[len(old)-1]
-	old[len(old)-1] = nil
-	*h = old[:len(old)-1]
-	t.heapAt = -1
-	return t
+// Before orders by deadline, then by id, so that which of them a bounded tick
+// looks at does not depend on how the queue grew.
+func (t *txn) Before(o *txn) bool {
+	return cmp.Or(cmp.Compare(t.due, o.due), cmp.Compare(t.id, o.id)) < 0
 }

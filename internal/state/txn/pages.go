@@ -52,7 +52,7 @@ func (s *State) RestorePage(key, value []byte) error {
 	t := &txn{
 		id: string(key), phase: Phase(r.Byte()), timeout: r.int32(), producer: r.producer(), epoch: r.epoch(),
 		lastEpoch: r.epoch(), previous: r.producer(), next: r.producer(), bumps: r.Bool(),
-		number: r.Uvarint(math.MaxUint64), started: r.time(), updated: r.time(), heapAt: -1,
+		number: r.Uvarint(math.MaxUint64), started: r.time(), updated: r.time(),
 	}
 	t.partitions, t.groups = r.targets()
 	switch {

@@ -7,6 +7,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/polylog-mq/polylog/internal/due"
 	"github.com/polylog-mq/polylog/internal/record"
 	"github.com/polylog-mq/polylog/internal/script"
 )
@@ -182,7 +183,7 @@ func (h *harness) reload() {
 	}
 	for id, want := range h.s.ids {
 		a, b := *s.ids[id], *want
-		a.heapAt, b.heapAt = 0, 0
+		a.Place, b.Place = due.Place{}, due.Place{}
 		a.due, b.due = 0, 0
 		if len(a.groups)+len(b.groups) == 0 {
 			a.groups, b.groups = nil, nil

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"slices"
 
+	"github.com/polylog-mq/polylog/internal/due"
 	"github.com/polylog-mq/polylog/internal/page"
 	"github.com/polylog-mq/polylog/internal/record"
 )
@@ -67,14 +68,15 @@ type txn struct {
 	partitions []Partition // ordered by id
 	groups     []string    // ordered
 
-	heapAt int // place in State.due, -1: not in it
-	due    record.LogTime
+	due.Place // in State.due
+
+	due record.LogTime
 }
 
 // State is all transactional ids of a shard. It belongs to the shard's loop.
 type State struct {
 	ids   map[string]*txn
-	due   dueHeap
+	due   due.Queue[*txn]
 	held  record.LogTime // no id expires before
 	pages *page.Set[string]
 }
