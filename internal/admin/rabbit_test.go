@@ -98,8 +98,11 @@ func TestFamiliesDocumented(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	place := regexp.MustCompile(`(?s)(<!-- families: begin -->\n\n).*(\n<!-- families: end -->)`)
-	want := place.ReplaceAllString(string(text), "${1}"+b.String()+"${2}")
+	place := regexp.MustCompile(`(?s)(<!-- families: begin -->\n).*(\n<!-- families: end -->)`)
+	if !place.Match(text) {
+		t.Fatalf("%s has no place for the list of families", path)
+	}
+	want := place.ReplaceAllString(string(text), "${1}\n"+b.String()+"${2}")
 	switch {
 	case want == string(text):
 	case !*rewrite:
