@@ -25,6 +25,42 @@ func build(tb testing.TB, h Header, values ...string) []byte {
 	return out
 }
 
+// TestBatchWhereItWasBuilt compares what lies in the builder with what is appended
+// elsewhere, also when more is added behind it.
+func TestBatchWhereItWasBuilt(t *testing.T) {
+	for _, codec := range []Codec{None, LZ4} {
+		var b Builder
+		for _, values := range []int{0, 1, 2} {
+			b.Reset(Template(codec))
+			for i := range values {
+				b.Add(Record{Timestamp: int64(i), Value: bytes.Repeat([]byte("v"), 300)})
+				want, err := b.AppendTo(nil)
+				if err != nil {
+					t.Fatal(err)
+				}
+				got, err := b.Batch()
+				if err != nil || !bytes.Equal(got, want) {
+					t.Fatalf("%v, %d records: %d bytes, %v, and not the %d that are appended", codec, i+1, len(got), err, len(want))
+				}
+				if _, err := Validate(got, Checks{}); err != nil {
+					t.Fatal(err)
+				}
+			}
+		}
+	}
+	var b Builder
+	record := Record{Value: make([]byte, 16_000)}
+	if n := testing.AllocsPerRun(100, func() {
+		b.Reset(Template(None))
+		b.Add(record)
+		if _, err := b.Batch(); err != nil {
+			t.Fatal(err)
+		}
+	}); n != 0 {
+		t.Errorf("%v allocations", n)
+	}
+}
+
 // resum makes the checksum of a tampered batch right again.
 func resum(b []byte) []byte {
 	binary.BigEndian.PutUint32(b[posCRC:], checksum(b))

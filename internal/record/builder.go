@@ -10,8 +10,9 @@ import (
 // an uncompressed batch without a producer. It is reused from batch to batch
 // and is not safe for concurrent use.
 type Builder struct {
-	header  Header
-	records []byte
+	header Header
+	// batch is room for the header, then the records.
+	batch   []byte
 	started bool
 }
 
@@ -39,7 +40,8 @@ func MarkerTemplate(producer int64, epoch int16) Header {
 func (b *Builder) Reset(h Header) {
 	h.Magic, h.Count, h.LastOffsetDelta = Magic, 0, -1
 	h.BaseTimestamp, h.MaxTimestamp = NoTimestamp, NoTimestamp
-	b.header, b.records, b.started = h, b.records[:0], true
+	b.header, b.started = h, true
+	b.batch = append(b.batch[:0], make([]byte, HeaderSize)...)
 }
 
 // Add appends a record at the next offset, whatever r.Offset says.
@@ -77,20 +79,33 @@ func (b *Builder) add(r Record, delta int32) {
 	h.Count++
 	h.LastOffsetDelta = delta
 
-	b.records = appendRecord(b.records, &r, r.Timestamp-h.BaseTimestamp, int64(delta))
+	b.batch = appendRecord(b.batch, &r, r.Timestamp-h.BaseTimestamp, int64(delta))
 }
 
 // Count returns how many records the batch has.
 func (b *Builder) Count() int { return int(b.header.Count) }
 
 // Size returns the length of the batch in bytes if it were not compressed.
-func (b *Builder) Size() int { return HeaderSize + len(b.records) }
+func (b *Builder) Size() int { return max(HeaderSize, len(b.batch)) }
+
+// Batch returns the finished batch. One that is not compressed lies where it was
+// built, and is good until Reset; more may be added for a longer one.
+func (b *Builder) Batch() ([]byte, error) {
+	b.begin()
+	if b.header.Codec() != None {
+		return b.AppendTo(nil)
+	}
+	if err := finish(b.batch, b.header); err != nil {
+		return nil, err
+	}
+	return b.batch, nil
+}
 
 // AppendTo appends the finished batch to dst. The builder stays as it was, so
 // that more may be added for a longer one.
 func (b *Builder) AppendTo(dst []byte) ([]byte, error) {
 	b.begin()
-	return appendBatch(dst, b.header, b.header.Codec().DefaultLevel(), b.records)
+	return appendBatch(dst, b.header, b.header.Codec().DefaultLevel(), b.batch[HeaderSize:])
 }
 
 // appendBatch appends a batch with header h and the records, compressing them
@@ -102,14 +117,21 @@ func appendBatch(dst []byte, h Header, level int32, records []byte) ([]byte, err
 	if err != nil {
 		return dst[:start], err
 	}
-	batch := dst[start:]
+	if err := finish(dst[start:], h); err != nil {
+		return dst[:start], err
+	}
+	return dst, nil
+}
+
+// finish puts the header before a batch's records, with length and checksum.
+func finish(batch []byte, h Header) error {
 	if len(batch)-lengthEnd > math.MaxInt32 {
-		return dst[:start], fmt.Errorf("%w: %d bytes", ErrTooLarge, len(batch))
+		return fmt.Errorf("%w: %d bytes", ErrTooLarge, len(batch))
 	}
 	h.Length = int32(len(batch) - lengthEnd)
 	h.put(batch)
 	binary.BigEndian.PutUint32(batch[posCRC:], checksum(batch))
-	return dst, nil
+	return nil
 }
 
 // Recompress appends a valid batch to dst with its records under another

@@ -14,8 +14,8 @@ type batch struct {
 	broker.Publish
 
 	ch      *channel
-	builder record.Builder
-	spans   []uint64 // of the channel's confirms, none if it is not in confirm mode
+	builder record.Builder // whose memory Publish.Batch is
+	spans   []uint64       // of the channel's confirms, none if it is not in confirm mode
 	stage   atomic.Int32
 	// then, if set, is told how it went instead of the channel's confirms.
 	then func(error)
@@ -159,7 +159,7 @@ func (ch *channel) send(b *batch) {
 	ch.awaitDisk()
 	ch.began(1)
 	var err error
-	if b.Batch, err = b.builder.AppendTo(b.Batch[:0]); err != nil {
+	if b.Batch, err = b.builder.Batch(); err != nil {
 		b.Err = err
 		b.finish()
 		ch.server.giveBack(b)

@@ -80,6 +80,7 @@ type session struct {
 	beats      atomic.Uint32 // the same, for the writer
 
 	channels map[uint16]*channel
+	latest   *channel // that a frame came for
 	// owner is who this connection's exclusive queues belong to, nil while
 	// there are none.
 	owner  *broker.Session
@@ -205,9 +206,12 @@ func (s *session) frame(f wire.Frame) error {
 
 // channelFrame takes in a frame of a channel.
 func (s *session) channelFrame(f wire.Frame) error {
-	ch := s.channels[f.Channel]
-	if ch == nil {
-		return s.openChannel(f)
+	ch := s.latest // of a message's frames, most find it here
+	if ch == nil || ch.number != f.Channel {
+		if ch = s.channels[f.Channel]; ch == nil {
+			return s.openChannel(f)
+		}
+		s.latest = ch
 	}
 	if ch.closing {
 		return ch.whileClosing(f)
@@ -255,6 +259,7 @@ func (s *session) openChannel(f wire.Frame) error {
 // forget drops a channel, whose number is free from now on.
 func (s *session) forget(ch *channel) {
 	delete(s.channels, ch.number)
+	s.latest = nil
 	s.server.census.close(s.principal.Name, ch.tally)
 }
 
