@@ -1,11 +1,15 @@
 package management
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io"
+	"maps"
 	"net/http"
 	"slices"
+	"strings"
 
 	"github.com/polylog-mq/polylog/internal/broker"
 	"github.com/polylog-mq/polylog/internal/state/access"
@@ -15,10 +19,12 @@ import (
 type need uint8
 
 const (
+	// needNothing is for probes that have no password.
+	needNothing need = iota
 	// needUser lets in users with any of RabbitMQ's tags: what they see is
 	// limited to the vhosts that they may enter, and what they do is done with
 	// their own permissions.
-	needUser need = iota + 1
+	needUser
 	// needPolicymaker is about policies of the vhosts that the user may enter.
 	needPolicymaker
 	// needMonitoring is about connections of everybody and about the node.
@@ -157,11 +163,20 @@ var routes = []route{
 	{"POST /api/definitions/{vhost}", needAdministrator, (*api).importDefinitions},
 
 	{"GET /api/aliveness-test/{vhost}", needUser, (*api).aliveness},
+	{"GET /api/healthchecks/node", needUser, (*api).checkAlarms},
+	{"GET /api/healthchecks/node/{name}", needUser, (*api).checkAlarms},
 	{"GET /api/health/checks/alarms", needUser, (*api).checkAlarms},
 	{"GET /api/health/checks/local-alarms", needUser, (*api).checkAlarms},
 	{"GET /api/health/checks/virtual-hosts", needUser, (*api).checkFine},
-	{"GET /api/health/checks/node-is-quorum-critical", needUser, (*api).checkFine},
-	{"GET /api/health/checks/node-is-mirror-sync-critical", needUser, (*api).checkFine},
+	{"GET /api/health/checks/node-is-quorum-critical", needUser, (*api).checkAlone},
+	{"GET /api/health/checks/node-is-mirror-sync-critical", needUser, (*api).checkAlone},
+	{"GET /api/health/checks/quorum-queues-without-elected-leaders/all-vhosts", needUser, (*api).checkFine},
+	{"GET /api/health/checks/quorum-queues-without-elected-leaders/vhost/{vhost}", needUser, (*api).checkFine},
+	{"GET /api/health/checks/metadata-store/initialized", needUser, (*api).checkFine},
+	{"GET /api/health/checks/metadata-store/initialized/with-data", needUser, (*api).checkFine},
+	{"GET /api/health/checks/is-in-service", needNothing, (*api).checkService},
+	{"GET /api/health/checks/below-node-connection-limit", needNothing, (*api).checkConnections},
+	{"GET /api/health/checks/ready-to-serve-clients", needNothing, (*api).checkReady},
 	{"GET /api/health/checks/certificate-expiration/{within}/{unit}", needUser, (*api).checkCertificates},
 	{"GET /api/health/checks/port-listener/{port}", needUser, (*api).checkPort},
 	{"GET /api/health/checks/protocol-listener/{protocol}", needUser, (*api).checkProtocol},
@@ -171,7 +186,7 @@ var routes = []route{
 type request struct {
 	w              http.ResponseWriter
 	r              *http.Request
-	broker         *broker.Broker
+	broker         *broker.Broker // may be nil with needNothing
 	user, password string
 	admin          bool
 }
@@ -179,6 +194,10 @@ type request struct {
 // guard lets in who may make a request, and answers when nobody can be.
 func (a *api) guard(route *route, w http.ResponseWriter, r *http.Request) {
 	b := a.node.Broker()
+	if route.need == needNothing {
+		route.handle(a, &request{w: w, r: r, broker: b})
+		return
+	}
 	if b == nil {
 		fail(w, http.StatusServiceUnavailable, "service_unavailable", "the server is starting")
 		return
@@ -191,13 +210,13 @@ func (a *api) guard(route *route, w http.ResponseWriter, r *http.Request) {
 	}
 	u := b.User(name)
 	if u == nil || !slices.ContainsFunc(tags[route.need], u.HasTag) {
-		fail(w, http.StatusUnauthorized, "not_authorized", "Not "+[]string{"management", "policymaker", "monitor", "administrator"}[route.need-needUser]+" user")
+		fail(w, http.StatusUnauthorized, "not_authorised", "Not "+[]string{"management", "policymaker", "monitor", "administrator"}[route.need-needUser]+" user")
 		return
 	}
 	r.Body = http.MaxBytesReader(w, r.Body, maxBody)
 	q := &request{w: w, r: r, broker: b, user: name, password: password, admin: u.HasTag(access.AdministratorTag)}
 	if vhost := r.PathValue("vhost"); vhost != "" && route.need <= needPolicymaker && b.Tenant(vhost) && !q.mayEnter(vhost) {
-		fail(w, http.StatusUnauthorized, "not_authorized", "User not authorised to access virtual host")
+		fail(w, http.StatusUnauthorized, "not_authorised", "User not authorised to access virtual host")
 		return
 	}
 	route.handle(a, q)
@@ -228,14 +247,40 @@ func (q *request) tenants() (names []string, ok bool) {
 func (q *request) read(v any) bool {
 	err := json.NewDecoder(q.r.Body).Decode(v)
 	if err != nil && !errors.Is(err, io.EOF) {
-		fail(q.w, http.StatusBadRequest, "bad_request", "the body is not the JSON that is expected: "+err.Error())
+		reason := "not_json"
+		if _, ok := errors.AsType[*json.SyntaxError](err); !ok && !errors.Is(err, io.ErrUnexpectedEOF) {
+			reason = "the body is not what is expected: " + err.Error()
+		}
+		fail(q.w, http.StatusBadRequest, "bad_request", reason)
 		return false
 	}
 	return true
 }
 
-// answer writes a body.
-func (q *request) answer(v any) { write(q.w, http.StatusOK, v) }
+// answer writes a body, of which the request may want columns only.
+func (q *request) answer(v any) {
+	paths := q.columns()
+	if paths == nil {
+		write(q.w, http.StatusOK, v)
+		return
+	}
+	if p, ok := v.(*page); ok {
+		p.Items = q.picked(p.Items, paths)
+		write(q.w, http.StatusOK, p)
+		return
+	}
+	write(q.w, http.StatusOK, q.picked(v, paths))
+}
+
+// picked returns the fields of v that paths name; what is not an object or a list
+// of them has none, and stays.
+func (q *request) picked(v any, paths [][]string) any {
+	g, err := generic(v)
+	if err != nil {
+		return v
+	}
+	return pick(g, paths)
+}
 
 // done answers a change: 201 for something new, else 204.
 func (q *request) done(created bool) {
@@ -250,25 +295,62 @@ func (q *request) notFound() { fail(q.w, http.StatusNotFound, "Object Not Found"
 
 // refused answers an error of the broker.
 func (q *request) refused(err error) {
-	status, what := http.StatusBadRequest, "bad_request"
+	status, what := statusOf(err)
+	fail(q.w, status, what, err.Error())
+}
+
+// invalid is refused for what RabbitMQ validates: policies and parameters.
+func (q *request) invalid(err error) {
+	status, what := statusOf(err)
+	if status == http.StatusBadRequest {
+		err = fmt.Errorf("Validation failed\n\n%w\n", err)
+	}
+	fail(q.w, status, what, err.Error())
+}
+
+// lacks reports whether a field is missing of those that a body must have, and
+// answers that, in RabbitMQ's words.
+func (q *request) lacks(has map[string]bool) bool {
+	var missing []string
+	for _, name := range slices.Sorted(maps.Keys(has)) {
+		if !has[name] {
+			missing = append(missing, "{key_missing,"+name+"}")
+		}
+	}
+	if missing != nil {
+		fail(q.w, http.StatusBadRequest, "bad_request", "["+strings.Join(missing, ",")+"]")
+	}
+	return missing != nil
+}
+
+func statusOf(err error) (status int, what string) {
 	switch {
 	case errors.Is(err, broker.ErrNotLeader), errors.Is(err, broker.ErrClosed), errors.Is(err, broker.ErrUnknownFate),
 		errors.Is(err, broker.ErrBusy), errors.Is(err, broker.ErrStorage):
-		status, what = http.StatusServiceUnavailable, "service_unavailable"
+		return http.StatusServiceUnavailable, "service_unavailable"
 	case errors.Is(err, access.ErrUnknownUser), errors.Is(err, broker.ErrUnknownParameter):
-		status, what = http.StatusNotFound, "Object Not Found"
+		return http.StatusNotFound, "Object Not Found"
 	}
-	fail(q.w, status, what, err.Error())
+	return http.StatusBadRequest, "bad_request"
 }
 
 func fail(w http.ResponseWriter, status int, what, reason string) {
 	write(w, status, map[string]string{"error": what, "reason": reason})
 }
 
+// write writes an answer as RabbitMQ does, with no line's end behind it: clients
+// put such texts into their messages.
 func write(w http.ResponseWriter, status int, v any) {
 	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("Cache-Control", "no-cache")
+	var b bytes.Buffer
+	e := json.NewEncoder(&b)
+	e.SetEscapeHTML(false)
+	if err := e.Encode(v); err != nil {
+		status = http.StatusInternalServerError
+	}
 	w.WriteHeader(status)
-	_ = json.NewEncoder(w).Encode(v) // the client has gone
+	_, _ = w.Write(bytes.TrimSuffix(b.Bytes(), []byte("\n"))) // the client has gone
 }
 
 // wait turns an operation with a callback into one that is waited for.

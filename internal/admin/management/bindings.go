@@ -76,7 +76,7 @@ func (q *request) showBindings(fits func(*bindingInfo) bool) {
 	if !ok {
 		return
 	}
-	q.answer(slices.DeleteFunc(allBindings(q.broker, vhosts), func(x bindingInfo) bool { return !fits(&x) }))
+	rows(q, slices.DeleteFunc(allBindings(q.broker, vhosts), func(x bindingInfo) bool { return !fits(&x) }))
 }
 
 func (a *api) bindings(q *request) { q.showBindings(func(*bindingInfo) bool { return true }) }

@@ -26,6 +26,14 @@ type closedError struct {
 
 func (e *closedError) Error() string { return fmt.Sprintf("%d %s", e.code, e.text) }
 
+// explanation is the text without the name of the code before it.
+func (e *closedError) explanation() string {
+	if _, text, ok := strings.Cut(e.text, " - "); ok {
+		return text
+	}
+	return e.text
+}
+
 // as runs fn as an AMQP client with the request's credentials, and answers when
 // that fails.
 func (a *api) as(q *request, vhost string, fn func(*client) error) bool {
@@ -39,11 +47,11 @@ func (a *api) as(q *request, vhost string, fn func(*client) error) bool {
 	case err == nil:
 		return true
 	case errors.As(err, &refusal) && refusal.code == 404:
-		fail(q.w, http.StatusNotFound, "Object Not Found", refusal.Error())
+		fail(q.w, http.StatusNotFound, "not_found", refusal.explanation())
 	case errors.As(err, &refusal) && refusal.code == 403:
-		fail(q.w, http.StatusUnauthorized, "not_authorized", refusal.text)
+		fail(q.w, http.StatusUnauthorized, "not_authorised", refusal.explanation())
 	case errors.As(err, &refusal):
-		fail(q.w, http.StatusBadRequest, "bad_request", refusal.Error())
+		fail(q.w, http.StatusBadRequest, "bad_request", refusal.explanation())
 	default:
 		fail(q.w, http.StatusServiceUnavailable, "service_unavailable", err.Error())
 	}

@@ -195,7 +195,7 @@ func (a *api) channels(q *request) {
 
 func (a *api) connectionChannels(q *request) {
 	if c := a.theConnection(q); c != nil {
-		q.answer(a.describeChannels(q, c))
+		rows(q, a.describeChannels(q, c))
 	}
 }
 
@@ -256,6 +256,6 @@ func (a *api) allConsumers(q *request, vhosts []string) []consumerInfo {
 
 func (a *api) consumers(q *request) {
 	if vhosts, ok := q.tenants(); ok {
-		q.answer(a.allConsumers(q, vhosts))
+		rows(q, a.allConsumers(q, vhosts))
 	}
 }

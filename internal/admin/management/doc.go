@@ -47,20 +47,25 @@ func New(n Node) http.Handler {
 // is %2F there, which net/http's own patterns cannot tell from a slash.
 func (a *api) serve(w http.ResponseWriter, r *http.Request) {
 	path := strings.Split(strings.Trim(r.URL.EscapedPath(), "/"), "/")
-	known := false
+	var known []string
 	for i := range routes {
 		method, pattern, _ := strings.Cut(routes[i].pattern, " ")
 		if !matches(r, strings.Split(strings.Trim(pattern, "/"), "/"), path) {
 			continue
 		}
-		if method == r.Method {
+		if method == r.Method || r.Method == http.MethodHead && method == http.MethodGet {
 			a.guard(&routes[i], w, r)
 			return
 		}
-		known = true
+		if known = append(known, method); method == http.MethodGet {
+			known = append(known, http.MethodHead)
+		}
 	}
-	if known {
-		fail(w, http.StatusMethodNotAllowed, "Method Not Allowed", r.Method)
+	if known != nil {
+		w.Header().Set("Allow", strings.Join(append(known, http.MethodOptions), ", "))
+		if r.Method != http.MethodOptions {
+			w.WriteHeader(http.StatusMethodNotAllowed)
+		}
 		return
 	}
 	fail(w, http.StatusNotFound, "Object Not Found", "Not Found")

@@ -25,7 +25,7 @@ func flagged(name, desc string) feature {
 	return feature{Name: name, Desc: desc, State: "enabled", Stability: "stable", ProvidedBy: "polylog"}
 }
 
-func (a *api) featureFlags(q *request) { q.answer(features) }
+func (a *api) featureFlags(q *request) { rows(q, features) }
 
 func (a *api) enableFeature(q *request) {
 	for _, f := range features {
@@ -52,4 +52,4 @@ var deprecatedFeatures = []deprecated{
 	{"transient_nonexcl_queues", "Queues that end with the server without being exclusive", "permitted_by_default", "", "polylog"},
 }
 
-func (a *api) deprecatedFeatures(q *request) { q.answer(deprecatedFeatures) }
+func (a *api) deprecatedFeatures(q *request) { rows(q, deprecatedFeatures) }

@@ -2,12 +2,14 @@ package management
 
 import (
 	"cmp"
+	"maps"
 	"net/http"
+	"slices"
 	"strconv"
-	"strings"
 	"time"
 
 	"github.com/polylog-mq/polylog/internal/broker"
+	"github.com/polylog-mq/polylog/internal/protocol/listen"
 	"github.com/polylog-mq/polylog/internal/store"
 )
 
@@ -21,7 +23,7 @@ func (a *api) aliveness(q *request) {
 		fail(q.w, http.StatusServiceUnavailable, "failed", why)
 		return
 	}
-	q.answer(map[string]string{"status": "ok"})
+	q.healthy(nil)
 }
 
 // alarm says what keeps producers out, "" if nothing does.
@@ -37,26 +39,77 @@ func alarm(b *broker.Broker) string {
 
 func (a *api) checkAlarms(q *request) {
 	if why := alarm(q.broker); why != "" {
-		write(q.w, http.StatusServiceUnavailable, map[string]any{
-			"status": "failed", "reason": why, "alarms": []any{map[string]string{"node": nodeName(q.broker), "resource": "disk"}},
-		})
+		q.unhealthy(why, map[string]any{"alarms": []any{map[string]string{"node": nodeName(q.broker), "resource": "disk"}}})
 		return
 	}
-	q.answer(map[string]string{"status": "ok"})
+	q.healthy(nil)
 }
 
-// checkFine answers checks of what cannot be wrong here: no queue depends on
-// another node.
-func (a *api) checkFine(q *request) { q.answer(map[string]string{"status": "ok"}) }
+// healthy and unhealthy answer a check.
+func (q *request) healthy(with map[string]any) {
+	answer := map[string]any{"status": "ok"}
+	maps.Copy(answer, with)
+	q.answer(answer)
+}
+
+func (q *request) unhealthy(reason string, with map[string]any) {
+	answer := map[string]any{"status": "failed", "reason": reason}
+	maps.Copy(answer, with)
+	write(q.w, http.StatusServiceUnavailable, answer)
+}
+
+// checkFine answers checks of what cannot be wrong here, as long as requests are
+// answered at all.
+func (a *api) checkFine(q *request) { q.healthy(nil) }
+
+// checkAlone answers whether queues would be lost with this node: none depends on
+// others.
+func (a *api) checkAlone(q *request) { q.healthy(map[string]any{"reason": "single node cluster"}) }
+
+func (a *api) checkService(q *request) {
+	if q.broker == nil {
+		q.unhealthy("this rabbit node is not currently available to serve", nil)
+		return
+	}
+	q.healthy(nil)
+}
+
+func (a *api) checkConnections(q *request) {
+	open := a.rates.counts().Connections
+	numbers := map[string]any{"limit": listen.MaxConnections, "connections": open}
+	if open >= listen.MaxConnections {
+		q.unhealthy("node connection limit is reached", numbers)
+		return
+	}
+	q.healthy(numbers)
+}
+
+// checkReady is for load balancers: whether AMQP's clients are served.
+func (a *api) checkReady(q *request) {
+	switch open := a.rates.counts().Connections; {
+	case q.broker == nil:
+		q.unhealthy("the rabbit node is not currently available to serve", nil)
+	case a.node.AMQP() == nil:
+		q.unhealthy("no active listeners for AMQP/AMQPS", nil)
+	case open >= listen.MaxConnections:
+		q.unhealthy("node connection limit is reached", map[string]any{"connections": open})
+	default:
+		q.healthy(nil)
+	}
+}
 
 // spans are the units of certificate-expiration.
 var spans = map[string]int{"days": 1, "weeks": 7, "months": 30, "years": 365}
 
 func (a *api) checkCertificates(q *request) {
 	n, err := strconv.Atoi(q.r.PathValue("within"))
-	days := spans[strings.TrimSuffix(q.r.PathValue("unit"), "s")+"s"]
-	if err != nil || n < 0 || n > 100_000 || days == 0 {
-		fail(q.w, http.StatusBadRequest, "bad_request", "write a number of days, weeks, months or years")
+	days := spans[q.r.PathValue("unit")]
+	switch {
+	case days == 0:
+		fail(q.w, http.StatusBadRequest, "bad_request", "Time unit not recognised. Supported units: days, weeks, months, years.")
+		return
+	case err != nil || n < 0 || n > 100_000:
+		fail(q.w, http.StatusBadRequest, "bad_request", "Invalid expiration value.")
 		return
 	}
 	soon, expired := time.Now().AddDate(0, 0, n*days), []any{}
@@ -70,20 +123,27 @@ func (a *api) checkCertificates(q *request) {
 		}
 	}
 	if len(expired) > 0 {
-		write(q.w, http.StatusServiceUnavailable, map[string]any{"status": "failed", "reason": "Certificates expiring", "expired": expired})
+		q.unhealthy("Certificates expiring", map[string]any{"expired": expired})
 		return
 	}
-	q.answer(map[string]string{"status": "ok"})
+	q.healthy(nil)
 }
 
 func (a *api) checkPort(q *request) {
-	for _, l := range a.listeners(q.broker) {
-		if strconv.Itoa(l.Port) == q.r.PathValue("port") {
-			q.answer(map[string]any{"status": "ok", "port": l.Port})
-			return
-		}
+	port, err := strconv.Atoi(q.r.PathValue("port"))
+	if err != nil {
+		fail(q.w, http.StatusBadRequest, "bad_request", "Invalid port")
+		return
 	}
-	write(q.w, http.StatusServiceUnavailable, map[string]any{"status": "failed", "reason": "No active listener", "missing": q.r.PathValue("port")})
+	ports := []int{}
+	for _, l := range a.listeners(q.broker) {
+		ports = append(ports, l.Port)
+	}
+	if !slices.Contains(ports, port) {
+		q.unhealthy("No active listener", map[string]any{"missing": port, "ports": ports})
+		return
+	}
+	q.healthy(map[string]any{"port": port})
 }
 
 // protocolNames are other names by which protocols may be asked for.
@@ -92,12 +152,14 @@ var protocolNames = map[string]string{
 }
 
 func (a *api) checkProtocol(q *request) {
-	name := q.r.PathValue("protocol")
+	asked := q.r.PathValue("protocol")
+	name, spoken := cmp.Or(protocolNames[asked], asked), []string{}
 	for _, l := range a.listeners(q.broker) {
-		if l.Protocol == cmp.Or(protocolNames[name], name) {
-			q.answer(map[string]string{"status": "ok", "protocol": name})
-			return
-		}
+		spoken = append(spoken, l.Protocol)
 	}
-	write(q.w, http.StatusServiceUnavailable, map[string]any{"status": "failed", "reason": "No active listener", "missing": name})
+	if !slices.Contains(spoken, name) {
+		q.unhealthy("No active listener", map[string]any{"missing": name, "protocols": spoken})
+		return
+	}
+	q.healthy(map[string]any{"protocol": name})
 }

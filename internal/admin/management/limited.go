@@ -31,7 +31,7 @@ func (a *api) vhostLimits(q *request) {
 			list = append(list, vhostLimits{vhost, value})
 		}
 	}
-	q.answer(list)
+	rows(q, list)
 }
 
 func (a *api) userLimits(q *request) {
@@ -44,7 +44,7 @@ func (a *api) userLimits(q *request) {
 			list = append(list, userLimits{u.Name, value})
 		}
 	}
-	q.answer(list)
+	rows(q, list)
 }
 
 // limitKey returns the key of the limit that the path names; ok is false if

@@ -91,6 +91,9 @@ func TestRights(t *testing.T) {
 	m.ok(201, "PUT", "/api/users/manager", `{"password":"p","tags":"management"}`)
 	m.ok(201, "PUT", "/api/users/monitor", `{"password":"p","tags":["monitoring"]}`)
 	for _, r := range management.Routes() {
+		if r.Need == "nothing" {
+			continue
+		}
 		method, path, _ := strings.Cut(r.Pattern, " ")
 		path = strings.NewReplacer("{vhost}", "%2F", "{kind}", "q", "{", "", "}", "").Replace(path)
 		for _, c := range []struct {

@@ -80,8 +80,13 @@ func (a *api) publish(q *request) {
 	if !q.read(&body) {
 		return
 	}
-	if body.Key == nil || body.Payload == nil {
-		fail(q.w, http.StatusBadRequest, "bad_request", "routing_key and payload are needed")
+	if q.lacks(map[string]bool{"routing_key": body.Key != nil, "payload": body.Payload != nil}) {
+		return
+	}
+	name := q.r.PathValue("name")
+	if vhost := q.r.PathValue("vhost"); q.broker.Exchange(vhost, exchangeName(name)) == nil {
+		// RabbitMQ's status, too.
+		fail(q.w, http.StatusBadRequest, "bad_request", "404 NOT_FOUND - no exchange '"+name+"' in vhost '"+vhost+"'")
 		return
 	}
 	payload := []byte(*body.Payload)
@@ -94,7 +99,7 @@ func (a *api) publish(q *request) {
 		return
 	}
 	routed := true
-	m := &wire.BasicPublish{Exchange: []byte(exchangeName(q.r.PathValue("name"))), RoutingKey: []byte(*body.Key), Mandatory: true}
+	m := &wire.BasicPublish{Exchange: []byte(exchangeName(name)), RoutingKey: []byte(*body.Key), Mandatory: true}
 	ok := a.as(q, q.r.PathValue("vhost"), func(c *client) (err error) {
 		routed, err = c.publish(m, &p, payload)
 		return err
@@ -171,6 +176,10 @@ func (a *api) getMessages(q *request) {
 	}
 	if body.Count < 1 || body.Count > maxGet {
 		fail(q.w, http.StatusBadRequest, "bad_request", fmt.Sprintf("count must be between 1 and %d", maxGet))
+		return
+	}
+	if body.Encoding != "auto" && body.Encoding != "base64" {
+		fail(q.w, http.StatusBadRequest, "bad_request", "Unsupported encoding. Please use auto or base64.")
 		return
 	}
 	list := []gotMessage{}

@@ -119,7 +119,7 @@ func (a *api) whoami(q *request) {
 
 func (a *api) extensions(q *request) { q.answer([]any{}) }
 
-func (a *api) nodes(q *request) { q.answer([]any{a.describeNode(q.broker)}) }
+func (a *api) nodes(q *request) { rows(q, []any{a.describeNode(q.broker)}) }
 
 func (a *api) oneNode(q *request) {
 	if q.r.PathValue("name") != nodeName(q.broker) {

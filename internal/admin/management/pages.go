@@ -8,10 +8,10 @@ import (
 )
 
 // page is a part of a list, as RabbitMQ answers when a page is asked for.
-type page[T any] struct {
+type page struct {
 	Filtered int `json:"filtered_count"`
 	Count    int `json:"item_count"`
-	Items    []T `json:"items"`
+	Items    any `json:"items"`
 	Page     int `json:"page"`
 	Pages    int `json:"page_count"`
 	Size     int `json:"page_size"`
@@ -23,48 +23,99 @@ const (
 	maxPage     = 500
 )
 
-// list answers with a list: whole, or, if the request has page, page_size and
-// name (with use_regex: a regular expression), a part of it.
-func list[T any](q *request, items []T, name func(*T) string) {
-	if q.r.FormValue("page") == "" {
-		q.answer(items)
-		return
+// pageRequest is which part of a list is asked for.
+type pageRequest struct {
+	number, size int // from 1 on
+	fits         func(name string) bool
+}
+
+// pageRequest reads page, page_size, name and use_regex: nil if no page is asked
+// for. Without an answer to give it has answered. Names fit whatever their case,
+// as in RabbitMQ.
+func (q *request) pageRequest() (p *pageRequest, ok bool) {
+	form := q.r.URL.Query()
+	invalid := func(what, reason string) (*pageRequest, bool) {
+		fail(q.w, http.StatusBadRequest, what, reason)
+		return nil, false
 	}
-	p := page[T]{Total: len(items), Size: defaultPage, Items: []T{}}
-	var err error
-	if p.Page, err = strconv.Atoi(q.r.FormValue("page")); err != nil || p.Page < 1 {
-		fail(q.w, http.StatusBadRequest, "bad_request", "page must be a number from 1 on")
-		return
-	}
-	if text := q.r.FormValue("page_size"); text != "" {
-		if p.Size, err = strconv.Atoi(text); err != nil || p.Size < 1 || p.Size > maxPage {
-			fail(q.w, http.StatusBadRequest, "bad_request", "page_size must be from 1 to "+strconv.Itoa(maxPage))
-			return
+	p = &pageRequest{size: defaultPage}
+	size := "undefined"
+	for _, field := range []struct {
+		name string
+		to   *int
+	}{{"page", &p.number}, {"page_size", &p.size}} {
+		if !form.Has(field.name) {
+			continue
 		}
-	}
-	fits := func(s string) bool { return strings.Contains(s, q.r.FormValue("name")) }
-	if q.r.FormValue("use_regex") == "true" {
-		re, err := regexp.Compile(q.r.FormValue("name"))
+		n, err := strconv.Atoi(form.Get(field.name))
 		if err != nil {
-			fail(q.w, http.StatusBadRequest, "bad_request", err.Error())
-			return
+			return invalid("bad_request", "Pagination parameters are invalid")
 		}
-		fits = re.MatchString
+		if *field.to = n; field.name == "page_size" {
+			size = strconv.Itoa(n)
+		}
 	}
-	var found []T
+	if !form.Has("page") {
+		return nil, true
+	}
+	if p.number < 1 || p.size < 1 || p.size > maxPage {
+		return invalid("invalid_pagination_parameters", "Invalid pagination parameters: page number "+strconv.Itoa(p.number)+", page size "+size)
+	}
+	name := form.Get("name")
+	if form.Get("use_regex") == "true" {
+		re, err := regexp.Compile("(?i)" + name)
+		if err != nil {
+			return invalid("bad_request", "Pagination parameters are invalid")
+		}
+		p.fits = re.MatchString
+	} else {
+		name = strings.ToLower(name)
+		p.fits = func(s string) bool { return strings.Contains(strings.ToLower(s), name) }
+	}
+	return p, true
+}
+
+// rows answers with a list in the order that the request asks for.
+func rows[T any](q *request, items []T) {
+	items, err := arranged(q, items)
+	if err != nil {
+		fail(q.w, http.StatusInternalServerError, "internal_server_error", err.Error())
+		return
+	}
+	q.answer(items)
+}
+
+// list answers with a list: whole, or, if the request names a page, that part of
+// what fits.
+func list[T any](q *request, items []T, name func(*T) string) {
+	want, ok := q.pageRequest()
+	if !ok {
+		return
+	}
+	if want == nil {
+		rows(q, items)
+		return
+	}
+	items, err := arranged(q, items)
+	if err != nil {
+		fail(q.w, http.StatusInternalServerError, "internal_server_error", err.Error())
+		return
+	}
+	found := []T{}
 	for i := range items {
-		if fits(name(&items[i])) {
+		if want.fits(name(&items[i])) {
 			found = append(found, items[i])
 		}
 	}
-	p.Filtered, p.Pages = len(found), max(1, (len(found)+p.Size-1)/p.Size)
-	if p.Page > p.Pages {
-		fail(q.w, http.StatusBadRequest, "bad_request", "Page out of range, page: "+strconv.Itoa(p.Page)+" page size: "+strconv.Itoa(p.Size)+", len: "+strconv.Itoa(len(found)))
+	p := page{Total: len(items), Filtered: len(found), Page: want.number, Size: want.size, Pages: (len(found) + want.size - 1) / want.size}
+	// The page after the last whole one is empty, and there; RabbitMQ counts so.
+	if want.number-1 > len(found)/want.size {
+		fail(q.w, http.StatusBadRequest, "page_out_of_range", "Page out of range, page: "+strconv.Itoa(p.Page)+" page size: "+strconv.Itoa(p.Size)+", len: "+strconv.Itoa(len(found)))
 		return
 	}
-	p.Items = append(p.Items, found[(p.Page-1)*p.Size:min(p.Page*p.Size, len(found))]...)
-	p.Count = len(p.Items)
-	q.answer(p)
+	part := found[(p.Page-1)*p.Size : min(p.Page*p.Size, len(found))]
+	p.Items, p.Count = part, len(part)
+	q.answer(&p)
 }
 
 // none answers a list of what there is none of here.

@@ -137,7 +137,7 @@ func (a *api) parameters(q *request) {
 		component := q.r.PathValue("component")
 		return component != "" && p.Component != component
 	})
-	q.answer(found)
+	rows(q, found)
 }
 
 // theParameter returns the parameter of the path; without one it has answered.
@@ -169,11 +169,7 @@ func (q *request) value() (v json.RawMessage, ok bool) {
 	if !q.read(&body) {
 		return nil, false
 	}
-	if body.Value == nil {
-		fail(q.w, http.StatusBadRequest, "bad_request", "value is missing")
-		return nil, false
-	}
-	return body.Value, true
+	return body.Value, !q.lacks(map[string]bool{"value": body.Value != nil})
 }
 
 func (a *api) putParameter(q *request) {
@@ -186,7 +182,7 @@ func (a *api) putParameter(q *request) {
 		err = errors.New("only administrators set limits")
 	}
 	if err != nil {
-		fail(q.w, http.StatusBadRequest, "bad_request", "Validation failed\n\n"+err.Error())
+		q.invalid(err)
 		return
 	}
 	var ok, created bool
@@ -240,7 +236,7 @@ func globals(b *broker.Broker) []globalInfo {
 	return all
 }
 
-func (a *api) globalParameters(q *request) { q.answer(globals(q.broker)) }
+func (a *api) globalParameters(q *request) { rows(q, globals(q.broker)) }
 
 func (a *api) globalParameter(q *request) {
 	for _, g := range globals(q.broker) {
@@ -294,8 +290,7 @@ func (a *api) putClusterName(q *request) {
 	if !q.read(&body) {
 		return
 	}
-	if body.Name == "" {
-		fail(q.w, http.StatusBadRequest, "bad_request", "name is missing")
+	if q.lacks(map[string]bool{"name": body.Name != ""}) {
 		return
 	}
 	q.settled(false, func(done func(error)) { q.broker.SetClusterName(body.Name, done) })

@@ -1,8 +1,6 @@
 package management
 
 import (
-	"net/http"
-
 	"github.com/polylog-mq/polylog/internal/broker"
 	"github.com/polylog-mq/polylog/internal/protocol/amqp/wire"
 )
@@ -59,7 +57,7 @@ type policySet struct{ operator bool }
 
 func (s policySet) list(_ *api, q *request) {
 	if vhosts, ok := q.tenants(); ok {
-		q.answer(allPolicies(q.broker, vhosts, s.operator))
+		rows(q, allPolicies(q.broker, vhosts, s.operator))
 	}
 }
 
@@ -88,14 +86,13 @@ func (s policySet) put(_ *api, q *request) {
 	if _, ok := q.tenants(); !ok || !q.read(&p) {
 		return
 	}
-	if p.Pattern == "" || p.Definition == nil {
-		fail(q.w, http.StatusBadRequest, "bad_request", "pattern and definition are needed")
+	if q.lacks(map[string]bool{"pattern": p.Pattern != "", "definition": p.Definition != nil}) {
 		return
 	}
 	p.Vhost, p.Name = q.r.PathValue("vhost"), q.r.PathValue("name")
 	created, err := p.put(q.broker, s.operator)
 	if err != nil {
-		q.refused(err)
+		q.invalid(err)
 		return
 	}
 	q.done(created)

@@ -2,7 +2,6 @@ package management
 
 import (
 	"encoding/base64"
-	"errors"
 	"fmt"
 	"net/http"
 
@@ -77,7 +76,7 @@ func (a *api) users(q *request) {
 	for _, u := range q.broker.Users() {
 		list = append(list, describeUser(q.broker, u))
 	}
-	q.answer(list)
+	rows(q, list)
 }
 
 // theUser returns the user of the path; without one it has answered.
@@ -101,7 +100,7 @@ func (a *api) putUser(q *request) {
 		return
 	}
 	if body.Tags == nil {
-		fail(q.w, http.StatusBadRequest, "bad_request", "tags is missing")
+		fail(q.w, http.StatusBadRequest, "bad_request", "tags_not_present")
 		return
 	}
 	spec, err := body.spec(q.r.PathValue("user"))
@@ -167,7 +166,7 @@ func (q *request) showPermissions(fits func(permissionInfo) bool) {
 			list = append(list, p)
 		}
 	}
-	q.answer(list)
+	rows(q, list)
 }
 
 func (a *api) permissions(q *request) {
@@ -201,7 +200,7 @@ func (a *api) permission(q *request) {
 func (q *request) both() (user, vhost string, ok bool) {
 	u, vhost := q.broker.User(q.r.PathValue("user")), q.r.PathValue("vhost")
 	if u == nil || !q.broker.Tenant(vhost) {
-		fail(q.w, http.StatusBadRequest, "bad_request", "no such user or virtual host")
+		fail(q.w, http.StatusBadRequest, "bad_request", "vhost_or_user_not_found")
 		return "", "", false
 	}
 	return u.Name, vhost, true
@@ -222,23 +221,13 @@ func (a *api) putPermission(q *request) {
 	if !ok || !q.read(&body) {
 		return
 	}
-	if err := present(body.Configure, body.Write, body.Read); err != nil {
-		fail(q.w, http.StatusBadRequest, "bad_request", err.Error())
+	if q.lacks(map[string]bool{"configure": body.Configure != nil, "write": body.Write != nil, "read": body.Read != nil}) {
 		return
 	}
 	created := q.broker.User(user).Permission(vhost) == nil
 	q.settled(created, func(done func(error)) {
 		q.broker.SetPermission(user, vhost, *body.Configure, *body.Write, *body.Read, done)
 	})
-}
-
-func present(fields ...*string) error {
-	for _, f := range fields {
-		if f == nil {
-			return errors.New("a permission is missing: configure, write and read are needed")
-		}
-	}
-	return nil
 }
 
 func (a *api) deletePermission(q *request) {
@@ -280,17 +269,20 @@ func (a *api) topicPermissions(q *request) {
 		q.notFound()
 		return
 	}
-	q.answer(found)
+	rows(q, found)
 }
 
 func (a *api) putTopicPermission(q *request) {
-	var body topicPermissionInfo
+	var body struct{ Exchange, Write, Read *string }
 	user, vhost, ok := q.both()
 	if !ok || !q.read(&body) {
 		return
 	}
+	if q.lacks(map[string]bool{"exchange": body.Exchange != nil, "write": body.Write != nil, "read": body.Read != nil}) {
+		return
+	}
 	q.settled(true, func(done func(error)) {
-		q.broker.SetTopicPermission(user, vhost, body.Exchange, body.Write, body.Read, done)
+		q.broker.SetTopicPermission(user, vhost, *body.Exchange, *body.Write, *body.Read, done)
 	})
 }
 

@@ -73,7 +73,7 @@ func (a *api) showVhosts(q *request, names []string) []vhostInfo {
 
 func (a *api) vhosts(q *request) {
 	names, _ := q.tenants()
-	q.answer(a.showVhosts(q, names))
+	list(q, a.showVhosts(q, names), func(v *vhostInfo) string { return v.Name })
 }
 
 func (a *api) vhost(q *request) {
