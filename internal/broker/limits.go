@@ -58,6 +58,13 @@ const (
 	// pumpRecords is how many records a queue delivers before others of its shard
 	// have their turn.
 	pumpRecords = 1024
+	// A queue is behind when behindBytes wait in it, and no longer when twice as
+	// many do, as long as its consumers took something within keenTime. What is
+	// kept in memory for readers, of all queues together, is four times as much;
+	// recordOverhead is about what a record takes in the log beside its body.
+	behindBytes    = 16 << 20
+	keenTime       = 10 * time.Millisecond
+	recordOverhead = 96
 	// readLeast and readBytes bound how much of a queue is read at a time,
 	// keptReadings is how many queues of a shard keep what they have read, and
 	// arenaBytes how much memory is taken at a time for records that were

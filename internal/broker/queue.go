@@ -49,7 +49,9 @@ type Queue struct {
 	settings atomic.Pointer[QueueSettings]
 
 	stats queueStats
-	idle  idleness
+	// behind is what Behind returns.
+	behind atomic.Bool
+	idle   idleness
 	// readers counts those of Read.
 	readers atomic.Int64
 }
@@ -105,6 +107,13 @@ type queueStats struct {
 	ready, unacked, scheduled, dying, bytes, consumers atomic.Int64
 	published, delivered, redelivered, settled         atomic.Int64
 }
+
+// Behind reports whether consumers that take what they are given are being
+// outrun, and what they have before them is about to leave memory, so that
+// everything would become dearer: whoever publishes to the queue does well to
+// give way for a moment. It is false again once much more waits than that: a
+// queue that falls behind all the same has publishers at their full speed.
+func (q *Queue) Behind() bool { return q.behind.Load() }
 
 // Stats returns how the queue stands. It takes no lock.
 func (q *Queue) Stats() QueueStats {

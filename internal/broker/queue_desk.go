@@ -32,9 +32,11 @@ type desk struct {
 
 	// flying counts what is on its way into a queue that can be full.
 	flying, flyingBytes int64
-	rate                rate
-	handing             handings
-	watch               consumerWatch
+	// gaveAt is when consumers were given something last, by the monotonic clock.
+	gaveAt  time.Duration
+	rate    rate
+	handing handings
+	watch   consumerWatch
 
 	// heads are the deadlines of the first record of each level, as far as they
 	// were looked up.
@@ -187,10 +189,17 @@ func (d *desk) show() {
 	s.scheduled.Store(set.Held() - set.Dying() - set.Lent())
 	s.dying.Store(set.Dying())
 	s.bytes.Store(set.Bytes())
+	d.queue.behind.Store(d.behind())
 	now := int64(len(d.Consumers()))
 	if was := s.consumers.Swap(now); was > 0 && now == 0 {
 		d.queue.deserted()
 	}
+}
+
+// behind reports what Queue.Behind does.
+func (d *desk) behind() bool {
+	ready := d.ReadyBytes() + d.Ready()*recordOverhead
+	return ready >= behindBytes && ready < 2*behindBytes && d.q.s.b.opts.Clock.Mono()-d.gaveAt < keenTime
 }
 
 // pump delivers while there is something to deliver and somebody to take it, a
@@ -347,6 +356,9 @@ func (d *desk) found(f *fetched) lease.Found {
 // handOver hands deliveries to their consumers, before the bytes go, or puts them
 // down for when they may be handed over.
 func (d *desk) handOver() {
+	if len(d.served) > 0 {
+		d.gaveAt = d.q.s.b.opts.Clock.Mono()
+	}
 	for i, c := range d.served {
 		if d.Strict() {
 			d.handing.add(&handing{consumer: c, deliveries: cloned(c.out)})

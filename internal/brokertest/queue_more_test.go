@@ -351,6 +351,40 @@ func TestQueueSmoothsDeliveries(t *testing.T) {
 	}
 }
 
+// TestQueueBehind lets a queue fall behind: publishers are to give way while its
+// consumers take something and what waits can still be kept in memory.
+func TestQueueBehind(t *testing.T) {
+	n := Start(t, Options{})
+	q := n.CreateQueue("q")
+	w := work(t, n, q, credit(1))
+	behind := func(what string, want bool) {
+		t.Helper()
+		if got := q.Behind(); got != want {
+			t.Errorf("%s: behind %v", what, got)
+		}
+	}
+	large := func(bytes int64) {
+		t.Helper()
+		if err := publish(t, n, broker.Facts{Bytes: bytes}, Batch("m"), q); err != nil {
+			t.Fatal(err)
+		}
+	}
+	large(9 << 20)
+	large(1 << 20)
+	behind("a little waits", false)
+	large(9 << 20)
+	behind("more waits", true)
+	n.Advance(time.Second)
+	large(1)
+	behind("the consumer does not come back", false)
+	w.settle(broker.Accept, 0, 1)
+	w.consumer.Grant(1)
+	n.Settle()
+	behind("it does", true)
+	large(16 << 20)
+	behind("it is too late", false)
+}
+
 func TestConsumerTimeout(t *testing.T) {
 	n := Start(t, Options{})
 	q := n.CreateQueue("q", func(s *broker.QueueSettings) { s.ConsumerTimeout = 60_000 })

@@ -157,6 +157,11 @@ func (ch *channel) flushBatches() {
 // over again when there is: nothing newer of the connection goes before it.
 func (ch *channel) send(b *batch) {
 	ch.awaitDisk()
+	for _, q := range b.Targets {
+		if q.Behind() {
+			ch.behind = q
+		}
+	}
 	ch.began(1)
 	var err error
 	if b.Batch, err = b.builder.Batch(); err != nil {

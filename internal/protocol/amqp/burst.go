@@ -3,6 +3,8 @@ package amqp
 import (
 	"sync"
 	"sync/atomic"
+
+	"github.com/polylog-mq/polylog/internal/broker"
 )
 
 // A burst is what was read at a time. Publishes, settles and grants of credit
@@ -89,6 +91,26 @@ func (s *session) settled() {
 		s.flow.idle.Wait()
 	}
 	s.flow.Unlock()
+}
+
+// outrun returns a queue that the burst has published to and whose consumers are
+// being outrun, nil if there is none, or if consumers of the connection itself
+// would have to wait for their acknowledgements to be read.
+func (s *session) outrun() *broker.Queue {
+	q := s.behind
+	s.behind = nil
+	if q == nil {
+		return nil
+	}
+	for _, ch := range s.channels {
+		ch.mu.Lock()
+		consumes := len(ch.consumers) > 0
+		ch.mu.Unlock()
+		if consumes {
+			return nil
+		}
+	}
+	return q
 }
 
 // thirst is the consumers that are short of credit.

@@ -137,6 +137,9 @@ func (c *conn) readLoop() error {
 		if err := c.pause(); err != nil {
 			return err
 		}
+		if q := c.session.outrun(); q != nil {
+			c.giveWay(q.Behind)
+		}
 		switch p := c.session.phase; {
 		case p == running:
 			deadline = time.Time{}
@@ -232,6 +235,23 @@ func (c *conn) pause() error {
 		}
 	}
 	return nil
+}
+
+// giveWay waits a moment for consumers that are behind.
+func (c *conn) giveWay(behind func() bool) {
+	t := time.NewTimer(giveWayStep)
+	defer t.Stop()
+	for range giveWaySteps {
+		select {
+		case <-t.C:
+		case <-c.gone:
+			return
+		}
+		if !behind() {
+			return
+		}
+		t.Reset(giveWayStep)
+	}
 }
 
 // waitForRoom waits a moment for the disk to have room again. It returns false

@@ -50,6 +50,11 @@ const (
 	// it is not read from.
 	maxUnderWay = 1024
 
+	// A connection that has published to a queue whose consumers are being outrun
+	// waits giveWayStep, giveWaySteps times at most, before it is read from again.
+	giveWayStep  = 500 * time.Microsecond
+	giveWaySteps = 20
+
 	// maxRoutes is how many routes a connection remembers.
 	maxRoutes = 1024
 

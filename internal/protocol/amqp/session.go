@@ -86,6 +86,9 @@ type session struct {
 	owner  *broker.Session
 	router *broker.Router
 
+	// behind is a queue that the burst has published to and that is behind.
+	behind *broker.Queue
+
 	// dirty are the channels that have something for endBurst.
 	dirty []*channel
 	// told says that the client knows that it is blocked.

@@ -1,0 +1,71 @@
+package amqp
+
+import (
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/polylog-mq/polylog/internal/protocol/amqp/wire"
+)
+
+func TestGiveWay(t *testing.T) {
+	c := &conn{gone: make(chan struct{})}
+	asked := 0
+	c.giveWay(func() bool { asked++; return asked < 3 })
+	if asked != 3 {
+		t.Errorf("it looked %d times at a queue that was behind twice", asked)
+	}
+	asked = 0
+	c.giveWay(func() bool { asked++; return true })
+	if asked != giveWaySteps {
+		t.Errorf("it looked %d times at a queue that stays behind", asked)
+	}
+	asked = 0
+	close(c.gone)
+	c.giveWay(func() bool { asked++; return true })
+	if asked >= giveWaySteps {
+		t.Error("it does not end with the connection")
+	}
+}
+
+// TestOutrun publishes to a queue with a consumer until the publisher is asked to
+// give way. A connection that consumes is not asked.
+func TestOutrun(t *testing.T) {
+	s := server(t, openBroker(t), nil)
+	publisher, consumer := open(t, s), open(t, s)
+	publisher.channel(1)
+	consumer.channel(1)
+	consumer.send(1, &wire.QueueDeclare{Queue: []byte("q"), Durable: true})
+	expect[wire.QueueDeclareOk](consumer, 1)
+	consumer.send(1, &wire.BasicQos{PrefetchCount: 1})
+	expect[wire.BasicQosOk](consumer, 1)
+	consumer.send(1, &wire.BasicConsume{Queue: []byte("q"), ConsumerTag: []byte("c")})
+	expect[wire.BasicConsumeOk](consumer, 1)
+
+	m := message0(1, &wire.BasicPublish{RoutingKey: []byte("q")}, wire.Properties{}, strings.Repeat("x", 100_000))
+	for range 170 { // 17 MB
+		publisher.raw(m)
+		publisher.s.settled()
+	}
+	if publisher.s.phase != running {
+		t.Fatal("the publisher was refused")
+	}
+	for asked, end := false, time.Now().Add(20*time.Second); !asked; {
+		if time.Now().After(end) {
+			t.Fatal("the publisher is not asked to give way")
+		}
+		tag := expect[wire.BasicDeliver](consumer, 1).DeliveryTag
+		consumer.content(1)
+		consumer.send(1, &wire.BasicAck{DeliveryTag: tag})
+		publisher.raw(m)
+		publisher.s.settled()
+		queue := publisher.s.behind
+		if q := publisher.s.outrun(); q != nil {
+			asked = true
+			consumer.s.behind = queue
+		}
+	}
+	if consumer.s.outrun() != nil {
+		t.Error("a connection that consumes is asked to give way")
+	}
+}
