@@ -79,14 +79,16 @@ func TestFirstLook(t *testing.T) {
 	}{
 		{0, 4 * lookBytes, true},
 		{0, 4 * lookBytes, false},
-		{2 * lookBytes, 6 * lookBytes, true}, // four of six
-		{7 * lookBytes, 3 * lookBytes, true}, // two of three
+		{4*lookBytes - 1, 2 * lookBytes, true}, // but for a little
+		{2 * lookBytes, 9 * lookBytes, true},   // five of nine
+		{10 * lookBytes, 3 * lookBytes, true},  // two of three
 		{5 * lookBytes, 2 * lookBytes, false},
 		{maxLooked * lookBytes, 4 * lookBytes, false}, // not remembered
 		{(maxLooked - 1) * lookBytes, 4 * lookBytes, true},
 	} {
-		if got := f.firstLook(c.off, c.n); got != c.first {
+		if got := !f.looked(c.off, c.n); got != c.first {
 			t.Error(fmt.Sprint(i, " is a first look: ", got))
 		}
+		f.look(c.off, c.n)
 	}
 }

@@ -29,8 +29,8 @@ type file struct {
 	settled atomic.Int64
 	dirty   atomic.Bool // runs were added that no durable index has
 
-	// looked says which pieces of lookBytes of a WAL file were read before.
-	looked [maxLooked / 64]atomic.Uint64
+	// seen says which pieces of lookBytes of a WAL file were read before.
+	seen [maxLooked / 64]atomic.Uint64
 
 	// shared says which pieces of it were read for all readers; see pieces.
 	shared [maxShared / 64]atomic.Uint64
@@ -159,18 +159,39 @@ func (s *Store) readError(f *file, off int64, err error) error {
 	return s.explain(fmt.Errorf("reading records: %w", err))
 }
 
-// firstLook notes that bytes of a file are read, and reports whether most of
-// them are for the first time.
-func (f *file) firstLook(off, n int64) bool {
-	fresh, all := 0, 0
-	for i := off / lookBytes; i <= (off+n-1)/lookBytes && i < maxLooked; i++ {
-		bit := uint64(1) << (i % 64)
-		if f.looked[i/64].Or(bit)&bit == 0 {
-			fresh++
-		}
-		all++
+// looked reports whether most of the bytes of a WAL file from off on were read
+// before.
+func (f *file) looked(off, n int64) bool {
+	first, end := looks(off, n)
+	seen := int64(0)
+	for i := first; i < end; i++ {
+		seen += int64(f.seen[i/64].Load() >> (i % 64) & 1)
 	}
-	return 2*fresh > all
+	return 2*seen >= end-first
+}
+
+// look notes that they are read.
+func (f *file) look(off, n int64) {
+	first, end := looks(off, n)
+	for i := first; i < end; i++ {
+		f.seen[i/64].Or(1 << (i % 64))
+	}
+}
+
+// looks returns what stands for bytes in file.seen: the pieces that they fill, so
+// that neighbours do not share any, or else the one in their middle.
+func looks(off, n int64) (first, end int64) {
+	if first, end = (off+lookBytes-1)/lookBytes, (off+n)/lookBytes; first >= end {
+		first = (off + n/2) / lookBytes
+		end = first + 1
+	}
+	return min(first, maxLooked), min(end, maxLooked)
+}
+
+// hasLongRuns reports whether the runs of a WAL file are so long on average.
+func (f *file) hasLongRuns(least int64) bool {
+	runs := f.runs.Load()
+	return f.level == 0 && runs > 0 && f.live.Load()/runs >= least
 }
 
 // pieced reports whether piece n was read for all readers once.
@@ -189,10 +210,11 @@ func (f *file) setPieced(n int64) { f.shared[n/64].Or(1 << (n % 64)) }
 // Who comes later reads through the cache, so that many who catch up together
 // need the disk twice and not many times.
 func (s *Store) readPiece(f *file, off, size int64) (b *[]byte, at int64, err error) {
-	if f.level > 0 || size < directBytes || !s.lane.Direct() || !f.firstLook(off, size) {
+	if f.level > 0 || size < directBytes || !s.lane.Direct() || f.looked(off, size) {
 		b = getRead(int(size))
 		return b, off, s.readFile(f, *b, off)
 	}
+	f.look(off, size)
 	const page = wal.PageSize
 	at = off &^ (page - 1)
 	b = getRead(int((off+size+page-1)&^(page-1) - at))

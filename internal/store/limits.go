@@ -40,6 +40,8 @@ const (
 	maxPieces   = 32               // with the size above: 32 MiB
 	askedPieces = 64               // pieces not in memory of which it is known what was wanted lately
 	worthShare  = 16               // of a piece a 16th must be wanted for it to be read
+	longShare   = 2                // where runs are half as long as a piece on average each is one by itself
+	aheadBytes  = 1 << 20          // of them read ahead for a reader, at most
 	yieldSpan   = 8                // pieces over which what was wanted of them is averaged
 	patience    = 512              // uses of pieces for which one waits for those who are behind
 	pinShare    = 8                // a result that takes less than an 8th of a piece copies it and lets go

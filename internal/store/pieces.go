@@ -12,14 +12,18 @@ import (
 )
 
 // pieces is the one owner of the memory in which data files are read for those
-// who catch up: aligned pieces of equal size, a bounded number of them, shared
-// by all readers. Each is read by one of them, or ahead of them, while others
+// who catch up: pieces of up to a size, a bounded number of them, shared by all
+// readers. Each is read by one of them, or ahead of them, while others
 // that want it wait; its bytes never change, and each batch in it is verified
 // once. A piece that somebody uses stays; when all are used readers read for
 // themselves (readPiece). So do those who come when a piece was read and has been
 // given up: through the page cache, which then has it for the next ones.
 //
-// In a WAL file a reader wants one partition of many. To read all of a piece
+// Files are cut at multiples of the size. But where most runs are long each of
+// them is read by itself, as one or several pieces: a reader then reads nothing
+// that he does not want, though he and those of the other partitions are far apart.
+//
+// In a WAL file of shorter runs a reader wants one partition of many. To read all of a piece
 // pays if the readers of the others are near, which shows only afterwards: each
 // piece that is given up, and each that was asked for and not read, says how
 // much of it was wanted while it was remembered, and yield is the recent
@@ -42,13 +46,20 @@ type pieces struct {
 	resting bool   // somebody comes to look whether the memory is in use
 	rested  uint64 // what clock was when they last did
 
-	wishes chan pieceKey // to be read ahead
+	wishes chan extent // to be read ahead
 }
 
-// pieceKey names the piece that begins at n times the size of a file.
+// pieceKey names the piece that begins at a position of a file.
 type pieceKey struct {
-	f *file
-	n int64
+	f  *file
+	at int64
+}
+
+// extent is what a piece holds: n bytes, or fewer where the file ends.
+type extent struct {
+	pieceKey
+	n   int64
+	run bool // they are those of a long run
 }
 
 // asked is how many bytes of a piece were wanted.
@@ -60,8 +71,8 @@ type asked struct {
 // piece is a part of a file. What is not said to be otherwise belongs to
 // pieces.mu.
 type piece struct {
-	owner  *pieces
-	key    pieceKey
+	owner *pieces
+	extent
 	users  int
 	used   uint64 // when, in pieces.clock
 	wanted int64  // bytes, by all users
@@ -88,42 +99,64 @@ func newPieces(fileSize int64) pieces {
 		size /= 2
 	}
 	return pieces{
-		size: size, max: maxPieces, yield: 1, byKey: map[pieceKey]*piece{}, wishes: make(chan pieceKey, maxPieces),
+		size: size, max: maxPieces, yield: 1, byKey: map[pieceKey]*piece{}, wishes: make(chan extent, maxPieces),
 	}
 }
 
-// of returns the piece that holds position pos of a file.
-func (c *pieces) of(f *file, pos int64) pieceKey { return pieceKey{f, pos / c.size} }
+// aligned returns the piece that holds position pos of a file of short runs.
+func (c *pieces) aligned(f *file, pos int64) extent {
+	return extent{pieceKey: pieceKey{f, pos &^ (c.size - 1)}, n: c.size}
+}
 
-// at returns where in its file a piece begins.
-func (c *pieces) at(k pieceKey) int64 { return k.n * c.size }
+// of returns the piece that holds position pos of a run.
+func (c *pieces) of(r *located, pos int64) extent {
+	if !r.f.hasLongRuns(c.size / longShare) {
+		return c.aligned(r.f, pos)
+	}
+	const page = wal.PageSize
+	begin, end := int64(r.Pos), int64(r.Pos)+int64(r.Len)
+	begin += (pos - begin) &^ (c.size - 1)
+	at := begin &^ (page - 1)
+	return extent{pieceKey{r.f, at}, (min(end, begin+c.size)+page-1)&^(page-1) - at, true}
+}
 
 // acquire returns a piece for use until release. It is nil if the piece is not
 // here and is not worth to be read either, for want bytes of it and what others
 // have wanted lately, or if there is no memory. With load the caller reads it,
-// and must call loaded. next says that it is the first use of a piece, which
-// follows another.
-func (c *pieces) acquire(k pieceKey, want int64) (p *piece, load, next bool) {
+// and must call loaded. next says that it is the first use of a piece that follows
+// another and is no run's.
+func (c *pieces) acquire(x extent, want int64) (p *piece, load, next bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.clock++
-	if p = c.byKey[k]; p != nil {
-		next = p.ahead
+	if p = c.byKey[x.pieceKey]; p != nil {
+		next = p.ahead && !p.run
 		c.use(p, want)
 		return p, false, next
 	}
-	if k.f.pieced(k.n) {
+	if c.wasHere(x) {
 		return nil, false, false
 	}
-	all, worth := c.worth(k, want)
+	all, worth := want, want >= c.size/worthShare
+	if !x.run {
+		all, worth = c.worth(x.pieceKey, want)
+	}
 	if !worth {
 		return nil, false, false
 	}
-	if p = c.take(k); p == nil {
+	if p = c.take(x); p == nil {
 		return nil, false, false
 	}
 	c.use(p, all)
-	return p, true, k.n == 0 || c.byKey[pieceKey{k.f, k.n - 1}] != nil
+	return p, true, !x.run && (x.at == 0 || c.byKey[pieceKey{x.f, x.at - c.size}] != nil)
+}
+
+// wasHere reports whether something was read as a piece before.
+func (c *pieces) wasHere(x extent) bool {
+	if x.run {
+		return x.f.looked(x.at, x.n)
+	}
+	return x.f.pieced(x.at / c.size)
 }
 
 func (c *pieces) use(p *piece, want int64) {
@@ -178,12 +211,12 @@ func (c *pieces) learn(wanted int64) {
 // is far ahead of them must read for himself: else he would take away what they
 // need next, which throws them back further.
 func (c *pieces) spent(p *piece) bool {
-	return p.wanted >= c.size-c.size/8 || c.clock-p.used > patience
+	return p.wanted >= p.n-p.n/8 || c.clock-p.used > patience
 }
 
-// take makes a piece for k, out of the one that was not used for longest of
+// take makes a piece for x, out of the one that was not used for longest of
 // those that have served if need be; nil if there is none. Its loading is locked.
-func (c *pieces) take(k pieceKey) *piece {
+func (c *pieces) take(x extent) *piece {
 	var p *piece
 	switch n := len(c.free); {
 	case n > 0:
@@ -191,7 +224,8 @@ func (c *pieces) take(k pieceKey) *piece {
 		c.free = c.free[:n-1]
 	case c.made < c.max:
 		c.made++
-		p = &piece{owner: c, buf: make([]byte, c.size), verified: make([]atomic.Uint64, (c.size/stride+63)/64)}
+		size := c.size + 2*wal.PageSize // a run begins and ends within pages
+		p = &piece{owner: c, buf: make([]byte, size), verified: make([]atomic.Uint64, (size/stride+63)/64)}
 	default:
 		for _, o := range c.byKey {
 			if o.users == 0 && (p == nil || o.older(p)) && c.spent(o) {
@@ -201,18 +235,24 @@ func (c *pieces) take(k pieceKey) *piece {
 		if p == nil {
 			return nil
 		}
-		c.learn(max(p.wanted, c.size/worthShare))
+		if !p.run {
+			c.learn(max(p.wanted, c.size/worthShare))
+		}
 		c.drop(p)
 		c.free = c.free[:len(c.free)-1]
 	}
 	p.wanted = 0
-	p.key, p.lost, p.failed, p.buf = k, false, false, p.buf[:c.size]
+	p.extent, p.lost, p.failed, p.buf = x, false, false, p.buf[:x.n]
 	for i := range p.verified {
 		p.verified[i].Store(0)
 	}
 	p.loading.Lock()
-	c.byKey[k] = p
-	k.f.setPieced(k.n)
+	c.byKey[x.pieceKey] = p
+	if x.run {
+		x.f.look(x.at, x.n)
+	} else {
+		x.f.setPieced(x.at / c.size)
+	}
 	return p
 }
 
@@ -220,13 +260,13 @@ func (c *pieces) take(k pieceKey) *piece {
 // read ahead at once the place decides, so that a simulation can be repeated.
 func (p *piece) older(o *piece) bool {
 	return cmp.Or(
-		cmp.Compare(p.used, o.used), cmp.Compare(p.key.f.level, o.key.f.level), cmp.Compare(p.key.f.num, o.key.f.num), cmp.Compare(p.key.n, o.key.n),
+		cmp.Compare(p.used, o.used), cmp.Compare(p.f.level, o.f.level), cmp.Compare(p.f.num, o.f.num), cmp.Compare(p.at, o.at),
 	) < 0
 }
 
 // drop makes a piece one that cannot be found.
 func (c *pieces) drop(p *piece) {
-	delete(c.byKey, p.key)
+	delete(c.byKey, p.pieceKey)
 	p.lost = true
 	if p.ahead {
 		p.ahead = false
@@ -332,35 +372,33 @@ func (p *piece) isVerified(i int) bool {
 
 func (p *piece) setVerified(i int) { p.verified[i/stride/64].Or(1 << (i / stride % 64)) }
 
-// wish asks for the piece to be read ahead, if it is not here and there is room
-// for it: half of the memory may wait for readers who are yet to come.
-func (c *pieces) wish(k pieceKey) {
+// wish asks for a piece to be read ahead, if it is not here and there is room for
+// it: half of the memory may wait for readers who are yet to come.
+func (c *pieces) wish(x extent) {
 	c.mu.Lock()
-	wanted := c.byKey[k] == nil && !k.f.pieced(k.n) && c.ahead < c.max/2
+	wanted := c.byKey[x.pieceKey] == nil && !c.wasHere(x) && c.ahead < c.max/2
 	c.mu.Unlock()
 	if wanted {
 		select {
-		case c.wishes <- k:
+		case c.wishes <- x:
 		default:
 		}
 	}
 }
 
-// acquirePiece returns the piece that holds position pos of a file, read, for
-// use until release, if it is worth while; else nil. upTo is where in the file
-// the caller's interest ends.
-func (s *Store) acquirePiece(f *file, pos, want, upTo int64) *piece {
-	c := &s.pieces
-	k := c.of(f, pos)
-	if !s.settled(k) {
+// acquirePiece returns the piece that holds position pos of a run, read, for use
+// until release, if it is worth while; else nil. upTo is where in the file the
+// caller's interest ends.
+func (s *Store) acquirePiece(x extent, want, upTo int64) *piece {
+	if !s.settled(x) {
 		return nil
 	}
-	p, load, next := c.acquire(k, want)
+	p, load, next := s.pieces.acquire(x, want)
 	if p == nil {
 		return nil
 	}
 	if next {
-		s.wishAhead(k, upTo)
+		s.wishAhead(x, upTo)
 	}
 	if load {
 		s.loadPiece(p)
@@ -374,12 +412,12 @@ func (s *Store) acquirePiece(f *file, pos, want, upTo int64) *piece {
 
 // settled reports whether a piece will never change: nothing is written there
 // any more.
-func (s *Store) settled(k pieceKey) bool {
-	if k.f.level > 0 {
+func (s *Store) settled(x extent) bool {
+	if x.f.level > 0 {
 		return true
 	}
 	end := s.lane.End()
-	return wal.FileNum(k.f.num) < end.File || wal.FileNum(k.f.num) == end.File && (k.n+1)*s.pieces.size <= end.Offset
+	return wal.FileNum(x.f.num) < end.File || wal.FileNum(x.f.num) == end.File && x.at+x.n <= end.Offset
 }
 
 // loadPiece reads a piece that was taken: a WAL file past the page cache, as it
@@ -389,37 +427,56 @@ func (s *Store) loadPiece(p *piece) {
 	if s.pieces.rouse() {
 		s.o.Clock.AfterFunc(restAfter, s.restPieces)
 	}
-	f, off, n := p.key.f, s.pieces.at(p.key), 0
+	f, n := p.f, 0
 	var err error
 	if f.level == 0 {
-		n, err = s.lane.ReadDirect(wal.FileNum(f.num), p.buf, off)
-	} else if size := min(s.pieces.size, f.info.DataLen-off); size <= 0 {
+		n, err = s.lane.ReadDirect(wal.FileNum(f.num), p.buf, p.at)
+	} else if size := min(p.n, f.info.DataLen-p.at); size <= 0 {
 		err = errGone
-	} else if err = s.reader.ReadData(f.path, p.buf[:size], off); err == nil {
+	} else if err = s.reader.ReadData(f.path, p.buf[:size], p.at); err == nil {
 		n = int(size)
 	}
 	s.stats.PiecesRead.Add(uint64(n))
 	p.loaded(n, err)
 }
 
-// wishAhead asks for the pieces behind k to be read ahead, up to a place in its
+// wishAhead asks for the pieces behind x to be read ahead, up to a place in its
 // file. Behind a WAL file comes the next one.
-func (s *Store) wishAhead(k pieceKey, upTo int64) {
+func (s *Store) wishAhead(x extent, upTo int64) {
 	for range aheadPieces {
-		if k.n++; s.pieces.at(k) >= upTo {
-			if k.f.level > 0 {
+		if x.at += x.n; x.at >= upTo {
+			if x.f.level > 0 {
 				return
 			}
-			f := s.files.get(checkpoint.FileID{Num: k.f.num + 1})
+			f := s.files.get(checkpoint.FileID{Num: x.f.num + 1})
 			if f == nil {
 				return
 			}
-			k = pieceKey{f, 0}
+			x = s.pieces.aligned(f, 0)
 		}
-		if !s.settled(k) {
+		if !s.settled(x) {
 			return
 		}
-		s.pieces.wish(k)
+		s.pieces.wish(x)
+	}
+}
+
+// wishRuns asks for the long runs to be read ahead that are the next of a
+// partition, as many as hold so many bytes.
+func (s *Store) wishRuns(next []located, bytes int64) {
+	for i := range next {
+		r := &next[i]
+		if r.body != nil || bytes <= 0 {
+			return
+		}
+		for pos, end := int64(r.Pos), int64(r.Pos)+int64(r.Len); pos < end && bytes > 0; {
+			x := s.pieces.of(r, pos)
+			if !x.run || !s.settled(x) {
+				return
+			}
+			s.pieces.wish(x)
+			pos, bytes = x.at+x.n, bytes-x.n
+		}
 	}
 }
 
@@ -427,22 +484,22 @@ func (s *Store) wishAhead(k pieceKey, upTo int64) {
 // and reports whether there was one. Run sees to it.
 func (s *Store) ReadAhead() bool {
 	select {
-	case k := <-s.pieces.wishes:
-		s.readAhead(k)
+	case x := <-s.pieces.wishes:
+		s.readAhead(x)
 		return true
 	default:
 		return false
 	}
 }
 
-func (s *Store) readAhead(k pieceKey) {
+func (s *Store) readAhead(x extent) {
 	c := &s.pieces
 	c.mu.Lock()
-	if c.byKey[k] != nil || k.f.pieced(k.n) || c.ahead >= c.max/2 {
+	if c.byKey[x.pieceKey] != nil || c.wasHere(x) || c.ahead >= c.max/2 {
 		c.mu.Unlock()
 		return
 	}
-	p := c.take(k)
+	p := c.take(x)
 	if p != nil {
 		p.used, p.ahead = c.clock, true
 		p.users++ // only so that it stays
@@ -462,8 +519,8 @@ func (s *Store) runReadAhead(ctx context.Context) {
 		select {
 		case <-ctx.Done():
 			return
-		case k := <-s.pieces.wishes:
-			s.readAhead(k)
+		case x := <-s.pieces.wishes:
+			s.readAhead(x)
 		}
 	}
 }

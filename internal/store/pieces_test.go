@@ -77,7 +77,7 @@ func TestReadersShare(t *testing.T) {
 	}
 	for k, p := range x.s.pieces.byKey {
 		if p.users != 0 {
-			t.Errorf("piece %d of file %d is still in use", k.n, k.f.num)
+			t.Errorf("the piece at %d of file %d is still in use", k.at, k.f.num)
 		}
 	}
 }
@@ -163,7 +163,7 @@ func TestPieces(t *testing.T) {
 	f := &file{}
 	c := newPieces(8 * 64 << 10)
 	size := c.size
-	key := func(n int64) pieceKey { return pieceKey{f, n} }
+	key := func(n int64) extent { return c.aligned(f, n*size) }
 	load := func(n, want int64) *piece {
 		t.Helper()
 		p, load, _ := c.acquire(key(n), want)
@@ -218,7 +218,7 @@ func TestPiecesYield(t *testing.T) {
 	c := newPieces(8 * 64 << 10)
 	read := func(readers, pieces int) (whole int) {
 		for n := range int64(pieces) {
-			k := pieceKey{&file{}, n}
+			k := c.aligned(&file{}, n*c.size)
 			for range readers {
 				p, load, _ := c.acquire(k, c.size/6+1)
 				if load {
@@ -261,5 +261,69 @@ func TestUnsettled(t *testing.T) {
 		if got := x.readAll(t, 1, 1<<20); !bytes.Equal(got, want) {
 			t.Fatalf("after %d batches: read %d bytes that are not the %d written", i+1, len(got), len(want))
 		}
+	}
+}
+
+// TestLongRuns: a reader who asks for several partitions at a time whose runs are
+// long reads what he wants and nothing else, once, though he is far ahead with one
+// of them; and finds the next ones read.
+func TestLongRuns(t *testing.T) {
+	x := openSimple(t, Options{FS: crashfs.Direct{FS: crashfs.New()}, WALFileSize: 1 << 20, TailBytes: 1})
+	defer x.s.Close()
+	const size, batches = 31_000, 3 // about three quarters of a piece
+	var want [3][]byte
+	all := 0
+	for i := range 40 {
+		p := record.PartitionID(i%2 + 1)
+		data := testBatch(t, batches, size, int64(i))
+		record.SetBaseOffset(data, x.next[p])
+		record.SetEpoch(data, 5)
+		want[p] = append(want[p], data...)
+		x.put(batches, size, int64(i), p)
+		all += len(data)
+	}
+	x.put(1, 100, 0, 3) // the tail keeps the last one
+	var got [3][]byte
+	var r Result
+	ahead := 0
+	next := [3]record.Offset{}
+	read := func(p record.PartitionID) {
+		t.Helper()
+		r.Release()
+		if next[p] == x.next[p] {
+			return
+		}
+		if err := x.s.Read(&r, p, next[p], x.next[p], size*4, true); err != nil {
+			t.Fatal(err)
+		}
+		for _, b := range r.Buffers {
+			got[p] = append(got[p], b...)
+		}
+		if r.More != (r.Next < x.next[p]) {
+			t.Errorf("partition %d, up to %d of %d: there is more: %v", p, r.Next, x.next[p], r.More)
+		}
+		next[p] = r.Next
+		for x.s.ReadAhead() {
+			ahead++
+		}
+	}
+	for range 12 {
+		read(1)
+	}
+	for next[1] < x.next[1] || next[2] < x.next[2] {
+		read(1)
+		read(2)
+	}
+	r.Release()
+	for p := 1; p <= 2; p++ {
+		if !bytes.Equal(got[p], want[p]) {
+			t.Errorf("partition %d: read %d bytes that are not the %d written", p, len(got[p]), len(want[p]))
+		}
+	}
+	if read := int(x.s.stats.PiecesRead.Load()); read < all*9/10 || read > all*11/10 {
+		t.Errorf("read %d bytes of files of %d", read, all)
+	}
+	if ahead < 30 {
+		t.Errorf("%d runs were read ahead", ahead)
 	}
 }

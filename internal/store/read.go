@@ -44,6 +44,7 @@ func (s *Store) read(dst *Result, p *partition, from, limit record.Offset, maxBy
 		return err
 	}
 	defer dst.end()
+	dst.More = false
 	w := walker{s: s, p: p, dst: dst, from: from, limit: limit, left: maxBytes, minOne: minOne, next: from}
 	defer w.open(nil, nil, 0, nil)
 	for !w.full && (w.left > 0 || w.minOne) {
@@ -60,6 +61,10 @@ func (s *Store) read(dst *Result, p *partition, from, limit record.Offset, maxBy
 		if r == nil || r.Base >= limit {
 			break
 		}
+		if r.body == nil && w.enough(r, maxBytes) {
+			w.full, dst.More = true, true
+			break
+		}
 		before := dst.Size
 		if r.body != nil {
 			err = w.memory(r)
@@ -70,9 +75,13 @@ func (s *Store) read(dst *Result, p *partition, from, limit record.Offset, maxBy
 			return err
 		}
 		dst.addRun(&r.Run, dst.Size-before)
-		it.advance()
+		if !w.full {
+			it.advance()
+		}
 	}
-	dst.Next = w.next
+	if dst.Next = w.next; w.full && !dst.own {
+		w.ahead(maxBytes)
+	}
 	// What a floor passes disappears even while it is read; nothing at or above
 	// the floor ever does.
 	p.mu.RLock()
@@ -162,6 +171,21 @@ type walker struct {
 	toldOf *file
 }
 
+// enough reports whether a run of a file is left for the next read: no more than a
+// part of it can be taken, if that, which would be read for little, and half of
+// what may be taken is there.
+func (w *walker) enough(r *located, maxBytes int) bool {
+	return !w.minOne && int(r.Len) > w.left && w.left <= maxBytes/2
+}
+
+// ahead has what the next read will want be read, if those are long runs.
+func (w *walker) ahead(bytes int) {
+	for i := range w.dst.iters {
+		it := &w.dst.iters[i]
+		w.s.wishRuns(it.buf[it.pos:], min(int64(bytes), aheadBytes))
+	}
+}
+
 // open has other bytes of a file at hand.
 func (w *walker) open(chunk []byte, f *file, at int64, p *piece) {
 	if w.piece != nil {
@@ -183,7 +207,7 @@ func (w *walker) want(last record.Offset, size int) bool {
 		return false
 	}
 	if last >= w.limit || size > w.left && !w.minOne {
-		w.full = true
+		w.full, w.dst.More = true, last < w.limit
 		return false
 	}
 	w.minOne = false
@@ -248,7 +272,9 @@ func (w *walker) file(r *located, it *runIter) error {
 		if err != nil || int64(n) > end-pos || last > r.Last {
 			return w.s.damage(w.s.pathOf(r.f), pos, "there is no record batch where the run index names one")
 		}
-		if w.full = last >= w.from && n > w.left && !w.minOne; !w.full {
+		if w.full = last >= w.from && n > w.left && !w.minOne; w.full {
+			w.dst.More = true
+		} else {
 			if err := w.take(r, it, pos, n, base); err != nil {
 				return err
 			}
@@ -338,8 +364,8 @@ func (w *walker) has(f *file, pos, n int64) bool {
 // share gets n bytes of a file at hand from the piece that they lie in, or,
 // copied, from several. It reports whether it could.
 func (w *walker) share(it *runIter, pos, n int64) bool {
-	f, size := it.buf[it.pos].f, w.s.pieces.size
-	if w.dst.own || n > maxJoined*size || f == w.toldOf && pos < w.told {
+	f := it.buf[it.pos].f
+	if w.dst.own || n > maxJoined*w.s.pieces.size || f == w.toldOf && pos < w.told {
 		return false
 	}
 	if !w.enter(it, pos) {
@@ -355,7 +381,7 @@ func (w *walker) share(it *runIter, pos, n int64) bool {
 		if got == n {
 			break
 		}
-		if (pos+got)%size != 0 || !w.enter(it, pos+got) {
+		if pos+got != w.chunkAt+int64(len(w.chunk)) || !w.enter(it, pos+got) {
 			return false
 		}
 	}
@@ -365,21 +391,22 @@ func (w *walker) share(it *runIter, pos, n int64) bool {
 
 // enter gets the piece that holds a position at hand.
 func (w *walker) enter(it *runIter, pos int64) bool {
-	f, size := it.buf[it.pos].f, w.s.pieces.size
-	end := (pos/size + 1) * size
+	r := &it.buf[it.pos]
+	f := r.f
 	if w.piece != nil && w.has(f, pos, 1) {
 		return true
 	}
-	want, upTo := it.wanted(pos, end)
+	x := w.s.pieces.of(r, pos)
+	want, upTo := it.wanted(pos, x.at+x.n)
 	want = min(want, int64(w.left))
-	p := w.s.acquirePiece(f, pos, want, it.extent())
+	p := w.s.acquirePiece(x, want, it.extent())
 	if p == nil {
 		w.told, w.toldOf = upTo, f
 		return false
 	}
-	w.open(p.buf, f, w.s.pieces.at(p.key), p)
+	w.open(p.buf, f, p.at, p)
 	w.untold = -want
-	w.copies = want < size/pinShare
+	w.copies = want < w.s.pieces.size/pinShare
 	return w.has(f, pos, 1)
 }
 

@@ -27,6 +27,9 @@ type Result struct {
 	Size int
 	// Next is where the latest read ended: the offset to go on from.
 	Next record.Offset
+	// More says that the latest read left out what was there to be read, since no
+	// more was wanted at a time.
+	More bool
 	// Runs are those that the batches belong to, in order. Their Pos is
 	// without meaning, and Len is the bytes taken of the run.
 	Runs []Run
@@ -65,7 +68,7 @@ func (r *Result) Release() {
 	r.pieces = r.pieces[:0]
 	clear(r.Buffers)
 	r.reads, r.Buffers, r.Runs = r.reads[:0], r.Buffers[:0], r.Runs[:0]
-	r.arena, r.open, r.Size, r.Next = r.small, false, 0, 0
+	r.arena, r.open, r.Size, r.Next, r.More = r.small, false, 0, 0, false
 }
 
 // Batches calls yield for every batch of a result whose Whole was set, with

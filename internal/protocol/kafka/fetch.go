@@ -223,7 +223,8 @@ func (f *fetchCall) read() (ready bool) {
 		readable++
 		f.readPart(p, maxBytes-size, size == 0)
 		size += p.found.result.Size
-		ready = ready || p.found.code != errNone || p.found.diverges
+		// Of what is there and was not taken the client need not wait for.
+		ready = ready || p.found.code != errNone || p.found.diverges || p.found.result.More
 	}
 	f.charge(size)
 	return ready || readable == 0 || size >= min(f.minBytes, maxBytes)

@@ -212,6 +212,13 @@ func TestFetchWaitEnds(t *testing.T) {
 	if got := r.fetch(req); len(got.RecordBatches) == 0 {
 		t.Errorf("%+v", got)
 	}
+	// What is left out for its size is not waited for.
+	first := len(r.fetch(req).RecordBatches)
+	r.write("t", "b")
+	req.MaxWaitMillis, req.Topics[0].Partitions[0].PartitionMaxBytes = 60_000, int32(first+10)
+	if got := r.fetch(req); len(got.RecordBatches) != first {
+		t.Errorf("%d bytes, want the first batch of %d", len(got.RecordBatches), first)
+	}
 	// An error that reading shows is told at once, also in a long poll.
 	req = fetchRequest(11, "t", [16]byte{}, 99)
 	req.MaxWaitMillis = 60_000
