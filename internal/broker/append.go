@@ -41,14 +41,30 @@ type Append struct {
 // ErrUnknownPartition, ErrTooLarge, ErrListTooLarge, ErrInvalidTimestamp,
 // ErrInvalidRecord, ErrOutOfOrderSequence, ErrProducerEpoch.
 func (p *Partition) Append(a *Append) {
+	if p.prepare(a) {
+		p.shard.group.Propose(&a.proposal)
+	}
+}
+
+// AppendAndHelp is Append for a caller that has nothing else to do: it may write
+// the log itself, and a.Done, and that of others, be called before it returns. It
+// must hold no lock that those may want. See replica.Group.ProposeAndHelp.
+func (p *Partition) AppendAndHelp(a *Append) {
+	if p.prepare(a) {
+		p.shard.group.ProposeAndHelp(&a.proposal)
+	}
+}
+
+// prepare makes the proposal of an append, or answers it with why not.
+func (p *Partition) prepare(a *Append) bool {
 	a.proposal = appendProposal{owner: a, partition: p, batch: a.Batch}
 	a.Base, a.LogAppendTime, a.Floor, a.Err = -1, -1, -1, nil
 	if err := p.admit(a); err != nil {
 		a.Err = err
 		a.Done(a)
-		return
+		return false
 	}
-	p.shard.group.Propose(&a.proposal)
+	return true
 }
 
 // admit checks what can be checked before the log, and charges the budget.

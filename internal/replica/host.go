@@ -58,8 +58,10 @@ type Host struct {
 	loops  []*loop
 	bytes  atomic.Int64 // of proposals held by all groups
 	failed atomic.Bool
-	// flushing: the log's own goroutine is at it.
+	// flushing: the log's own goroutine is at it. lane wakes it.
 	flushing atomic.Bool
+	lane     chan struct{}
+	running  atomic.Bool // Run is, and helpers are welcome
 	rest     rest
 	work     workQueue
 	cuts     cutter
@@ -93,7 +95,7 @@ func newHost(o Options, s storage, t tuning) *Host {
 	if h.logger == nil {
 		h.logger = slog.New(slog.DiscardHandler)
 	}
-	h.work.wake = make(chan struct{}, 1)
+	h.work.wake, h.lane = make(chan struct{}, 1), make(chan struct{}, 1)
 	h.groupsMu.byID = map[record.ShardID]*Group{}
 	cores := runtime.GOMAXPROCS(0)
 	for i := range min(cmp.Or(o.Loops, max(cores/2, 1)), cores) {
@@ -154,17 +156,23 @@ func (h *Host) Working() bool {
 // A loop that is the only one flushes what it has just appended itself, which
 // saves two changes of goroutine. (While it waits for the disk it gathers what
 // arrives; it has nothing better to do.) If that is much, or there are several
-// loops, a goroutine of the log's own flushes beside them.
+// loops, a goroutine of the log's own flushes beside them. A caller with nothing
+// better to do does the loop's part and the log's (help.go).
 func (h *Host) Run(ctx context.Context) {
 	var wg sync.WaitGroup
-	lane := make(chan struct{}, 1)
 	h.rest.init(h.clock)
-	wg.Go(func() { h.runLane(ctx, lane) })
+	h.running.Store(true)
+	wg.Go(func() { h.runLane(ctx, h.lane) })
 	for _, l := range h.loops {
-		wg.Go(func() { drive(ctx, func() bool { return h.stepAndFlush(l, lane) }, l.wake) })
+		wg.Go(func() { drive(ctx, func() bool { return h.stepAndFlush(l) }, l.wake) })
 	}
 	wg.Go(func() { drive(ctx, h.work.step, h.work.wake) })
 	wg.Wait()
+	h.running.Store(false)
+	for _, l := range h.loops {
+		l.driver.Lock() // whoever helped is done
+		l.driver.Unlock()
+	}
 }
 
 // runLane flushes what loops leave to it until ctx is done. A log that falls
@@ -197,20 +205,35 @@ func (h *Host) flush() {
 	h.rest.worked()
 }
 
-// stepAndFlush steps a loop and sees to the flushing of what it appended.
-func (h *Host) stepAndFlush(l *loop, lane chan<- struct{}) bool {
+// stepAndFlush steps a loop and sees to the flushing of what it appended, unless
+// a helper is at it, who sees to it that what he leaves is done.
+func (h *Host) stepAndFlush(l *loop) bool {
+	if !l.driver.TryLock() {
+		return false
+	}
+	defer l.driver.Unlock()
 	worked := l.stepRound()
+	if l.unflushed == 0 {
+		return worked
+	}
+	l.driven.Store(true)
+	h.flushAppended(l, len(h.loops) == 1)
+	l.driven.Store(false)
+	return true
+}
+
+// flushAppended sees to the flushing of what a loop has appended; here says that
+// the caller has nothing better to do.
+func (h *Host) flushAppended(l *loop, here bool) {
 	appended := l.unflushed
 	l.unflushed = 0
 	switch {
 	case appended == 0:
-		return worked
-	case len(h.loops) == 1 && appended <= h.tune.flushHere && !h.flushing.Load():
+	case here && appended <= h.tune.flushHere && !h.flushing.Load():
 		h.flush()
 	default:
-		signal(lane)
+		signal(h.lane)
 	}
-	return true
 }
 
 // rest finds out when nothing has happened for a while. Work costs it a

@@ -55,6 +55,10 @@ const (
 	// in milliseconds.
 	maxDeadlineWait = 24 * 60 * 60 * 1000
 
+	// fewAnswered is how many proposals the latest step of a loop may have
+	// answered for a caller to step it.
+	fewAnswered = 4
+
 	// restTime is how long nothing is written before the log counts as idle.
 	restTime = 10 * time.Millisecond
 

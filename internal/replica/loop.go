@@ -2,6 +2,7 @@ package replica
 
 import (
 	"sync"
+	"sync/atomic"
 
 	"go.etcd.io/raft/v3/raftpb"
 
@@ -29,7 +30,15 @@ type loop struct {
 		wanted   int // of events: so many fill a round
 	}
 
+	// driver is held by whoever steps the loop while Run does: its goroutine, or a
+	// helper.
+	driver sync.Mutex
+	// driven: who steps the loop looks into the inbox again after he has set it to
+	// false, so that nobody need be woken for what comes.
+	driven atomic.Bool
+
 	// The rest belongs to whoever steps the loop.
+	answered  int // proposals, by the latest step
 	spare     []event
 	dirty     []*Group
 	again     []*Group // dirty, but others have their turn first
@@ -80,15 +89,25 @@ func newLoop(h *Host, i int) *loop {
 
 // put adds an event; false once the loop is closed.
 func (l *loop) put(e event) bool {
+	wake, ok := l.leave(e)
+	if wake {
+		signal(l.wake)
+	}
+	return ok
+}
+
+// leave is put without waking whoever steps the loop; it reports whether that is
+// to be done.
+func (l *loop) leave(e event) (wake, ok bool) {
 	l.inbox.Lock()
 	if l.inbox.closed {
 		l.inbox.Unlock()
-		return false
+		return false, false
 	}
 	if e.kind == evMessage {
 		if l.inbox.messages >= maxInboxMessages || l.inbox.bytes >= maxInboxBytes {
 			l.inbox.Unlock()
-			return true
+			return false, true
 		}
 		l.inbox.messages++
 		l.inbox.bytes += e.msg.m.size()
@@ -100,10 +119,7 @@ func (l *loop) put(e event) bool {
 		signal(l.round.full)
 	}
 	l.inbox.Unlock()
-	if first {
-		signal(l.wake)
-	}
-	return true
+	return first && !l.driven.Load(), true
 }
 
 // call runs fn on the loop; g, if any, goes on afterwards.
@@ -115,6 +131,7 @@ func (l *loop) receive(g *Group, from record.NodeID, m Message) {
 
 // step does everything that waits, once.
 func (l *loop) step() bool {
+	l.answered = 0
 	l.inbox.Lock()
 	events := l.inbox.events
 	l.inbox.events, l.inbox.messages, l.inbox.bytes = l.spare, 0, 0

@@ -67,6 +67,14 @@ func (l *leading) init(g *Group) {
 // calls: one is never applied before an earlier one of the same group that
 // succeeds. The outcome comes through p.Done.
 func (g *Group) Propose(p Proposal) {
+	if g.bring(p) {
+		signal(g.loop.wake)
+	}
+}
+
+// bring is Propose without waking whoever steps the loop; it reports whether that
+// is to be done.
+func (g *Group) bring(p Proposal) (wake bool) {
 	size := p.Size()
 	e := event{kind: evPropose, g: g, p: p}
 	switch {
@@ -79,13 +87,15 @@ func (g *Group) Propose(p Proposal) {
 		g.release(size)
 		e.kind, e.err = evRefuse, ErrBusy
 	}
-	if g.loop.put(e) {
-		return
+	wake, ok := g.loop.leave(e)
+	if ok {
+		return wake
 	}
 	if e.kind == evPropose {
 		g.release(size)
 	}
 	p.Done(ErrStopped)
+	return false
 }
 
 // release gives back the room of proposals.
@@ -292,6 +302,7 @@ func (g *Group) tickFlying() {
 func (g *Group) answer(b *batch, err error) {
 	g.release(b.bytes)
 	b.bytes = 0
+	g.loop.answered += len(b.proposals)
 	g.loop.round.answered += len(b.proposals)
 	for i, p := range b.proposals {
 		b.proposals[i] = nil

@@ -54,9 +54,9 @@ func TestRoundServesAllWithOneEntry(t *testing.T) {
 	}()
 	h.rest.init(h.clock)
 	defer h.rest.timer.Stop()
-	l, g, lane := h.loops[0], h.Group(0), make(chan struct{}, 1)
+	l, g := h.loops[0], h.Group(0)
 	for !g.IsLeader() {
-		h.stepAndFlush(l, lane)
+		h.stepAndFlush(l)
 	}
 	const callers, rounds = 32, 20
 	answered := 0
@@ -76,12 +76,12 @@ func TestRoundServesAllWithOneEntry(t *testing.T) {
 	for range callers / 2 {
 		ask(nil)
 	}
-	h.stepAndFlush(l, lane) // one half is on its way
+	h.stepAndFlush(l) // one half is on its way
 	for range callers / 2 {
 		ask(nil)
 	}
 	for answered < callers*rounds {
-		h.stepAndFlush(l, lane)
+		h.stepAndFlush(l)
 	}
 	if n := len(m.times) - before; n > rounds+4 {
 		t.Errorf("%d entries for %d callers who asked %d times each", n, callers, rounds)

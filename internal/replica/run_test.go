@@ -13,7 +13,8 @@ import (
 )
 
 // TestRun lets goroutines drive a host over the real store, under load from
-// many callers, and stops it in the middle: everyone is answered.
+// many callers, half of whom help, and stops it in the middle: everyone is
+// answered.
 func TestRun(t *testing.T) {
 	for _, loops := range []int{1, 2} {
 		h, s := openRun(t, loops, 5)
@@ -30,7 +31,11 @@ func TestRun(t *testing.T) {
 					answered := make(chan error, 1)
 					c := newCommand(uint64(who*1_000_000+i), who%partitions, 300*(1+i%20))
 					c.done = func(c *command) { answered <- c.err }
-					h.Group(record.ShardID(who % 5)).Propose(c)
+					if g := h.Group(record.ShardID(who % 5)); who%2 == 0 {
+						g.ProposeAndHelp(c)
+					} else {
+						g.Propose(c)
+					}
 					err := <-answered
 					mu.Lock()
 					switch {

@@ -28,7 +28,7 @@ func (s *Server) newConn(nc net.Conn) *conn {
 	_, c.session.secure = nc.(*tls.Conn)
 	if c.socket = newSocket(nc); c.socket != nil {
 		a := s.answerers.assign()
-		c.pipe.prompt = func() { a.add(c) }
+		c.pipe.prompt, c.pipe.here = func() { a.add(c) }, c.answerPromptly
 	}
 	return c
 }
@@ -128,6 +128,7 @@ func (c *conn) readLoop() error {
 		if err != nil {
 			return err
 		}
+		c.pipe.drained = c.in.Buffered() == 0
 		row := x.api // x belongs to the writer once it may work on it
 		if !c.pipe.add(x, row.when == inTurn) {
 			return errGone

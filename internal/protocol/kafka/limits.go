@@ -6,6 +6,9 @@ const (
 	// maxInFlight is how many requests of a connection may be unanswered; then
 	// it is not read from.
 	maxInFlight = 64
+	// mostHelped is how large a Produce request may be, in bytes, for its reader
+	// to write the log itself.
+	mostHelped = 32 << 10
 	// maxHeld is how many bytes of unanswered requests a connection may have;
 	// then it is not read from. One frame is always let in.
 	maxHeld = 32 << 20

@@ -22,6 +22,11 @@ type pipeline struct {
 	// prompt, if set, has the pipeline claimed, and asks for what is prompt to
 	// be answered. It is called with the lock held.
 	prompt func()
+	// here is what prompt would have done, for who is about to do it himself.
+	here func()
+	// drained says that the reader has nothing at hand after the latest call. It
+	// is the reader's.
+	drained bool
 
 	work chan struct{} // wakes the connection's own writer
 	room chan struct{} // wakes the reader
@@ -70,6 +75,32 @@ func (p *pipeline) ready(c *call) {
 		p.wakeWriterLocked()
 	}
 	p.mu.Unlock()
+}
+
+// readyHere is ready for a goroutine with time to answer c, if that is prompt and
+// c's turn has come.
+func (p *pipeline) readyHere(c *call) {
+	p.mu.Lock()
+	p.slots[c.number%maxInFlight].ready = true
+	mine := c.number == p.first && c.prompt && p.here != nil && !p.claimed && !p.owed && !p.gone
+	switch {
+	case mine:
+		p.claimed = true
+	case c.number == p.first:
+		p.wakeWriterLocked()
+	}
+	p.mu.Unlock()
+	if mine {
+		p.here()
+	}
+}
+
+// only reports whether the latest call is the only one under way and the client
+// has, as far as is known, sent nothing more. It is for the reader.
+func (p *pipeline) only() bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.drained && p.next-p.first == 1
 }
 
 // wakeWriterLocked sees to it that somebody works on the head, which is ready.

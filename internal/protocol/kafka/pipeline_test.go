@@ -39,6 +39,44 @@ func TestPipelineAnswersInOrder(t *testing.T) {
 	}
 }
 
+// TestPipelineIsAnsweredHere: who makes the head ready, and has time, answers it
+// himself if it is prompt and nobody else is at it; else the writer is woken.
+func TestPipelineIsAnsweredHere(t *testing.T) {
+	for name, c := range map[string]struct {
+		prepare     func(p *pipeline, head *call)
+		here, woken bool
+	}{
+		"prompt":     {func(*pipeline, *call) {}, true, false},
+		"not prompt": {func(_ *pipeline, head *call) { head.prompt = false }, false, true},
+		"claimed":    {func(p *pipeline, _ *call) { p.claimed = true }, false, false},
+		"owed":       {func(p *pipeline, _ *call) { p.owed = true }, false, true},
+		"no socket":  {func(p *pipeline, _ *call) { p.here, p.prompt = nil, nil }, false, true},
+	} {
+		p, here := newPipeline(), false
+		p.prompt, p.drained = func() {}, true
+		p.here = func() { here = true }
+		head, next := newCall(1), newCall(1)
+		head.prompt, next.prompt = true, true
+		p.add(head, false)
+		if !p.only() {
+			t.Errorf("%s: there are others beside the only one", name)
+		}
+		p.add(next, false)
+		if p.only() {
+			t.Errorf("%s: one of two is the only one", name)
+		}
+		c.prepare(p, head)
+		if p.readyHere(next); here {
+			t.Errorf("%s: answered out of turn", name)
+		}
+		p.readyHere(head)
+		woken := len(p.work) > 0
+		if here != c.here || woken != c.woken {
+			t.Errorf("%s: answered here %v, its own writer woken %v", name, here, woken)
+		}
+	}
+}
+
 func TestPipelineGoesRound(t *testing.T) {
 	p := newPipeline()
 	for range 3 * maxInFlight {

@@ -98,7 +98,16 @@ func produce(c *call) {
 			p.begin(part, topic, w.Records)
 		}
 	}
-	p.settled()
+	if p.pending.Add(-1) == 0 {
+		p.write = p.answerFn
+		p.pipe.readyHere(p.call)
+	}
+}
+
+// helps reports whether the reader may as well write the log itself: it has
+// nothing else to do, since the client sends one request at a time.
+func (p *produceCall) helps() bool {
+	return p.req.Count() == 1 && len(p.frame.B) <= mostHelped && p.pipe.only()
 }
 
 // topic finds the topic that the walk is at, or the code to refuse it with.
@@ -161,6 +170,10 @@ func (p *produceCall) begin(part *producePart, t *broker.Topic, records []byte) 
 		part.Batch = records
 		if h.Transactional() && p.header.Version >= implicitVersion {
 			part.partition.AppendIn(&part.Append, p.name(p.req.TransactionalID))
+			return
+		}
+		if p.helps() {
+			part.partition.AppendAndHelp(&part.Append)
 			return
 		}
 		part.partition.Append(&part.Append)
