@@ -85,8 +85,15 @@ func appendMethod(b []byte, channel uint16, method uint32, a args) []byte {
 }
 
 // dial connects as guest and opens a channel.
-func dial(addr string) (*conn, error) {
-	nc, err := net.DialTimeout("tcp", addr, 20*time.Second)
+func dial(addr string) (*conn, error) { return dialFrom("", addr) }
+
+// dialFrom is dial from one of this machine's addresses, "" for any.
+func dialFrom(source, addr string) (*conn, error) {
+	d := net.Dialer{Timeout: 20 * time.Second}
+	if source != "" {
+		d.LocalAddr = &net.TCPAddr{IP: net.ParseIP(source)}
+	}
+	nc, err := d.Dial("tcp", addr)
 	if err != nil {
 		return nil, fmt.Errorf("connect: %w", err)
 	}
@@ -241,7 +248,12 @@ func Delete(addr, prefix string, n int) error {
 	return nil
 }
 
-// Idle opens n connections that do nothing, and returns what closes them.
+// perSource is how many connections Idle opens from one address: ports are
+// limited, and closed connections occupy theirs for a minute.
+const perSource = 4000
+
+// Idle opens n connections that do nothing, from several of the addresses
+// 127.0.0.x, and returns what closes them.
 func Idle(addr string, n int) (closeAll func(), err error) {
 	var open []*conn
 	closeAll = func() {
@@ -249,8 +261,8 @@ func Idle(addr string, n int) (closeAll func(), err error) {
 			_ = c.Close()
 		}
 	}
-	for range n {
-		c, err := dial(addr)
+	for i := range n {
+		c, err := dialFrom(fmt.Sprintf("127.0.0.%d", 2+i/perSource%250), addr)
 		if err != nil {
 			closeAll()
 			return nil, fmt.Errorf("after %d connections: %w", len(open), err)

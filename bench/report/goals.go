@@ -14,6 +14,8 @@ const (
 	P50   Figure = "p50"
 	P99   Figure = "p99"
 	CPU   Figure = "processor time per byte"
+	// Memory is what the server's process has at the end of the line.
+	Memory Figure = "memory"
 )
 
 func (f Figure) of() func(Sample) float64 {
@@ -24,6 +26,8 @@ func (f Figure) of() func(Sample) float64 {
 		return p99
 	case CPU:
 		return Sample.CPUPerGB
+	case Memory:
+		return resident
 	default:
 		return Sample.PerSecond
 	}
@@ -105,8 +109,10 @@ func (r *Report) serverVerdicts(ours string) (all [][]string) {
 		}
 	}
 	judge("idle memory", 40, float64(s.IdleResident)/1e6, " MB")
-	if peer := r.largest("kafka"); peer > 0 {
-		judge("largest memory seen, × kafka", 0.2, float64(r.largest(ours))/float64(peer), "")
+	for _, peer := range [...]string{"kafka", "rabbitmq"} {
+		if most := r.largest(peer); most > 0 {
+			judge("largest memory seen, × "+peer, 0.2, float64(r.largest(ours))/float64(most), "")
+		}
 	}
 	judge("first acknowledged record after the start", 150, s.FirstAckSeconds*1e3, " ms")
 	few, many := r.costAt(ours, " 16 partitions"), r.costAt(ours, " 10000 partitions")

@@ -216,6 +216,8 @@ func (l *Line) share(m *Machine, column string) float64 {
 	return 0
 }
 
+func resident(s Sample) float64 { return float64(s.Resident) }
+
 func p50(s Sample) float64  { return float64(s.Latency.P50) / 1e3 }
 func p99(s Sample) float64  { return float64(s.Latency.P99) / 1e3 }
 func p999(s Sample) float64 { return float64(s.Latency.P999) / 1e3 }

@@ -21,6 +21,32 @@ type line struct {
 	name   string
 	queues int // durable ones that are made for it, and deleted after it
 	load   workload
+	limit  report.Limit
+	// once says that it takes long and is run once, after the others.
+	once bool
+	// least is how many records it is about: with fewer, the page says so.
+	least int64
+	goals []report.Goal // those that the project has set itself
+}
+
+// goals are those of the columns of RabbitMQ for some figures. Latency is
+// compared with quorum queues alone: they sync too.
+func goals(figures ...report.Figure) (all []report.Goal) {
+	for _, f := range figures {
+		for _, column := range [...]string{classic, quorum} {
+			switch {
+			case f == report.Speed:
+				all = append(all, report.AtLeast(f, column, 4))
+			case f == report.P99 && column == quorum:
+				all = append(all, report.AtMost(f, column, 0.5))
+			case f == report.CPU:
+				all = append(all, report.AtMost(f, column, 0.25))
+			case f == report.Memory:
+				all = append(all, report.AtMost(f, column, 0.2))
+			}
+		}
+	}
+	return all
 }
 
 // window is how many messages of a load about throughput are unconfirmed, or
@@ -28,29 +54,43 @@ type line struct {
 const window = 1000
 
 func lines(o options) []line {
+	flow, taken := goals(report.Speed, report.P99, report.CPU), goals(report.Speed, report.CPU)
 	all := []line{
-		{"publish, one at a time, 100 B", 1, publish(o, amqp.Publish{Queues: 1, Connections: 1, InFlight: 1, Size: 100})},
-		{"publish, 64 connections, one at a time, 100 B", 1, publish(o, amqp.Publish{Queues: 1, Connections: 64, InFlight: 1, Size: 100})},
+		{
+			name: "publish, one at a time, 100 B", queues: 1, limit: report.SyncLatency, goals: flow,
+			load: publish(o, amqp.Publish{Queues: 1, Connections: 1, InFlight: 1, Size: 100}),
+		},
+		{
+			name: "publish, 64 connections, one at a time, 100 B", queues: 1, goals: flow,
+			load: publish(o, amqp.Publish{Queues: 1, Connections: 64, InFlight: 1, Size: 100}),
+		},
 	}
 	for _, size := range []int{12, 1000, 16_000} {
 		all = append(all,
-			line{fmt.Sprintf("publish, 2 connections, %d B", size), 1,
-				publish(o, amqp.Publish{Queues: 1, Connections: 2, InFlight: window, Size: size})},
-			line{fmt.Sprintf("consume, 2 connections, %d B", size), 1, consume(o, size)},
-			line{fmt.Sprintf("publish and consume, 2 and 2, %d B", size), 1, both(o, size)},
+			line{
+				name: fmt.Sprintf("publish, 2 connections, %d B", size), queues: 1, limit: report.DiskWrite, goals: flow,
+				load: publish(o, amqp.Publish{Queues: 1, Connections: 2, InFlight: window, Size: size}),
+			},
+			line{name: fmt.Sprintf("consume, 2 connections, %d B", size), queues: 1, limit: report.Loopback, goals: taken, load: consume(o, size)},
+			line{name: fmt.Sprintf("publish and consume, 2 and 2, %d B", size), queues: 1, limit: report.DiskWrite, goals: flow, load: both(o, size)},
 		)
 	}
 	for _, n := range []int{10, 1000} {
-		all = append(all, line{fmt.Sprintf("publish to %d queues, 2 connections, 100 B", n), n,
-			publish(o, amqp.Publish{Queues: n, Connections: 2, InFlight: window, Size: 100})})
+		all = append(all, line{
+			name: fmt.Sprintf("publish to %d queues, 2 connections, 100 B", n), queues: n, goals: flow,
+			load: publish(o, amqp.Publish{Queues: n, Connections: 2, InFlight: window, Size: 100}),
+		})
 	}
 	return append(all,
-		line{"amqp091-go publish, 1 connection, 100 B", 1, libraryPublish(o)},
-		line{"amqp091-go consume, 1 connection, 100 B", 1, libraryConsume(o)},
-		line{"publish to a fanout of 10, 2 connections, 100 B", 10, fanout(o)},
-		line{fmt.Sprintf("%d messages queued, 100 B", o.queued), 1, queued(o)},
-		line{fmt.Sprintf("%d idle connections", o.idle), 0, idle(o)},
-		line{fmt.Sprintf("%d queues declared", o.declared), 0, declare(o)},
+		line{name: "amqp091-go publish, 1 connection, 100 B", queues: 1, goals: flow, load: libraryPublish(o)},
+		line{name: "amqp091-go consume, 1 connection, 100 B", queues: 1, goals: taken, load: libraryConsume(o)},
+		line{name: "publish to a fanout of 10, 2 connections, 100 B", queues: 10, goals: flow, load: fanout(o)},
+		line{name: fmt.Sprintf("%d idle connections", o.idle), once: true, goals: goals(report.Memory), load: idle(o)},
+		line{name: fmt.Sprintf("%d queues declared", o.declared), once: true, goals: goals(report.Speed), load: declare(o)},
+		line{
+			name: fmt.Sprintf("%d messages queued, 100 B", o.queued), queues: 1, once: true, least: int64(o.queued),
+			goals: goals(report.Speed, report.CPU, report.Memory), load: queued(o),
+		},
 	)
 }
 
@@ -144,13 +184,15 @@ func fanout(o options) workload {
 	}
 }
 
-// queued publishes until so many messages wait; its memory is what matters.
+// queued publishes until so many messages wait, or its time is over; the memory
+// that they take is what matters.
 func queued(o options) workload {
 	return func(ctx context.Context, addr, prefix string, count, end func()) (load.Result, error) {
 		var total load.Result
 		count()
 		defer end()
-		for total.Records < int64(o.queued) {
+		until := time.Now().Add(o.queuing)
+		for total.Records < int64(o.queued) && time.Now().Before(until) {
 			p := amqp.Publish{Addr: addr, Prefix: prefix, Queues: 1, Connections: 2, InFlight: window, Size: 100, Duration: time.Second}
 			r, err := p.Run(ctx, func() {}, func() {})
 			if err != nil {
@@ -199,6 +241,7 @@ func declare(o options) workload {
 // measure runs one line once on one target, on queues of its own.
 func measure(ctx context.Context, l line, t target) (report.Sample, error) {
 	addr, prefix := t.server.AMQP, fmt.Sprintf("bench-%d-", time.Now().UnixNano())
+	peer.Settle()
 	if err := amqp.Declare(addr, t.queue, prefix, l.queues); err != nil {
 		return report.Sample{}, err
 	}

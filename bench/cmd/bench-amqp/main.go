@@ -12,6 +12,7 @@ import (
 	"os/signal"
 	"path/filepath"
 	"regexp"
+	"syscall"
 	"time"
 
 	"github.com/polylog-mq/polylog/bench/amqp"
@@ -32,9 +33,28 @@ type options struct {
 	only                   string
 	rounds                 int
 	duration, warmup       time.Duration
+	budget, queuing        time.Duration
 	queued, idle, declared int
 	skipRabbit             bool
+
+	deadline time.Time // by budget; zero: none
 }
+
+// Under a budget a load lasts no longer than these, and a server has no more than
+// one part in queuingShare of it to take the messages that are to be queued.
+// lastSteps is kept for connections and declarations.
+const (
+	shortDuration = 2 * time.Second
+	shortWarmup   = 700 * time.Millisecond
+	queuingShare  = 5
+	lastSteps     = 90 * time.Second
+)
+
+// The columns of RabbitMQ, by kinds of queues.
+const (
+	classic = "rabbitmq, classic"
+	quorum  = "rabbitmq, quorum"
+)
 
 func run() error {
 	var o options
@@ -45,14 +65,50 @@ func run() error {
 	flag.IntVar(&o.rounds, "rounds", 3, "times that each line is run on each server, alternating")
 	flag.DurationVar(&o.duration, "duration", 5*time.Second, "counted time of each load")
 	flag.DurationVar(&o.warmup, "warmup", 3*time.Second, "uncounted time before it")
-	flag.IntVar(&o.queued, "queued", 1_000_000, "messages of the line about queued ones")
-	flag.IntVar(&o.idle, "idle", 2_000, "connections of the line about idle ones")
+	flag.IntVar(&o.queued, "queued", 10_000_000, "messages of the line about queued ones")
+	flag.DurationVar(&o.queuing, "queuing", time.Hour, "time that a server has to take those; what it took by then is what is measured")
+	flag.IntVar(&o.idle, "idle", 10_000, "connections of the line about idle ones; the limit of open files must be above that")
 	flag.IntVar(&o.declared, "declared", 10_000, "queues of the line about declaring them")
+	flag.DurationVar(&o.budget, "budget", 0, "time for the whole run: loads are shortened, and rounds left out, to keep it; 0: as long as it takes")
 	flag.BoolVar(&o.skipRabbit, "skip-rabbitmq", false, "measure Polylog alone")
 	flag.Parse()
+	if o.budget > 0 {
+		o.duration, o.warmup = min(o.duration, shortDuration), min(o.warmup, shortWarmup)
+		o.queuing = min(o.queuing, o.budget/queuingShare)
+		o.deadline = time.Now().Add(o.budget - 2*o.queuing - lastSteps)
+	}
+	if err := raiseFiles(); err != nil {
+		return err
+	}
 	ctx, cancel := signal.NotifyContext(context.Background(), os.Interrupt)
 	defer cancel()
 	return compare(ctx, o)
+}
+
+// raiseFiles raises the limit of open files, which the servers inherit, as far as
+// it goes.
+func raiseFiles() error {
+	var l syscall.Rlimit
+	if err := syscall.Getrlimit(syscall.RLIMIT_NOFILE, &l); err != nil {
+		return fmt.Errorf("read the limit of open files: %w", err)
+	}
+	l.Cur = l.Max
+	if err := syscall.Setrlimit(syscall.RLIMIT_NOFILE, &l); err != nil {
+		return fmt.Errorf("raise the limit of open files: %w", err)
+	}
+	return nil
+}
+
+// String is what the page of results says of the run.
+func (o *options) String() string {
+	s := fmt.Sprintf("loads of %v after %v, up to %d rounds", o.duration, o.warmup, o.rounds)
+	if o.budget > 0 {
+		s += fmt.Sprintf(", within %v", o.budget)
+	}
+	if o.only != "" {
+		s += ", only " + o.only
+	}
+	return s
 }
 
 // target is a server with the kind of queues that makes it one column.
@@ -78,26 +134,52 @@ func compare(ctx context.Context, o options) (err error) {
 	}
 	defer func() { err = errors.Join(err, stop()) }()
 	rep := report.New(ctx, dir, o.root, "Polylog and RabbitMQ, side by side", "Messages are persistent and confirmed.",
-		fmt.Sprintf("loads of %v after %v, %d rounds", o.duration, o.warmup, o.rounds))
+		o.String())
 	for _, t := range targets {
 		rep.AddServer(t.column, t.server)
 	}
-	for _, l := range lines(o) {
-		if !only.MatchString(l.name) {
-			continue
-		}
-		for round := range o.rounds {
-			for _, t := range targets {
-				fmt.Fprintf(os.Stderr, "%-48s %-18s round %d of %d\n", l.name, t.column, round+1, o.rounds)
-				s, err := measure(ctx, l, t)
-				if err != nil {
-					return fmt.Errorf("%s on %s: %w", l.name, t.column, err)
+	all := lines(o)
+	for _, l := range all {
+		rep.Aim(l.name, l.goals...)
+	}
+	for round := range o.rounds + 1 {
+		for _, l := range all {
+			if only.MatchString(l.name) && l.once == (round == o.rounds) {
+				if err := runLine(ctx, o, l, round, targets, rep); err != nil {
+					return err
 				}
-				rep.Add(l.name, report.NoLimit, t.column, s)
 			}
 		}
 	}
-	return rep.Write(o.results, "amqp", os.Stdout)
+	name := "amqp"
+	if o.only != "" {
+		name = "partial"
+	}
+	return rep.Write(o.results, name, os.Stdout)
+}
+
+// runLine runs a line on every target. What is run once comes last, and has its
+// time.
+func runLine(ctx context.Context, o options, l line, round int, targets []target, rep *report.Report) error {
+	if !l.once && !o.deadline.IsZero() && time.Now().After(o.deadline) {
+		if round == 0 {
+			rep.Leave("%s: the time was up", l.name)
+		}
+		return nil
+	}
+	for _, t := range targets {
+		fmt.Fprintf(os.Stderr, "%s  %-48s %-18s round %d of %d\n",
+			time.Now().Format(time.TimeOnly), l.name, t.column, min(round+1, o.rounds), o.rounds)
+		s, err := measure(ctx, l, t)
+		if err != nil {
+			return fmt.Errorf("%s on %s: %w", l.name, t.column, err)
+		}
+		if s.Records < l.least {
+			rep.Leave("%s on %s: only %d, in the time that there was", l.name, t.column, s.Records)
+		}
+		rep.Add(l.name, l.limit, t.column, s)
+	}
+	return nil
 }
 
 func startTargets(o options, dir string) ([]target, func() error, error) {
@@ -128,8 +210,8 @@ func startTargets(o options, dir string) ([]target, func() error, error) {
 	}
 	servers = append(servers, rabbit)
 	return append(targets,
-		target{column: "rabbitmq, classic", server: rabbit, queue: "classic"},
-		target{column: "rabbitmq, quorum", server: rabbit, queue: "quorum"},
+		target{column: classic, server: rabbit, queue: "classic"},
+		target{column: quorum, server: rabbit, queue: "quorum"},
 	), stop, nil
 }
 
