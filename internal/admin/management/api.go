@@ -56,6 +56,7 @@ var routes = []route{
 	{"PUT /api/cluster-name", needAdministrator, (*api).putClusterName},
 	{"GET /api/nodes", needMonitoring, (*api).nodes},
 	{"GET /api/nodes/{name}", needMonitoring, (*api).oneNode},
+	{"GET /api/nodes/{name}/memory", needMonitoring, (*api).nodeMemory},
 	{"GET /api/extensions", needUser, (*api).extensions},
 
 	{"GET /api/vhosts", needUser, (*api).vhosts},

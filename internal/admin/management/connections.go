@@ -34,25 +34,33 @@ type connectionInfo struct {
 	Since      int64          `json:"connected_at"` // ms
 	Properties map[string]any `json:"client_properties"`
 	Given      any            `json:"user_provided_name,omitempty"`
+	Received   int64          `json:"recv_oct"`
+	ReceivedBy detail         `json:"recv_oct_details"`
+	Reads      int64          `json:"recv_cnt"`
+	Sent       int64          `json:"send_oct"`
+	SentBy     detail         `json:"send_oct_details"`
+	Writes     int64          `json:"send_cnt"`
+	Pending    int64          `json:"send_pend"` // none: the kernel is asked for no more than it takes
 }
 
 // tlsInfo is how a connection is secured.
 type tlsInfo struct {
-	SSL      bool   `json:"ssl"`
-	Version  string `json:"ssl_protocol,omitempty"`
-	Cipher   string `json:"ssl_cipher,omitempty"`
-	Subject  string `json:"peer_cert_subject,omitempty"`
-	Issuer   string `json:"peer_cert_issuer,omitempty"`
-	Validity string `json:"peer_cert_validity,omitempty"`
+	SSL      bool    `json:"ssl"`
+	Version  *string `json:"ssl_protocol"`
+	Cipher   *string `json:"ssl_cipher"`
+	Subject  *string `json:"peer_cert_subject"`
+	Issuer   *string `json:"peer_cert_issuer"`
+	Validity *string `json:"peer_cert_validity"`
 }
 
 func (t *tlsInfo) secure(by *amqp.TLSInfo) {
 	if by == nil {
 		return
 	}
-	*t = tlsInfo{SSL: true, Version: by.Version, Cipher: by.Cipher, Subject: by.Subject, Issuer: by.Issuer}
+	*t = tlsInfo{SSL: true, Version: &by.Version, Cipher: &by.Cipher}
 	if by.Subject != "" {
-		t.Validity = by.From.UTC().Format(time.RFC3339) + " - " + by.Until.UTC().Format(time.RFC3339)
+		validity := by.From.UTC().Format(time.RFC3339) + " - " + by.Until.UTC().Format(time.RFC3339)
+		t.Subject, t.Issuer, t.Validity = &by.Subject, &by.Issuer, &validity
 	}
 }
 
@@ -76,6 +84,9 @@ func (a *api) describeConnection(q *request, c *amqp.ConnectionInfo) connectionI
 		Since: c.Since.UnixMilli(), Properties: object(c.Properties),
 	}
 	info.secure(c.TLS)
+	past := a.rates.ofPeer(c.Name, trafficNumbers(c))
+	info.Received, info.Reads, info.Sent, info.Writes = c.Traffic.Received, c.Traffic.Reads, c.Traffic.Sent, c.Traffic.Writes
+	info.ReceivedBy, info.SentBy = past.detail(0, 0), past.detail(1, 0)
 	if c.Blocked {
 		info.State = "blocked"
 	}
@@ -166,6 +177,21 @@ type channelInfo struct {
 	Prefetch       int    `json:"prefetch_count"`
 	GlobalPrefetch int    `json:"global_prefetch_count"`
 	Connection     peer   `json:"connection_details"`
+
+	Who             string         `json:"user_who_performed_action"`
+	Unconfirmed     int            `json:"messages_unconfirmed"`
+	Uncommitted     int            `json:"messages_uncommitted"`
+	UncommittedAcks int            `json:"acks_uncommitted"`
+	Stats           map[string]any `json:"message_stats"`
+	*channelDetails
+}
+
+// channelDetails are told of one channel alone. To which exchanges and from which
+// queues messages went is not counted.
+type channelDetails struct {
+	Consumers  []consumerInfo `json:"consumer_details"`
+	Publishes  []any          `json:"publishes"`
+	Deliveries []any          `json:"deliveries"`
 }
 
 func channelName(c *amqp.ConnectionInfo, number uint16) string {
@@ -176,10 +202,13 @@ func (a *api) describeChannels(q *request, c *amqp.ConnectionInfo) []channelInfo
 	list := []channelInfo{}
 	host, port := hostPort(c.Client)
 	for _, ch := range c.Channels {
+		name, now := channelName(c, ch.Number), messageNumbers(ch.Counts)
 		list = append(list, channelInfo{
-			Name: channelName(c, ch.Number), Number: ch.Number, Node: nodeName(q.broker), Vhost: c.Vhost, User: c.User, State: "running",
-			Confirm: ch.Confirms, Transactional: ch.Tx, Consumers: len(ch.Consumers), Unacked: ch.Unacked, GlobalPrefetch: ch.Prefetch,
-			Connection: peer{c.Name, host, port},
+			Name: name, Number: ch.Number, Node: nodeName(q.broker), Vhost: c.Vhost, User: c.User, State: "running",
+			Confirm: ch.Confirms, Transactional: ch.Tx, Consumers: len(ch.Consumers), Unacked: ch.Unacked, Prefetch: ch.PerConsumer, GlobalPrefetch: ch.Prefetch,
+			Connection: peer{c.Name, host, port}, Who: c.User,
+			Unconfirmed: ch.Unconfirmed, Uncommitted: ch.Uncommitted, UncommittedAcks: ch.UncommittedAcks,
+			Stats: a.rates.ofPeer(name, now).stats(0, messageNames, now),
 		})
 	}
 	return list
@@ -201,8 +230,9 @@ func (a *api) connectionChannels(q *request) {
 
 func (a *api) channel(q *request) {
 	for _, c := range a.visible(q) {
-		for _, ch := range a.describeChannels(q, &c) {
+		for i, ch := range a.describeChannels(q, &c) {
 			if ch.Name == q.r.PathValue("name") {
+				ch.channelDetails = &channelDetails{describeConsumers(q, &c, &c.Channels[i]), []any{}, []any{}}
 				q.answer(ch)
 				return
 			}
@@ -214,6 +244,7 @@ func (a *api) channel(q *request) {
 // consumerInfo is a consumer.
 type consumerInfo struct {
 	Tag       string         `json:"consumer_tag"`
+	Exclusive bool           `json:"exclusive"`
 	Ack       bool           `json:"ack_required"`
 	Prefetch  int            `json:"prefetch_count"`
 	Active    bool           `json:"active"`
@@ -224,11 +255,13 @@ type consumerInfo struct {
 		Vhost string `json:"vhost"`
 	} `json:"queue"`
 	Channel struct {
-		peer
-		Channel string `json:"name"`
-		Number  uint16 `json:"number"`
-		Node    string `json:"node"`
-		User    string `json:"user"`
+		Connection string `json:"connection_name"`
+		Channel    string `json:"name"`
+		Number     uint16 `json:"number"`
+		Node       string `json:"node"`
+		PeerHost   string `json:"peer_host"`
+		PeerPort   int    `json:"peer_port"`
+		User       string `json:"user"`
 	} `json:"channel_details"`
 }
 
@@ -239,17 +272,25 @@ func (a *api) allConsumers(q *request, vhosts []string) []consumerInfo {
 		if !slices.Contains(vhosts, c.Vhost) {
 			continue
 		}
-		for _, ch := range c.Channels {
-			for _, one := range ch.Consumers {
-				info := consumerInfo{Tag: one.Tag, Ack: !one.NoAck, Prefetch: one.Prefetch, Active: true, Status: "up", Arguments: map[string]any{}}
-				info.Queue.Name, info.Queue.Vhost = one.Queue, c.Vhost
-				info.Channel.peer.Name = c.Name
-				info.Channel.PeerHost, info.Channel.PeerPort = hostPort(c.Client)
-				info.Channel.Channel, info.Channel.Number = channelName(&c, ch.Number), ch.Number
-				info.Channel.Node, info.Channel.User = nodeName(q.broker), c.User
-				list = append(list, info)
-			}
+		for i := range c.Channels {
+			list = append(list, describeConsumers(q, &c, &c.Channels[i])...)
 		}
+	}
+	return list
+}
+
+func describeConsumers(q *request, c *amqp.ConnectionInfo, ch *amqp.ChannelInfo) []consumerInfo {
+	list := []consumerInfo{}
+	for _, one := range ch.Consumers {
+		info := consumerInfo{
+			Tag: one.Tag, Exclusive: one.Exclusive, Ack: !one.NoAck, Prefetch: one.Prefetch, Active: true, Status: "up", Arguments: object(one.Arguments),
+		}
+		info.Queue.Name, info.Queue.Vhost = one.Queue, c.Vhost
+		info.Channel.Connection = c.Name
+		info.Channel.PeerHost, info.Channel.PeerPort = hostPort(c.Client)
+		info.Channel.Channel, info.Channel.Number = channelName(c, ch.Number), ch.Number
+		info.Channel.Node, info.Channel.User = nodeName(q.broker), c.User
+		list = append(list, info)
 	}
 	return list
 }

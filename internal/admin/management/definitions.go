@@ -78,12 +78,9 @@ func (a *api) exportDefinitions(q *request) {
 	q.answer(d)
 }
 
-// forget drops the vhost of everything: the definitions of one vhost can be
-// imported into another.
+// forget drops the vhost of everything but parameters, as RabbitMQ does: the
+// definitions of one vhost can be imported into another.
 func (d *definitions) forget() {
-	for i := range d.Parameters {
-		d.Parameters[i].Vhost = ""
-	}
 	for i := range d.Policies {
 		d.Policies[i].Vhost = ""
 	}

@@ -9,15 +9,22 @@ import (
 
 // exchangeInfo is an exchange, in answers and in definitions.
 type exchangeInfo struct {
-	Name       string         `json:"name"`
-	Vhost      string         `json:"vhost,omitempty"`
-	Type       string         `json:"type"`
-	Durable    flag           `json:"durable"`
-	AutoDelete flag           `json:"auto_delete"`
-	Internal   flag           `json:"internal"`
-	Arguments  arguments      `json:"arguments"`
-	Policy     any            `json:"policy,omitempty"`
-	Stats      map[string]any `json:"message_stats,omitempty"`
+	Name       string    `json:"name"`
+	Vhost      string    `json:"vhost,omitempty"`
+	Type       string    `json:"type"`
+	Durable    flag      `json:"durable"`
+	AutoDelete flag      `json:"auto_delete"`
+	Internal   flag      `json:"internal"`
+	Arguments  arguments `json:"arguments"`
+	Policy     any       `json:"policy,omitempty"`
+	*exchangeDetails
+}
+
+// exchangeDetails are told of one exchange alone. What came from which channel and
+// went where is not counted.
+type exchangeDetails struct {
+	Incoming []any `json:"incoming"`
+	Outgoing []any `json:"outgoing"`
 }
 
 func describeExchange(vhost string, x *broker.Exchange) exchangeInfo {
@@ -57,7 +64,9 @@ func (a *api) exchange(q *request) {
 		q.notFound()
 		return
 	}
-	q.answer(describeExchange(vhost, x))
+	info := describeExchange(vhost, x)
+	info.exchangeDetails = &exchangeDetails{[]any{}, []any{}}
+	q.answer(info)
 }
 
 func (a *api) putExchange(q *request) {

@@ -4,15 +4,11 @@ import (
 	"context"
 	"fmt"
 	"net/http"
-	"os"
 	"runtime"
 	"strconv"
-	"time"
 
 	"github.com/polylog-mq/polylog/internal/broker"
 	"github.com/polylog-mq/polylog/internal/protocol/amqp"
-	"github.com/polylog-mq/polylog/internal/protocol/listen"
-	"github.com/polylog-mq/polylog/internal/store"
 )
 
 // nodeName is how this node is called where RabbitMQ names nodes.
@@ -57,16 +53,39 @@ func (a *api) overview(q *request) {
 		objects["connections"]++
 		objects["channels"] += len(c.Channels)
 	}
-	now := serverNumbers(totals, a.rates.counts())
+	now := a.rates.serverNumbers(q.broker, totals, a.rates.counts())
 	past := a.rates.of("", now)
 	q.answer(map[string]any{
 		"management_version": amqp.DefaultVersion, "rabbitmq_version": amqp.DefaultVersion,
 		"product_name": "Polylog", "product_version": a.node.Version(), "cluster_name": q.broker.ClusterName(), "node": nodeName(q.broker),
-		"erlang_version": "", "erlang_full_version": runtime.Version(), "rates_mode": "basic", "sample_retention_policies": map[string]any{},
-		"exchange_types": exchangeTypes(), "queue_totals": queueTotalsOf(totals, past.totals(lengthsAge(q.r))), "object_totals": objects, "message_stats": past.stats(serverNames, now),
-		"listeners": a.listeners(q.broker), "contexts": []any{}, "statistics_db_event_queue": 0,
+		"erlang_version": "", "erlang_full_version": runtime.Version(), "rates_mode": "basic", "sample_retention_policies": retention,
+		"exchange_types": exchangeTypes(), "queue_totals": queueTotalsOf(totals, past.totals(lengthsAge(q.r))), "object_totals": objects, "message_stats": past.stats(firstMessage, messageNames, now),
+		"churn_rates": past.stats(firstChurn, churnNames, now),
+		"listeners":   a.listeners(q.broker), "contexts": a.contexts(q.broker), "statistics_db_event_queue": 0,
 		"disable_stats": false, "enable_queue_totals": false, "is_op_policy_updating_enabled": false,
 	})
+}
+
+// retention is for how long samples are kept, in seconds, in RabbitMQ's form.
+var retention = map[string][]int{"global": {60}, "basic": {60}, "detailed": {60}}
+
+// webContext is where this API is served.
+type webContext struct {
+	Node        string `json:"node"`
+	Description string `json:"description"`
+	Path        string `json:"path"`
+	IP          string `json:"ip"`
+	Port        string `json:"port"`
+}
+
+func (a *api) contexts(b *broker.Broker) []webContext {
+	all := []webContext{}
+	for _, l := range a.listeners(b) {
+		if l.Protocol == "http" || l.Protocol == "https" {
+			all = append(all, webContext{nodeName(b), "Management API", "/api", l.Address, strconv.Itoa(l.Port)})
+		}
+	}
+	return all
 }
 
 // mechanisms are the ways to log in.
@@ -118,30 +137,3 @@ func (a *api) whoami(q *request) {
 }
 
 func (a *api) extensions(q *request) { q.answer([]any{}) }
-
-func (a *api) nodes(q *request) { rows(q, []any{a.describeNode(q.broker)}) }
-
-func (a *api) oneNode(q *request) {
-	if q.r.PathValue("name") != nodeName(q.broker) {
-		q.notFound()
-		return
-	}
-	q.answer(a.describeNode(q.broker))
-}
-
-func (a *api) describeNode(b *broker.Broker) map[string]any {
-	var m runtime.MemStats
-	runtime.ReadMemStats(&m)
-	h := b.Health()
-	opened, _ := os.ReadDir("/proc/self/fd") // there is none but on Linux
-	return map[string]any{
-		"fd_used": len(opened), "sockets_used": a.rates.counts().Connections, "sockets_total": listen.MaxConnections,
-		"net_ticktime": 0, "cluster_links": []any{}, "config_files": []any{}, "log_files": []any{}, "contexts": []any{},
-		"auth_mechanisms": mechanisms, "exchange_types": exchangeTypes(),
-		"name": nodeName(b), "type": "disc", "running": true, "being_drained": false, "partitions": []any{},
-		"os_pid": strconv.Itoa(os.Getpid()), "uptime": time.Since(a.node.Started()).Milliseconds(), "processors": runtime.NumCPU(), "run_queue": 0,
-		"mem_used": m.Sys - m.HeapReleased, "mem_alarm": false,
-		"disk_free": h.Free, "disk_free_alarm": h.State >= store.DiskFull,
-		"proc_used": runtime.NumGoroutine(), "rates_mode": "basic", "applications": []any{}, "enabled_plugins": []string{"rabbitmq_management"},
-	}
-}

@@ -133,7 +133,8 @@ func (a *api) parameters(q *request) {
 	if !ok {
 		return
 	}
-	found := slices.DeleteFunc(allParameters(q.broker, vhosts), func(p parameterInfo) bool {
+	all := append(allParameters(q.broker, vhosts), operatorParameters(q.broker, vhosts)...)
+	found := slices.DeleteFunc(all, func(p parameterInfo) bool {
 		component := q.r.PathValue("component")
 		return component != "" && p.Component != component
 	})

@@ -29,12 +29,43 @@ type queueState struct {
 	Effective map[string]any `json:"effective_policy_definition"`
 	queueTotals
 	queueRates
+	placed
 	Bytes     int64          `json:"message_bytes"`
 	Consumers int64          `json:"consumers"`
 	Memory    int64          `json:"memory"`
 	Scheduled int64          `json:"messages_scheduled"`
 	Stats     map[string]any `json:"message_stats"`
-	Details   any            `json:"consumer_details,omitempty"`
+	*queueDetails
+	*replicas
+}
+
+// placed says where messages are: all of them on the disk, and what is in memory
+// beside is nobody's.
+type placed struct {
+	Persistent      int64 `json:"messages_persistent"`
+	PersistentBytes int64 `json:"message_bytes_persistent"`
+	PagedOut        int64 `json:"messages_paged_out"`
+	PagedOutBytes   int64 `json:"message_bytes_paged_out"`
+	RAM             int64 `json:"messages_ram"`
+	RAMBytes        int64 `json:"message_bytes_ram"`
+	ReadyRAM        int64 `json:"messages_ready_ram"`
+	UnackedRAM      int64 `json:"messages_unacknowledged_ram"`
+}
+
+// queueDetails are told of one queue alone. By which exchanges and channels
+// messages came and went is not counted.
+type queueDetails struct {
+	ConsumerDetails []consumerInfo `json:"consumer_details"`
+	Incoming        []any          `json:"incoming"`
+	Deliveries      []any          `json:"deliveries"`
+}
+
+// replicas are told of queues that say that they are replicated: quorum queues
+// and streams.
+type replicas struct {
+	Leader  string   `json:"leader"`
+	Members []string `json:"members"`
+	Online  []string `json:"online"`
 }
 
 func describeQueue(queue *broker.Queue) (info queueInfo, exclusive, declared bool) {
@@ -61,10 +92,14 @@ func (a *api) showQueue(r *http.Request, b *broker.Broker, queue *broker.Queue) 
 	if t, ok := info.Arguments["x-queue-type"].(string); ok {
 		state.Type = t
 	}
+	if state.Type != "classic" {
+		state.replicas = &replicas{state.Node, []string{state.Node}, []string{state.Node}}
+	}
 	state.add(s)
+	state.placed = placed{Persistent: s.Ready + s.Unacked, PersistentBytes: s.Bytes, PagedOut: s.Ready + s.Unacked, PagedOutBytes: s.Bytes}
 	now := queueNumbers(s)
 	past := a.rates.of(seriesName(info.Vhost, info.Name), now)
-	state.queueRates, state.Stats = past.totals(lengthsAge(r)), past.stats(queueNames, now)
+	state.queueRates, state.Stats = past.totals(lengthsAge(r)), past.stats(len(totalNames), queueNames, now)
 	return state, true
 }
 
@@ -146,7 +181,7 @@ func (a *api) queue(q *request) {
 			details = append(details, c)
 		}
 	}
-	s.Details = details
+	s.queueDetails = &queueDetails{details, []any{}, []any{}}
 	q.answer(s)
 }
 

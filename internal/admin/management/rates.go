@@ -1,6 +1,7 @@
 package management
 
 import (
+	"context"
 	"net/http"
 	"strconv"
 	"sync"
@@ -46,12 +47,18 @@ type point struct {
 // The names of the numbers that an object has, in their order: first the totals,
 // then what only grows, by the names of message_stats.
 var (
-	totalNames  = []string{"messages", "messages_ready", "messages_unacknowledged"}
-	queueNames  = []string{"publish", "deliver_get", "deliver", "redeliver", "ack"}
-	serverNames = []string{
+	totalNames   = []string{"messages", "messages_ready", "messages_unacknowledged"}
+	queueNames   = []string{"publish", "deliver_get", "deliver", "redeliver", "ack"}
+	messageNames = []string{
 		"publish", "confirm", "return_unroutable", "drop_unroutable", "deliver", "deliver_no_ack", "get", "get_no_ack", "get_empty",
 		"deliver_get", "redeliver", "ack",
 	}
+	churnNames = []string{
+		"connection_created", "connection_closed", "channel_created", "channel_closed", "queue_declared", "queue_created", "queue_deleted",
+	}
+	// nodeNames are those of a node that come and go.
+	nodeNames    = []string{"fd_used", "sockets_used", "mem_used", "disk_free", "proc_used"}
+	trafficNames = []string{"recv_oct", "send_oct"}
 )
 
 // numbers are those of an object at one moment.
@@ -64,13 +71,33 @@ func queueNumbers(s broker.QueueStats) numbers {
 	}
 }
 
-func serverNumbers(t queueTotals, c amqp.Counts) numbers {
+// messageNumbers are those of messageNames.
+func messageNumbers(c amqp.Counts) numbers {
 	return numbers{
-		t.Messages, t.Ready, t.Unacked,
 		c.Received, c.Confirmed, c.Returned, c.Dropped, c.DeliveredManual, c.DeliveredAuto, c.GotManual, c.GotAuto, c.GotNothing,
 		c.DeliveredManual + c.DeliveredAuto + c.GotManual + c.GotAuto, c.Redelivered, c.Acknowledged,
 	}
 }
+
+func trafficNumbers(c *amqp.ConnectionInfo) numbers {
+	return numbers{c.Traffic.Received, c.Traffic.Sent}
+}
+
+// serverNumbers are those of totalNames, messageNames, churnNames and nodeNames.
+func (s *sampler) serverNumbers(b *broker.Broker, t queueTotals, c amqp.Counts) numbers {
+	n := append(numbers{t.Messages, t.Ready, t.Unacked}, messageNumbers(c)...)
+	created, deleted := b.QueueChurn()
+	n = append(n, c.ConnectionsOpened, c.ConnectionsClosed, c.ChannelsOpened, c.ChannelsClosed, c.Declared, created, deleted)
+	m := processNow()
+	return append(n, m.files, c.Connections, m.memory, int64(b.Health().Free), m.goroutines)
+}
+
+// The places of names in serverNumbers.
+var (
+	firstMessage = len(totalNames)
+	firstChurn   = firstMessage + len(messageNames)
+	firstOfNode  = firstChurn + len(churnNames)
+)
 
 // series are the latest samples of an object, the newest last.
 type series []sample
@@ -86,9 +113,6 @@ func (s series) rate(i int) float64 {
 		return 0
 	}
 	a, b := s[len(s)-2], s[len(s)-1]
-	if i >= len(totalNames) && b.numbers[i] < a.numbers[i] { // counted anew
-		return 0
-	}
 	return float64(b.numbers[i]-a.numbers[i]) / b.at.Sub(a.at).Seconds()
 }
 
@@ -106,11 +130,14 @@ func (s series) totals(age time.Duration) queueRates {
 	return queueRates{s.detail(0, age), s.detail(1, age), s.detail(2, age)}
 }
 
-// stats returns the message_stats of an object.
-func (s series) stats(names []string, now numbers) map[string]any {
+// stats returns the numbers from place first on by their names, with how they
+// change: those of message_stats, and others that only grow.
+func (s series) stats(first int, names []string, now numbers) map[string]any {
 	stats := map[string]any{}
 	for i, name := range names {
-		stats[name], stats[name+"_details"] = now[len(totalNames)+i], s.detail(len(totalNames)+i, 0)
+		d := s.detail(first+i, 0)
+		d.Rate = max(d.Rate, 0) // below 0 it was counted anew
+		stats[name], stats[name+"_details"] = now[first+i], d
 	}
 	return stats
 }
@@ -134,9 +161,14 @@ type sampler struct {
 	series  map[string]series // by seriesName; "" is the server
 	looked  time.Time
 	ticking bool
+	// greeted is when somebody has last looked at connections or channels.
+	greeted time.Time
 }
 
 func seriesName(vhost, queue string) string { return vhost + "\x00" + queue }
+
+// peerSeries names the series of a connection, or of a channel, by its name.
+func peerSeries(name string) string { return "\x00" + name }
 
 // of returns the series of an object; one that was not sampled yet has its present
 // numbers.
@@ -146,7 +178,7 @@ func (s *sampler) of(object string, now numbers) series {
 	s.looked = time.Now()
 	if !s.ticking {
 		s.ticking = true
-		s.tickLocked()
+		s.tickLocked(nil)
 	}
 	if past, ok := s.series[object]; ok {
 		return past
@@ -154,13 +186,32 @@ func (s *sampler) of(object string, now numbers) series {
 	return series{{s.looked, now}}
 }
 
-func (s *sampler) tick() {
+// ofPeer is of, for connections and channels, which are asked for their numbers
+// only while somebody looks at some.
+func (s *sampler) ofPeer(name string, now numbers) series {
+	past := s.of(peerSeries(name), now)
 	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.tickLocked()
+	s.greeted = time.Now()
+	s.mu.Unlock()
+	return past
 }
 
-func (s *sampler) tickLocked() {
+func (s *sampler) tick() {
+	s.mu.Lock()
+	wanted := time.Since(s.greeted) <= watchTime
+	s.mu.Unlock()
+	var peers []amqp.ConnectionInfo
+	if server := s.node.AMQP(); wanted && server != nil {
+		ctx, cancel := context.WithTimeout(context.Background(), askTime)
+		peers = server.Connections(ctx)
+		cancel()
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.tickLocked(peers)
+}
+
+func (s *sampler) tickLocked(peers []amqp.ConnectionInfo) {
 	b, now := s.node.Broker(), time.Now()
 	if b == nil || now.Sub(s.looked) > watchTime {
 		s.series, s.ticking = nil, false
@@ -184,7 +235,17 @@ func (s *sampler) tickLocked() {
 			}
 		}
 	}
-	take("", serverNumbers(all, s.counts()))
+	take("", s.serverNumbers(b, all, s.counts()))
+	for i := range peers {
+		c := &peers[i]
+		if len(next)+len(c.Channels) >= maxRated {
+			break
+		}
+		take(peerSeries(c.Name), trafficNumbers(c))
+		for _, ch := range c.Channels {
+			take(peerSeries(channelName(c, ch.Number)), messageNumbers(ch.Counts))
+		}
+	}
 	s.series = next
 	time.AfterFunc(rateSpan, s.tick)
 }

@@ -14,7 +14,7 @@ func TestRates(t *testing.T) {
 	}
 	for i, n := range []numbers{{10, 0, 0, 100}, {4, 0, 0, 150}, {4, 0, 0, 20}} {
 		s = append(s, sample{at.Add(time.Duration(i) * 5 * time.Second), n})
-		want := [][2]float64{{0, 0}, {-1.2, 10}, {0, 0}}[i]
+		want := [][2]float64{{0, 0}, {-1.2, 10}, {0, -26}}[i]
 		if got := [2]float64{s.rate(0), s.rate(3)}; got != want {
 			t.Errorf("after %d samples: %v, want %v", i+1, got, want)
 		}
@@ -23,7 +23,7 @@ func TestRates(t *testing.T) {
 	if len(d.Samples) != 2 || d.Samples[0] != (point{4, 1_010_000}) || d.Samples[1] != (point{4, 1_005_000}) {
 		t.Errorf("samples: %v", d.Samples)
 	}
-	stats := s.stats([]string{"publish"}, numbers{0, 0, 0, 21})
+	stats := s.stats(3, []string{"publish"}, numbers{0, 0, 0, 21})
 	if stats["publish"] != int64(21) || stats["publish_details"].(detail).Rate != 0 {
 		t.Errorf("stats: %v", stats)
 	}

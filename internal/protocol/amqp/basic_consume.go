@@ -1,6 +1,7 @@
 package amqp
 
 import (
+	"bytes"
 	"crypto/rand"
 	"encoding/base64"
 	"errors"
@@ -68,6 +69,7 @@ func (ch *channel) consumes(tag string) bool {
 // consume begins a consumer. It is answered before its first delivery.
 func (ch *channel) consume(q *broker.Queue, m *wire.BasicConsume, tag string, priority int32) error {
 	c := ch.newConsumer(q, m.NoAck, tag)
+	c.asked(m)
 	ch.mu.Lock()
 	c.credit = max(c.wantLocked(), 0)
 	ch.consumers[tag] = c
@@ -89,6 +91,14 @@ func (ch *channel) newConsumer(q *broker.Queue, noAck bool, tag string) *consume
 		c.prefetch = ch.prefetch
 	}
 	return c
+}
+
+// asked keeps what the client said of the consumer, to be shown.
+func (c *consumer) asked(m *wire.BasicConsume) {
+	c.exclusive = m.Exclusive
+	if len(m.Arguments) > 0 {
+		c.arguments = bytes.Clone(m.Arguments)
+	}
 }
 
 // join lets the broker serve a consumer with the credit that it has. joined, if

@@ -42,6 +42,10 @@ type conn struct {
 	resume     func() // given to the broker when it asks for a pause
 	room       chan struct{}
 
+	// What went over the socket: the reader's numbers, and the writer's.
+	received, reads int64
+	sent, writes    atomic.Int64
+
 	// The writer's.
 	spare []byte
 	beat  *time.Timer
@@ -170,6 +174,8 @@ func (c *conn) read(need int, deadline time.Time) error {
 	}
 	n, err := c.nc.Read(c.buf[c.end:])
 	c.end += n
+	c.received += int64(n)
+	c.reads++
 	if n > 0 || errors.Is(err, os.ErrDeadlineExceeded) && c.session.runPosted() {
 		return nil
 	}
@@ -335,6 +341,8 @@ func (c *conn) write(b []byte) error {
 		if _, err := c.nc.Write(part); err != nil {
 			return err
 		}
+		c.sent.Add(int64(len(part)))
+		c.writes.Add(1)
 		b = b[len(part):]
 	}
 	return nil

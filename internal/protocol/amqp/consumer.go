@@ -30,6 +30,9 @@ type consumer struct {
 
 	convert converter
 	table   wire.Table
+
+	exclusive bool
+	arguments wire.Table
 }
 
 // window is how many deliveries may be on their way to the outbox.

@@ -28,9 +28,14 @@ type ConnectionInfo struct {
 	FrameMax   uint32
 	ChannelMax uint16
 	Heartbeat  uint16 // seconds
-	Blocked    bool
-	Channels   []ChannelInfo
+	// Traffic is what went over the socket.
+	Traffic  Traffic
+	Blocked  bool
+	Channels []ChannelInfo
 }
+
+// Traffic counts bytes, and the reads and writes of the socket that moved them.
+type Traffic struct{ Received, Reads, Sent, Writes int64 }
 
 // TLSInfo is how a connection is secured.
 type TLSInfo struct {
@@ -43,20 +48,29 @@ type TLSInfo struct {
 
 // ChannelInfo is an open channel.
 type ChannelInfo struct {
-	Number    uint16
-	Confirms  bool
-	Tx        bool
-	Prefetch  int // of the channel as a whole; 0: no limit
-	Unacked   int
-	Consumers []ConsumerInfo
+	Number   uint16
+	Confirms bool
+	Tx       bool
+	Prefetch int // of the channel as a whole; 0: no limit
+	// PerConsumer is the prefetch count of consumers that start from now on; 0: no
+	// limit.
+	PerConsumer int
+	Unacked     int
+	// Unconfirmed publishes have not been told of. Uncommitted messages and
+	// UncommittedAcks wait for tx.commit.
+	Unconfirmed, Uncommitted, UncommittedAcks int
+	Counts                                    Counts
+	Consumers                                 []ConsumerInfo
 }
 
 // ConsumerInfo is a consumer of a channel.
 type ConsumerInfo struct {
-	Tag      string
-	Queue    string
-	NoAck    bool
-	Prefetch int // 0: no limit
+	Tag       string
+	Queue     string
+	NoAck     bool
+	Exclusive bool
+	Prefetch  int // 0: no limit
+	Arguments wire.Table
 }
 
 // Connections asks every open connection what it is, sorted by name. One that
@@ -126,6 +140,7 @@ func (c *conn) describe() ConnectionInfo {
 	info := ConnectionInfo{
 		Name: c.name(), Client: s.client, Server: c.nc.LocalAddr().String(), User: s.principal.Name, Vhost: s.tenant,
 		Since: c.since, Mechanism: s.mechanism, TLS: c.tls(), Properties: s.properties, FrameMax: s.frameMax, ChannelMax: s.channelMax, Heartbeat: s.heartbeat, Blocked: s.told,
+		Traffic: Traffic{c.received, c.reads, c.sent.Load(), c.writes.Load()},
 	}
 	for _, ch := range s.channels {
 		if !ch.closing {
@@ -136,23 +151,32 @@ func (c *conn) describe() ConnectionInfo {
 	return info
 }
 
-// isOn reports whether the channel is in confirm mode.
-func (c *confirms) isOn() bool {
+// state reports whether the channel is in confirm mode, and how many publishes
+// have not been told of.
+func (c *confirms) state() (on bool, unconfirmed int) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return c.next > 0
+	if c.next == 0 {
+		return false, 0
+	}
+	return true, int(c.next - 1 - c.told)
 }
 
 func (ch *channel) describe() ChannelInfo {
 	ch.mu.Lock()
 	defer ch.mu.Unlock()
-	info := ChannelInfo{Number: ch.number, Prefetch: ch.limit, Unacked: ch.unacked.live, Confirms: ch.confirms.isOn(), Tx: ch.tx != nil}
+	info := ChannelInfo{Number: ch.number, Prefetch: ch.limit, PerConsumer: ch.prefetch, Unacked: ch.unacked.live, Tx: ch.tx != nil}
+	info.Confirms, info.Unconfirmed = ch.confirms.state()
+	info.Counts.add(ch.tally)
+	if ch.tx != nil {
+		info.UncommittedAcks, info.Uncommitted = len(ch.tx.settles), ch.tx.count-len(ch.tx.settles)
+	}
 	for tag, c := range ch.consumers {
 		queue := ""
 		if c.queue != nil {
 			queue = c.queue.Name()
 		}
-		info.Consumers = append(info.Consumers, ConsumerInfo{Tag: tag, Queue: queue, NoAck: c.noAck, Prefetch: c.prefetch})
+		info.Consumers = append(info.Consumers, ConsumerInfo{Tag: tag, Queue: queue, NoAck: c.noAck, Exclusive: c.exclusive, Prefetch: c.prefetch, Arguments: c.arguments})
 	}
 	slices.SortFunc(info.Consumers, func(a, b ConsumerInfo) int { return strings.Compare(a.Tag, b.Tag) })
 	return info

@@ -71,6 +71,7 @@ func (ch *channel) consumeStream(queues []*broker.Queue, m *wire.BasicConsume, t
 		return err
 	}
 	c := &consumer{ch: ch, tag: []byte(tag), queue: q, prefetch: ch.prefetch, stream: s}
+	c.asked(m)
 	s.reader = q.Read(from)
 	s.waiter = ch.server.opts.Broker.NewWaiter(func() { ch.streamer.add(c) })
 	ch.mu.Lock()

@@ -129,6 +129,7 @@ func (ch *channel) consumeTopic(queues []*broker.Queue, m *wire.BasicConsume, ta
 	for i, q := range queues {
 		c := ch.newConsumer(q, m.NoAck, tag)
 		c.wide = w
+		c.asked(m)
 		ch.mu.Lock()
 		w.parts = append(w.parts, c)
 		if i == 0 {
