@@ -76,6 +76,9 @@ type pending struct {
 	partitions map[record.PartitionID]checkpoint.Partition
 	forgotten  []record.PartitionID
 	stale      []*segment.Index // versions that the checkpoint makes obsolete
+	// unnamed says that indexes were written whose names are not durable yet,
+	// perhaps by a checkpoint that has failed since.
+	unnamed bool
 }
 
 func (p *pending) clear() {
@@ -179,7 +182,6 @@ func (c *cut) applied(f *wal.FileInfo) bool {
 // index has. The newest file comes first: while apply goes on, what a later
 // index has of a partition is then never without what precedes it.
 func (s *Store) writeIndexes(c *cut) error {
-	wrote := false
 	for _, f := range slices.Backward(s.files.all()) {
 		if f.level > 0 || f.isFinal() {
 			continue
@@ -196,12 +198,16 @@ func (s *Store) writeIndexes(c *cut) error {
 			f.dirty.Store(true)
 			return fmt.Errorf("preparing a checkpoint: %w", err)
 		}
-		wrote = true
+		s.pending.unnamed = true
 	}
-	if !wrote {
+	if !s.pending.unnamed {
 		return nil
 	}
-	return syncDir(s.o.FS, s.segmentDir())
+	if err := syncDir(s.o.FS, s.segmentDir()); err != nil {
+		return err
+	}
+	s.pending.unnamed = false
+	return nil
 }
 
 // writeIndex writes the next version of a file's run index.

@@ -50,6 +50,7 @@ type modelLog struct {
 	saved record.Index                           // of the last checkpoint
 	pages map[string]string                      // as of applied
 	dirty map[string]bool
+	owed  bool // the last checkpoint failed and had it: the next one must, too
 }
 
 type modelEntry struct {
@@ -325,7 +326,7 @@ func (w *world) cut(l *modelLog) GroupCut {
 func (w *world) checkpoint() {
 	var cuts []GroupCut
 	for _, l := range w.logs {
-		if w.rng.IntN(4) > 0 {
+		if w.rng.IntN(4) > 0 || l.owed {
 			cuts = append(cuts, w.cut(l))
 		}
 	}
@@ -337,11 +338,12 @@ func (w *world) checkpoint() {
 			for _, p := range c.Pages {
 				w.logs[c.Group].dirty[string(p.Key)] = true
 			}
+			w.logs[c.Group].owed = true
 		}
 		return
 	}
 	for _, c := range cuts {
-		w.logs[c.Group].saved = c.Applied
+		w.logs[c.Group].saved, w.logs[c.Group].owed = c.Applied, false
 	}
 }
 
