@@ -28,6 +28,7 @@ import (
 	"github.com/polylog-mq/polylog/internal/state/access"
 	"github.com/polylog-mq/polylog/internal/state/group"
 	"github.com/polylog-mq/polylog/internal/store"
+	"github.com/polylog-mq/polylog/internal/store/wal"
 )
 
 // Options says what to run.
@@ -135,7 +136,7 @@ func (s *Server) open() error {
 	st, err := store.Open(store.Options{
 		FS: s.opts.FS, Dir: c.Data.Dir, Logger: s.log, MaxEntry: replica.MaxEntryBytes,
 		WarnBelow: uint64(c.Disk.WarnFree), FullBelow: uint64(c.Disk.RefuseFree),
-		CompactionBytes: int64(c.Kafka.CompactionMemory),
+		CompactionBytes: int64(c.Kafka.CompactionMemory), Memory: new(wal.Mapped),
 	})
 	if err != nil {
 		return refuseData(c.Data.Dir, err)

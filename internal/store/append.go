@@ -38,7 +38,6 @@ func (s *Store) Append(batch []Append, done func(error)) {
 		a.add(&batch[i])
 	}
 	s.stats.Appends.Add(1)
-	s.tail.push(a.entries)
 	s.lane.Append(&a.batch)
 }
 
@@ -47,7 +46,7 @@ func (a *appending) add(in *Append) {
 	a.batch.Sync = a.batch.Sync || in.Sync
 	first := len(a.entries)
 	var bytes int64
-	// The slice headers that the tail points to, in one piece.
+	// The slice headers that the entries point to, in one piece.
 	datas := make([][]byte, len(in.Entries))
 	made := make([]entry, len(in.Entries))
 	for i := range in.Entries {
@@ -87,11 +86,10 @@ func (a *appending) finish(pos []wal.Position, err error) {
 		n := 0
 		for i := range a.batch.Frames {
 			if a.batch.Frames[i].Kind == wal.KindEntry {
-				a.entries[n].at = pos[i]
+				a.entries[n].landed(pos[i], a.batch.Frames[i].Chunk)
 				n++
 			}
 		}
-		s.tail.trim(s.lane.Active())
 	} else {
 		err = s.die(fmt.Errorf("writing the log: %w", err))
 	}

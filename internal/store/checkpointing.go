@@ -393,10 +393,19 @@ func (s *Store) removeIndex(x *segment.Index) {
 	_ = s.o.FS.Remove(x.Path)
 }
 
+// oldestInMemory returns the oldest WAL file of which records may be in memory.
+func (s *Store) oldestInMemory() wal.FileNum {
+	if s.lane == nil { // not open yet
+		return 0
+	}
+	_, oldest := s.lane.Recent()
+	return oldest
+}
+
 // shedRuns lets go of the runs in memory whose index is final and whose
 // records have left memory.
 func (s *Store) shedRuns() {
-	_, oldest := s.tail.state()
+	oldest := s.oldestInMemory()
 	for _, f := range s.files.all() {
 		if f.level > 0 || f.num >= uint64(oldest) || !f.isFinal() {
 			continue

@@ -3,6 +3,7 @@ package store
 import (
 	"github.com/polylog-mq/polylog/internal/record"
 	"github.com/polylog-mq/polylog/internal/store/segment"
+	"github.com/polylog-mq/polylog/internal/store/wal"
 )
 
 // located is a run and where its body is.
@@ -10,6 +11,9 @@ type located struct {
 	Run
 	f    *file
 	body []byte // nil if it must be read from the file
+	// chunk is where body lies. The iterator holds it as long as the run is among
+	// those looked up.
+	chunk *wal.Chunk
 }
 
 // runIter walks over the runs of one level of a partition in the order of
@@ -25,21 +29,49 @@ type runIter struct {
 	inMemory bool
 
 	buf []located // runs looked up and not yet taken
-	pos int
-	cur *segment.Cursor // over the span at hand, if that is on disk
-	in  span
-	end bool
+	// held are the chunks of those in memory, each once for runs that follow each
+	// other.
+	held []*wal.Chunk
+	pos  int
+	cur  *segment.Cursor // over the span at hand, if that is on disk
+	in   span
+	end  bool
 }
 
 // reset makes it begin at offset from.
 func (it *runIter) reset(s *Store, p *partition, level uint8, from record.Offset) {
-	*it = runIter{s: s, p: p, level: level, from: from, buf: it.buf[:0]}
+	*it = runIter{s: s, p: p, level: level, from: from, buf: it.buf[:0], held: it.held[:0]}
 }
 
 // release lets go of what the iterator refers to.
 func (it *runIter) release() {
 	clear(it.buf[:cap(it.buf)])
-	*it = runIter{buf: it.buf[:0]}
+	it.drop()
+	*it = runIter{buf: it.buf[:0], held: it.held}
+}
+
+// drop lets go of the chunks of the runs looked up.
+func (it *runIter) drop() {
+	for i, c := range it.held {
+		c.Release()
+		it.held[i] = nil
+	}
+	it.held = it.held[:0]
+}
+
+// memory finds the body of a run in memory, if it is there.
+func (it *runIter) memory(l *located, e *entry) {
+	c := e.chunk.Load()
+	if c == nil {
+		return
+	}
+	if n := len(it.held); n == 0 || it.held[n-1] != c {
+		if !c.Hold() {
+			return
+		}
+		it.held = append(it.held, c)
+	}
+	l.body, l.chunk = c.Bytes(int64(l.Pos), int(l.Len)), c
 }
 
 // head returns the next run, nil behind the last. want bounds the bytes of
@@ -104,6 +136,7 @@ func (it *runIter) extent() int64 {
 
 func (it *runIter) fill(want int) error {
 	it.buf, it.pos = it.buf[:0], 0
+	it.drop()
 	if it.cur == nil {
 		if it.fillFromMemory(want); it.cur == nil && it.in.file == nil {
 			return nil
@@ -156,10 +189,7 @@ func (it *runIter) fillFromMemory(want int) {
 		}
 		l := located{Run: r.Run, f: s.file}
 		if r.e != nil {
-			if d := r.e.data.Load(); d != nil {
-				at := int64(r.Pos) - r.e.at.Offset
-				l.body = (*d)[at : at+int64(r.Len)]
-			}
+			it.memory(&l, r.e)
 		}
 		it.buf = append(it.buf, l)
 		size += int(r.Len)

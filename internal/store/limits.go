@@ -18,8 +18,10 @@ const (
 	// is whole leave memory with a checkpoint.
 	checkpointRuns = 512 << 10
 
-	// entryOverhead is what an entry in memory takes beside its data.
-	entryOverhead = 128
+	// maxLent is how many bytes of memory results may hold of what has left the
+	// tail, before others copy what they take of it: a slow reader of a few bytes
+	// holds a whole chunk (docs/adr/0012-copies-and-checksums.md).
+	maxLent = 32 << 20
 
 	maxHandles = 64      // segment and index files kept open for reading
 	cacheBytes = 4 << 20 // decoded index blocks kept

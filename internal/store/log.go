@@ -1,6 +1,7 @@
 package store
 
 import (
+	"bytes"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -18,10 +19,27 @@ type entry struct {
 	term record.Term
 	kind uint8
 	size uint32
-	// at is where the data lies; set by the flush that wrote it.
-	at wal.Position
-	// data is the entry's bytes while they are in memory.
-	data atomic.Pointer[[]byte]
+	// data is the entry's bytes until a flush has written them. Then at is where
+	// they lie, also in chunk, for as long as that can be held.
+	data  atomic.Pointer[[]byte]
+	at    wal.Position
+	chunk atomic.Pointer[wal.Chunk]
+}
+
+// hold returns the chunk that has the entry's data, held for the caller; nil if
+// they are not in memory.
+func (e *entry) hold() *wal.Chunk {
+	if c := e.chunk.Load(); c != nil && c.Hold() {
+		return c
+	}
+	return nil
+}
+
+// landed says that a flush has written the entry.
+func (e *entry) landed(at wal.Position, c *wal.Chunk) {
+	e.at = at
+	e.chunk.Store(c)
+	e.data.Store(nil)
 }
 
 // Log is the Raft log of one group, in the terms of Raft's storage. It may be
@@ -111,6 +129,9 @@ func (l *Log) Entries(lo, hi record.Index, maxBytes int) ([]Entry, error) {
 		out[i] = Entry{Index: lo + record.Index(i), Term: e.term, Kind: e.kind}
 		if d := e.data.Load(); d != nil {
 			out[i].Data = *d
+		} else if c := e.hold(); c != nil {
+			out[i].Data = bytes.Clone(c.Bytes(e.at.Offset, int(e.size)))
+			c.Release()
 		} else if cold < 0 {
 			cold = i
 		}

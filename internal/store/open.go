@@ -44,7 +44,7 @@ func (s *Store) recover() error {
 		FS: s.o.FS, Dir: s.walDir(), FileSize: s.o.WALFileSize, From: wal.FileNum(st.WALFrom),
 		End:    wal.Position{File: wal.FileNum(st.End.File), Offset: st.End.Offset},
 		Accept: func() error { s.plantLoss(); return s.checkLogs(st) },
-		Salt:   s.o.Salt, Logger: s.o.Logger,
+		Keep:   s.o.TailBytes, Memory: s.o.Memory, Salt: s.o.Salt, Logger: s.o.Logger,
 	}, s.visit); err != nil {
 		return err
 	}

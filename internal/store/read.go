@@ -237,13 +237,18 @@ func (w *walker) memory(r *located) error {
 	base, skip := w.resume(r)
 	body := r.body[skip:]
 	size := w.dst.Size
+	copies := w.s.lane.Lent() > maxLent
 	for len(body) > 0 {
 		n, last, err := batchAt(body, base)
 		if err != nil || n > len(body) {
 			return fmt.Errorf("%w: run %d-%d of partition %d is not made of batches", ErrDamaged, r.Base, r.Last, r.Partition)
 		}
 		if w.want(last, n) {
-			w.dst.addShared(body[:n:n], base, r.Epoch)
+			if copies {
+				w.dst.addCopy(body[:n:n], base, r.Epoch)
+			} else if w.dst.addShared(body[:n:n], base, r.Epoch) {
+				w.dst.keep(r.chunk)
+			}
 		} else if w.full {
 			w.remember(r, base, len(r.body)-len(body))
 			break

@@ -4,6 +4,7 @@ import (
 	"sync"
 
 	"github.com/polylog-mq/polylog/internal/record"
+	"github.com/polylog-mq/polylog/internal/store/wal"
 )
 
 // Result gathers what Read returns. The zero value is ready to use, and a
@@ -39,8 +40,9 @@ type Result struct {
 	small  []byte // the first arena, which outlives Release
 	open   bool   // the last buffer is arena[start:] and can grow
 	start  int
-	reads  []*[]byte // pooled memory
-	pieces []*piece  // of files, kept until Release
+	reads  []*[]byte    // pooled memory
+	pieces []*piece     // of files, kept until Release
+	chunks []*wal.Chunk // of the log, likewise
 	iters  []runIter
 }
 
@@ -63,9 +65,13 @@ func (r *Result) Release() {
 	for _, p := range r.pieces {
 		p.release()
 	}
+	for _, c := range r.chunks {
+		c.Release()
+	}
 	clear(r.reads)
 	clear(r.pieces)
-	r.pieces = r.pieces[:0]
+	clear(r.chunks)
+	r.pieces, r.chunks = r.pieces[:0], r.chunks[:0]
 	clear(r.Buffers)
 	r.reads, r.Buffers, r.Runs = r.reads[:0], r.Buffers[:0], r.Runs[:0]
 	r.arena, r.open, r.Size, r.Next, r.More = r.small, false, 0, 0, false
@@ -116,16 +122,27 @@ func (r *Result) grow(n int) []byte {
 // epoch.
 const headerPatch = 16
 
-// addShared takes a batch that lies in memory which others read too.
-func (r *Result) addShared(batch []byte, base record.Offset, epoch record.Epoch) {
+// keep makes a chunk that somebody else holds stay until Release.
+func (r *Result) keep(c *wal.Chunk) {
+	if n := len(r.chunks); n > 0 && r.chunks[n-1] == c {
+		return
+	}
+	c.Share()
+	r.chunks = append(r.chunks, c)
+}
+
+// addShared takes a batch that lies in memory which others read too. It reports
+// whether the result points there now, and has not copied all of it.
+func (r *Result) addShared(batch []byte, base record.Offset, epoch record.Epoch) bool {
 	if len(batch) <= copyBytes || r.Whole {
 		r.addCopy(batch, base, epoch)
-		return
+		return false
 	}
 	r.addCopy(batch[:headerPatch], base, epoch)
 	r.Buffers = append(r.Buffers, batch[headerPatch:])
 	r.Size += len(batch) - headerPatch
 	r.open = false
+	return true
 }
 
 // addCopy copies b, which begins with a batch's header, and patches it.

@@ -121,7 +121,7 @@ func unlessGone(err error) error {
 
 // candidates describes the files whose index is final.
 func (s *Store) candidates() ([]*file, []candidate) {
-	_, oldest := s.tail.state()
+	oldest := s.oldestInMemory()
 	var fs []*file
 	var cs []candidate
 	for _, f := range s.files.all() {

@@ -67,7 +67,7 @@ func (s *Store) Usage() Usage {
 	}
 	u.WALFiles = s.lane.Space().Files
 	u.WALBytes = int64(u.WALFiles) * s.o.WALFileSize
-	u.Tail, _ = s.tail.state()
+	u.Tail, _ = s.lane.Recent()
 	s.partitions.mu.RLock()
 	u.Partitions = len(s.partitions.byID)
 	s.partitions.mu.RUnlock()

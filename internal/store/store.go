@@ -30,6 +30,8 @@ type Options struct {
 	MaxEntry int
 	// TailBytes bounds the entries kept in memory; default DefaultTailBytes.
 	TailBytes int64
+	// Memory is where they lie; default the Go heap.
+	Memory wal.Memory
 	// CheckpointBytes is how much WAL may follow a checkpoint before
 	// NeedsCheckpoint says so, and so bounds recovery; default
 	// DefaultCheckpointBytes.
@@ -94,7 +96,6 @@ type Store struct {
 	lane   *wal.Lane
 	reader *segment.Reader
 
-	tail       tail
 	pieces     pieces
 	partitions partitionTable
 	files      fileTable
@@ -150,7 +151,6 @@ func Open(o Options) (*Store, error) {
 		o:          o,
 		lock:       lock,
 		reader:     segment.NewReader(o.FS, maxHandles, cacheBytes),
-		tail:       tail{max: o.TailBytes},
 		pieces:     newPieces(o.WALFileSize),
 		partitions: partitionTable{byID: map[record.PartitionID]*partition{}, compacted: map[record.PartitionID]*partition{}, settling: map[record.PartitionID]*partition{}},
 		files:      fileTable{byID: map[checkpoint.FileID]*file{}},

@@ -21,7 +21,7 @@ func (sinkFile) WriteAt(p []byte, _ int64) (int, error) { return len(p), nil }
 
 // TestFlushAllocatesNothing is a gate on the steady path.
 func TestFlushAllocatesNothing(t *testing.T) {
-	l, _ := open(t, Options{FS: sink{vfs.NewMem()}, Dir: "/wal"})
+	l, _ := open(t, Options{FS: sink{vfs.NewMem()}, Dir: "/wal", Keep: 64 << 20})
 	defer l.Close()
 	for _, size := range []int{100, 100_000} {
 		body := make([]byte, size)

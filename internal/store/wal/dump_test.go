@@ -56,16 +56,16 @@ func FuzzScan(f *testing.F) {
 	var head [headerSize]byte
 	h.encode(&head)
 	file, _ := vfs.NewMem().Create("/f", category)
-	w := writer{f: file, buf: make([]byte, MinFileSize)}
+	w := writer{f: file, recent: newRecent(&Options{FileSize: MinFileSize, Memory: &heapMemory{}})}
 	if err := w.start(&h); err != nil {
 		f.Fatal(err)
 	}
 	w.frame(&Frame{Kind: KindHardState, Group: 1, Body: []byte("h")}, 1, 0)
 	w.frame(&Frame{Kind: KindEntry, Group: 1, Index: 1, Body: []byte("body")}, 2, 1)
 	w.frame(&Frame{Kind: KindMark}, 3, 2)
-	f.Add(w.buf[headerSize:w.n])
-	f.Add(w.buf[headerSize : w.n-10])
-	f.Add(append([]byte("torn"), w.buf[headerSize:w.n]...))
+	f.Add(w.chunk.mem[headerSize:w.chunk.n])
+	f.Add(w.chunk.mem[headerSize : w.chunk.n-10])
+	f.Add(append([]byte("torn"), w.chunk.mem[headerSize:w.chunk.n]...))
 	f.Add([]byte{})
 	f.Fuzz(func(t *testing.T, body []byte) {
 		data := append(bytes.Clone(head[:]), body...)

@@ -78,6 +78,7 @@ func (l *Lane) flushStep() {
 		}
 	}
 	clear(l.step)
+	l.w.recent.trim()
 }
 
 // write puts a batch's frames into the buffer, and full files to disk. An

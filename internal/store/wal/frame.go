@@ -75,6 +75,10 @@ type Frame struct {
 	Term      record.Term
 	Body      []byte
 
+	// Chunk is set by the lane while it calls Done: the memory in which the body
+	// lies from then on, at its Position, for who holds it.
+	Chunk *Chunk
+
 	sum uint32 // the checksum of Body alone, if that has sumAhead bytes
 }
 

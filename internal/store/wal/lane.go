@@ -40,6 +40,12 @@ type Options struct {
 	// beyond PoolMax (default 8) are deleted. A negative value means 0.
 	PoolTarget, PoolReserve, PoolMax int
 
+	// Keep is how many bytes of what was written last stay in memory, where
+	// Frame.Chunk says; default none.
+	Keep int64
+	// Memory is where they lie; default the Go heap.
+	Memory Memory
+
 	// Salt yields the random salt of each file; default crypto/rand. A
 	// simulator injects its own.
 	Salt io.Reader
@@ -59,6 +65,9 @@ func (o *Options) defaults() error {
 	count(&o.PoolMax, 8)
 	if o.FileSize == 0 {
 		o.FileSize = DefaultFileSize
+	}
+	if o.Memory == nil {
+		o.Memory = &heapMemory{}
 	}
 	if o.Salt == nil {
 		o.Salt = rand.Reader
@@ -362,6 +371,8 @@ func (l *Lane) Close() error {
 	}
 	l.pool.close()
 	l.files.close()
+	l.w.recent.close()
+	l.w.chunk.Release()
 	if l.w.f == nil { // it died while changing files
 		return nil
 	}

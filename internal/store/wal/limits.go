@@ -14,6 +14,12 @@ const (
 	MaxGroups = 1024
 
 	stepBytes = 4 << 20 // a flush takes no more batches once it holds this much
+	// A chunk has chunkBytes, or one part in chunkShare of what is kept if that is
+	// less, or what a larger frame needs. spareChunks are kept for use again.
+	chunkBytes  = 4 << 20
+	chunkShare  = 16
+	leastChunk  = 16 << 10
+	spareChunks = 4
 	// A write of less than aheadBelow that goes where a file was never written
 	// takes zeros along up to the next multiple of aheadBytes.
 	aheadBelow = 64 << 10

@@ -27,7 +27,7 @@ func Open(o Options, visit func(pos Position, f Frame) error) (*Lane, error) {
 		files:  files{fs: o.FS, lane: o.Lane, byNum: map[FileNum]*file{}},
 		ready:  make(chan struct{}, 1),
 		refill: make(chan struct{}, 1),
-		w:      writer{buf: aligned(int(min(stepBytes, o.FileSize)))},
+		w:      writer{recent: newRecent(&o)},
 	}
 	if err := l.recover(visit); err != nil {
 		l.files.close()
@@ -258,7 +258,8 @@ func (l *Lane) resume(s *scan) error {
 	s.r = reader{f: in, size: s.r.size}
 	w := &l.w
 	w.f, w.num, w.size, w.lane, w.salt, w.chain = f, s.h.num, s.h.size, s.h.lane, s.h.salt, s.chain
-	w.base, w.n, w.grown = s.tail&^(pageSize-1), 0, roundUp(max(s.off, s.torn))
+	w.grown = roundUp(max(s.off, s.torn))
+	w.enter(s.tail&^(pageSize-1), 0)
 	for w.offset() < s.off {
 		b, err := s.r.bytes(w.offset(), int(min(int64(s.r.size), s.off-w.offset())))
 		if err != nil {
