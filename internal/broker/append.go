@@ -134,6 +134,9 @@ type appendProposal struct {
 // Size implements replica.Proposal.
 func (p *appendProposal) Size() int { return len(p.batch) + proposalOverhead }
 
+// Bulk implements replica.Bulk: what apply keeps of a batch is in its header.
+func (p *appendProposal) Bulk() {}
+
 // Done implements replica.Proposal.
 func (p *appendProposal) Done(err error) {
 	b := p.partition.shard.b

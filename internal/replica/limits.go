@@ -36,6 +36,10 @@ const (
 	// worthKeeping is the mean size of proposals, in bytes, from which on an
 	// entry is encoded into memory of its own.
 	worthKeeping = 2 << 10
+	// maxSpareBodies is how many bytes of memory of such entries a loop keeps for
+	// use again; bodyStep is what their sizes are multiples of.
+	maxSpareBodies = 8 << 20
+	bodyStep       = 64 << 10
 
 	// tickInterval is Raft's unit of time. A follower that hears nothing for
 	// electionTicks to twice that campaigns; a read that hears nothing for

@@ -47,6 +47,7 @@ type loop struct {
 	unflushed int      // bytes given to the store since whoever drives looked; each append counts one more
 	writes    []*write // for use again
 	body      []byte   // the entry being encoded
+	bodies    bodies   // of entries that are kept until they are applied
 	cuts      loopCuts
 	ticker    clock.Timer
 	ticking   bool

@@ -55,8 +55,9 @@ type leading struct {
 type batch struct {
 	proposals []Proposal
 	bytes     int
-	size      int  // of the entry
-	answered  bool // its callers were told that the outcome is unknown
+	size      int    // of the entry
+	body      []byte // of the entry, if its memory is to be used again
+	answered  bool   // its callers were told that the outcome is unknown
 }
 
 func (l *leading) init(g *Group) {
@@ -190,6 +191,7 @@ func (g *Group) proposeBatch(b *batch) bool {
 	data := body
 	if own {
 		data = nil
+		b.body = body
 	} else if g.loop.body = body; cap(body) > 2*g.host.tune.entryBytes {
 		g.loop.body = nil // one large proposal must not stay
 	}
@@ -197,6 +199,7 @@ func (g *Group) proposeBatch(b *batch) bool {
 		if !errors.Is(err, raft.ErrProposalDropped) {
 			panic(&raftPanic{"proposing: " + err.Error()})
 		}
+		g.reuse(b)
 		return false
 	}
 	if own {
@@ -215,13 +218,77 @@ func (g *Group) proposeBatch(b *batch) bool {
 // newBody returns empty memory to encode an entry into. Raft copies what it is
 // given, so that is done in memory of the loop's; but for large proposals the
 // copy costs more than the rest, and a member alone, which sends entries to
-// nobody, keeps the memory for good (own): Raft is given an entry without data,
-// and fill puts it in before anybody looks.
+// nobody, keeps the memory until the entry is applied (own): Raft is given an entry without
+// data, and fill puts it in before anybody looks.
 func (g *Group) newBody(b *batch) (body []byte, own bool) {
 	if n := len(b.proposals); n == 0 || b.bytes/n < worthKeeping || !g.alone() {
 		return g.loop.body[:0], false
 	}
-	return unzeroed(b.bytes + entryHeaderSize), true
+	for _, p := range b.proposals {
+		if _, ok := p.(Bulk); !ok {
+			return g.loop.body[:0], false
+		}
+	}
+	return g.loop.bodies.take(b.bytes + entryHeaderSize), true
+}
+
+// reuse gives back the memory of an entry that Raft does not have, or that is
+// applied. By then the store has written it and looks at it no more, and in a
+// group without others so does Raft.
+func (g *Group) reuse(b *batch) {
+	if b.body != nil {
+		g.loop.bodies.put(b.body)
+		b.body = nil
+	}
+}
+
+// keepBodies leaves the memory of the entries in flight to the garbage
+// collector: Raft may send them to others, and nobody says when they have gone.
+func (g *Group) keepBodies() {
+	for _, b := range g.inFlight {
+		b.body = nil
+	}
+}
+
+// bodies are memory for entries, for use again.
+type bodies struct {
+	free  [][]byte
+	bytes int
+}
+
+// take returns an empty slice of capacity n or more.
+func (s *bodies) take(n int) []byte {
+	best := -1
+	for i, b := range s.free {
+		if cap(b) >= n && (best < 0 || cap(b) < cap(s.free[best])) {
+			best = i
+		}
+	}
+	if best < 0 {
+		return unzeroed((n + bodyStep - 1) / bodyStep * bodyStep)
+	}
+	b, last := s.free[best], len(s.free)-1
+	s.free[best], s.free[last] = s.free[last], nil
+	s.free, s.bytes = s.free[:last], s.bytes-cap(b)
+	return b
+}
+
+// put takes memory back. The smallest goes where there is too much.
+func (s *bodies) put(b []byte) {
+	s.free = append(s.free, b[:0])
+	s.bytes += cap(b)
+	for s.bytes > maxSpareBodies {
+		least := 0
+		for i := range s.free {
+			if cap(s.free[i]) < cap(s.free[least]) {
+				least = i
+			}
+		}
+		last := len(s.free) - 1
+		s.bytes -= cap(s.free[least])
+		s.free[least], s.free[last] = s.free[last], nil
+		s.free = s.free[:last]
+	}
 }
 
 // unzeroed returns an empty slice of capacity n. To clear memory that is about
@@ -314,7 +381,7 @@ func (g *Group) answer(b *batch, err error) {
 // finish answers the proposals of a batch and keeps the batch for use again.
 func (g *Group) finish(b *batch, err error) {
 	g.answer(b, err)
-	b.size, b.answered = 0, false
+	b.size, b.answered, b.body = 0, false, nil
 	g.spare = append(g.spare, b)
 }
 

@@ -200,6 +200,7 @@ func (g *Group) applyProposals(e *raftpb.Entry) error {
 		g.sm.Apply(entry, b.proposals)
 	}
 	if b != nil {
+		g.reuse(b)
 		g.finish(b, nil)
 	}
 	return nil
@@ -221,6 +222,7 @@ func (g *Group) applyMembers(e *raftpb.Entry) error {
 		}
 		change = c
 	}
+	g.keepBodies()
 	g.conf = g.node.ApplyConfChange(change)
 	g.publish()
 	g.changed(change.AsV2().GetContext())

@@ -17,7 +17,7 @@ type StateMachine interface {
 	// (Done is called by the group, afterwards); elsewhere, and once those
 	// proposals have been answered ErrUnknown, batch is nil. The outcome must be a
 	// function of the state and the entry alone. e.Data is immutable and may
-	// be kept.
+	// be kept, unless all proposals of the entry are Bulk.
 	Apply(e Entry, batch []Proposal)
 
 	// NextDeadline returns the log time at which the state wants a tick. It is
@@ -86,4 +86,11 @@ type Proposal interface {
 	// results are in place) or one of this package's errors. Once the host has
 	// stopped it may be called by Propose itself.
 	Done(err error)
+}
+
+// Bulk is a Proposal of whose encoded bytes Apply keeps nothing: the memory of an
+// entry of such alone is used again.
+type Bulk interface {
+	Proposal
+	Bulk()
 }
