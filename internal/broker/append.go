@@ -46,14 +46,18 @@ func (p *Partition) Append(a *Append) {
 	}
 }
 
-// AppendAndHelp is Append for a caller that has nothing else to do: it may write
-// the log itself, and a.Done, and that of others, be called before it returns. It
-// must hold no lock that those may want. See replica.Group.ProposeAndHelp.
-func (p *Partition) AppendAndHelp(a *Append) {
+// AppendQuietly is Append for a caller that calls Broker.Help when it has appended
+// all it has at hand: until then nobody is told.
+func (p *Partition) AppendQuietly(a *Append) {
 	if p.prepare(a) {
-		p.shard.group.ProposeAndHelp(&a.proposal)
+		p.shard.group.ProposeQuietly(&a.proposal)
 	}
 }
+
+// Help sees to what was appended quietly. It may write the log itself, and call Done
+// of any append before it returns: the caller must hold no lock that those may want.
+// See replica.Host.Help.
+func (b *Broker) Help() { b.opts.Host.Help() }
 
 // prepare makes the proposal of an append, or answers it with why not.
 func (p *Partition) prepare(a *Append) bool {

@@ -1,33 +1,44 @@
 package replica
 
-// ProposeAndHelp is Propose, and if nobody steps the group's loop at the moment
-// the caller does until p is answered, or for one round of the log's: it writes
-// what waits, waits for the disk, and calls Done of whatever has been decided
-// meanwhile. A caller that has nothing else to do is answered in half the time so,
-// and at half the processor time: nobody must be woken to do its work, nor to tell
-// it. Where the loop is busy, or its latest step answered many, it is the same as
-// Propose: those share a commit best if the loop is woken and they come meanwhile.
+// ProposeQuietly is Propose for a caller that calls Host.Help when it has proposed
+// all it has at hand: until then nobody is told.
+func (g *Group) ProposeQuietly(p Proposal) { g.bring(p) }
+
+// Help sees to what was proposed quietly. A loop that nobody steps at the moment
+// the caller steps itself, for one round of the log's: it writes what waits, waits
+// for the disk, and calls Done of whatever has been decided meanwhile. A caller that
+// has nothing else to do is answered sooner so, and for less processor time: nobody
+// must be woken to do its work, nor to tell it. Where much waits, or the latest step
+// answered more than a caller brings who is one of many, the loop's own goroutine is
+// woken instead: the ones make better use of several cores so, the others share a
+// commit.
 //
 // The caller must hold no lock that the Done of any proposal may want.
-func (g *Group) ProposeAndHelp(p Proposal) {
-	wake := g.bring(p)
-	if !g.loop.help() && wake {
-		signal(g.loop.wake)
+func (h *Host) Help() {
+	for _, l := range h.loops {
+		if waiting := l.waiting(); waiting > 0 && !l.help(waiting) && !l.driven.Load() {
+			signal(l.wake)
+		}
 	}
 }
 
-// help steps the loop for a round of the log's, or has it stepped by its own
-// goroutine where that is better; false if somebody steps it already.
-func (l *loop) help() bool {
-	h := l.host
+// waiting returns how many events wait.
+func (l *loop) waiting() int {
+	l.inbox.Lock()
+	defer l.inbox.Unlock()
+	return len(l.inbox.events)
+}
+
+// help steps the loop for a round of the log's. It returns false, and has done
+// nothing, if somebody steps it already, or its goroutine is to do that.
+func (l *loop) help(waiting int) bool {
 	if !l.driver.TryLock() {
 		return false
 	}
-	if !h.running.Load() || l.answered > fewAnswered || l.cuts.active { // a checkpoint's pages take long
+	h := l.host
+	if !h.running.Load() || waiting > mostHelped || l.answered > fewAnswered*waiting || l.cuts.active {
 		l.driver.Unlock()
-		// Whoever was woken for earlier events may have found the lock taken.
-		signal(l.wake)
-		return true
+		return false // a checkpoint's pages take long
 	}
 	l.driven.Store(true)
 	l.step()
@@ -40,10 +51,8 @@ func (l *loop) help() bool {
 	more := len(l.dirty) > 0 || l.unflushed > 0 || l.cuts.active
 	l.driven.Store(false)
 	l.driver.Unlock()
-	l.inbox.Lock()
-	more = more || len(l.inbox.events) > 0
-	l.inbox.Unlock()
-	if more {
+	// Not before: who was woken a moment ago found the lock taken.
+	if more || l.waiting() > 0 {
 		signal(l.wake)
 	}
 	return true

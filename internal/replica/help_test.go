@@ -44,14 +44,19 @@ func TestHelperIsAnsweredWithoutWaking(t *testing.T) {
 		}
 		answered++
 	}
-	h.Group(0).ProposeAndHelp(first)
+	h.Group(0).ProposeQuietly(first)
+	if answered != 0 || woken(l) {
+		t.Fatal("not quiet")
+	}
+	h.Help()
 	if answered != 1 || woken(l) {
 		t.Fatalf("%d answers; or the loop was woken for nothing", answered)
 	}
 	next, second := newCommand(2, 0, 100), newCommand(3, 0, 100)
 	next.done = first.done
 	second.done = func(*command) { h.Group(1).Propose(next) }
-	h.Group(1).ProposeAndHelp(second)
+	h.Group(1).ProposeQuietly(second)
+	h.Help()
 	if answered != 1 {
 		t.Fatal("what came later was written too, and the caller waited for it")
 	}
@@ -77,8 +82,9 @@ func TestHelperLeavesALoopThatIsBusy(t *testing.T) {
 				l.driver.Unlock()
 			}
 		},
-		"shared":     func(yes bool) { l.answered = map[bool]int{true: fewAnswered + 1}[yes] },
+		"shared":     func(yes bool) { l.answered = map[bool]int{true: 2*fewAnswered + 1}[yes] },
 		"checkpoint": func(yes bool) { l.cuts.active = yes },
+		"much":       func(bool) {},
 		"over":       func(yes bool) { h.running.Store(!yes) },
 	}
 	id := uint64(0)
@@ -87,13 +93,18 @@ func TestHelperLeavesALoopThatIsBusy(t *testing.T) {
 		c, answered := newCommand(id, 0, 100), false
 		c.done = func(*command) { answered = true }
 		set(true)
-		if name != "stepped" {
-			// The loop's goroutine was woken for another, and found the lock taken.
-			id++
-			h.Group(0).Propose(newCommand(id, 0, 100))
+		// The loop's goroutine was woken for another, and found the lock taken.
+		id++
+		h.Group(0).Propose(newCommand(id, 0, 100))
+		woken(l)
+		h.Group(0).ProposeQuietly(c)
+		if name == "much" {
+			for range mostHelped {
+				h.Group(0).Post(func() {})
+			}
 			woken(l)
 		}
-		h.Group(0).ProposeAndHelp(c)
+		h.Help()
 		set(false)
 		if answered || !woken(l) {
 			t.Errorf("%s: answered %v; or the loop was not woken", name, answered)

@@ -59,8 +59,9 @@ const (
 	// in milliseconds.
 	maxDeadlineWait = 24 * 60 * 60 * 1000
 
-	// fewAnswered is how many proposals the latest step of a loop may have
-	// answered for a caller to step it.
+	// A caller steps a loop itself if at most mostHelped events wait, and the
+	// latest step has answered at most fewAnswered times as many.
+	mostHelped  = 128
 	fewAnswered = 4
 
 	// restTime is how long nothing is written before the log counts as idle.

@@ -32,7 +32,8 @@ func TestRun(t *testing.T) {
 					c := newCommand(uint64(who*1_000_000+i), who%partitions, 300*(1+i%20))
 					c.done = func(c *command) { answered <- c.err }
 					if g := h.Group(record.ShardID(who % 5)); who%2 == 0 {
-						g.ProposeAndHelp(c)
+						g.ProposeQuietly(c)
+						h.Help()
 					} else {
 						g.Propose(c)
 					}

@@ -42,6 +42,7 @@ type produceCall struct {
 	used  int            // how many of parts
 	// pending counts the batches without a verdict, and one for the handler.
 	pending atomic.Int32
+	quiet   bool // the broker is to be helped
 
 	// The methods below, bound once.
 	answerFn  step
@@ -97,6 +98,10 @@ func produce(c *call) {
 			}
 			p.begin(part, topic, w.Records)
 		}
+	}
+	if p.quiet {
+		p.quiet = false
+		p.server.opts.Broker.Help()
 	}
 	if p.pending.Add(-1) == 0 {
 		p.write = p.answerFn
@@ -172,8 +177,8 @@ func (p *produceCall) begin(part *producePart, t *broker.Topic, records []byte) 
 			part.partition.AppendIn(&part.Append, p.name(p.req.TransactionalID))
 			return
 		}
-		if p.helps() {
-			part.partition.AppendAndHelp(&part.Append)
+		if p.quiet = p.helps(); p.quiet {
+			part.partition.AppendQuietly(&part.Append)
 			return
 		}
 		part.partition.Append(&part.Append)
