@@ -86,9 +86,11 @@ func TestFirstLook(t *testing.T) {
 		{maxLooked * lookBytes, 4 * lookBytes, false}, // not remembered
 		{(maxLooked - 1) * lookBytes, 4 * lookBytes, true},
 	} {
-		if got := !f.looked(c.off, c.n); got != c.first {
-			t.Error(fmt.Sprint(i, " is a first look: ", got))
+		for range 2 {
+			if got := !f.looked(c.off, c.n); got != c.first {
+				t.Error(fmt.Sprint(i, " is a first or second look: ", got))
+			}
+			f.look(c.off, c.n)
 		}
-		f.look(c.off, c.n)
 	}
 }

@@ -29,10 +29,11 @@ type file struct {
 	settled atomic.Int64
 	dirty   atomic.Bool // runs were added that no durable index has
 
-	// seen says which pieces of lookBytes of a WAL file were read before.
-	seen [maxLooked / 64]atomic.Uint64
+	// seen says which pieces of lookBytes of a WAL file were read before, and which
+	// twice.
+	seen, again [maxLooked / 64]atomic.Uint64
 
-	// shared says which pieces of it were read for all readers; see pieces.
+	// shared says which pieces of a level 1 file were read for all readers; see pieces.
 	shared [maxShared / 64]atomic.Uint64
 	// final is the index once it holds all runs that the file will ever have.
 	final atomic.Pointer[segment.Index]
@@ -146,6 +147,16 @@ func (s *Store) readFile(f *file, b []byte, off int64) error {
 	return s.readError(f, off, err)
 }
 
+// prefetch has the kernel read a part of a data file into the page cache: in large
+// pieces, which takes a quarter of the processor time of reading what is not there.
+func (s *Store) prefetch(f *file, off, bytes int64) {
+	if f.level == 0 {
+		s.lane.Prefetch(wal.FileNum(f.num), off, bytes)
+	} else {
+		s.reader.PrefetchData(f.path, off, bytes)
+	}
+}
+
 // readError says what it means that a read failed, if it did.
 func (s *Store) readError(f *file, off int64, err error) error {
 	switch {
@@ -160,12 +171,12 @@ func (s *Store) readError(f *file, off int64, err error) error {
 }
 
 // looked reports whether most of the bytes of a WAL file from off on were read
-// before.
+// twice before.
 func (f *file) looked(off, n int64) bool {
 	first, end := looks(off, n)
 	seen := int64(0)
 	for i := first; i < end; i++ {
-		seen += int64(f.seen[i/64].Load() >> (i % 64) & 1)
+		seen += int64(f.again[i/64].Load() >> (i % 64) & 1)
 	}
 	return 2*seen >= end-first
 }
@@ -174,7 +185,9 @@ func (f *file) looked(off, n int64) bool {
 func (f *file) look(off, n int64) {
 	first, end := looks(off, n)
 	for i := first; i < end; i++ {
-		f.seen[i/64].Or(1 << (i % 64))
+		if bit := uint64(1) << (i % 64); f.seen[i/64].Or(bit)&bit != 0 {
+			f.again[i/64].Or(bit)
+		}
 	}
 }
 
@@ -204,11 +217,11 @@ func (f *file) setPieced(n int64) { f.shared[n/64].Or(1 << (n % 64)) }
 // readPiece reads size bytes of a data file, or a few more around them, into
 // pooled memory, and returns where that begins in the file.
 //
-// Much of a WAL file that nobody has read before is read past the page cache,
-// as it was written: one reader who catches up would only push out of the cache
-// what others need, and to fill it takes more processor time than all the rest.
-// Who comes later reads through the cache, so that many who catch up together
-// need the disk twice and not many times.
+// Much of a WAL file that was not read twice is read past the page cache, as it
+// was written: one reader who catches up would only push out of the cache what
+// others need, and to fill it takes longer. Who comes later reads through the
+// cache, so that many who catch up together need the disk three times and not many
+// times.
 func (s *Store) readPiece(f *file, off, size int64) (b *[]byte, at int64, err error) {
 	if f.level > 0 || size < directBytes || !s.lane.Direct() || f.looked(off, size) {
 		b = getRead(int(size))

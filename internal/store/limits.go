@@ -39,7 +39,7 @@ const (
 	maxLooked   = 1024             // pieces of a file remembered there
 	pieceBytes  = 1 << 20          // see pieces
 	maxShared   = 1024             // those behind are not shared
-	maxPieces   = 32               // with the size above: 32 MiB
+	maxPieces   = 24               // with the size above: 24 MiB
 	askedPieces = 64               // pieces not in memory of which it is known what was wanted lately
 	worthShare  = 16               // of a piece a 16th must be wanted for it to be read
 	longShare   = 2                // where runs are half as long as a piece on average each is one by itself
@@ -48,6 +48,8 @@ const (
 	patience    = 512              // uses of pieces for which one waits for those who are behind
 	pinShare    = 8                // a result that takes less than an 8th of a piece copies it and lets go
 	maxJoined   = 4                // a batch over more pieces than this is read for one reader alone
+	cachedAhead = 4                // so many are read into the page cache when one that was there once is wanted again
+	askedCached = 64               // of them, about which the kernel was asked lately
 	aheadPieces = 8                // so many pieces are read ahead of who reads on and on
 	restAfter   = 30 * time.Second // without a use of the pieces their memory is given up
 	aheadReads  = 2                // of them at a time

@@ -3,6 +3,7 @@ package store
 import (
 	"cmp"
 	"context"
+	"slices"
 	"sync"
 	"sync/atomic"
 
@@ -13,26 +14,27 @@ import (
 
 // pieces is the one owner of the memory in which data files are read for those
 // who catch up: pieces of up to a size, a bounded number of them, shared by all
-// readers. Each is read by one of them, or ahead of them, while others
-// that want it wait; its bytes never change, and each batch in it is verified
-// once. A piece that somebody uses stays; when all are used readers read for
-// themselves (readPiece). So do those who come when a piece was read and has been
-// given up: through the page cache, which then has it for the next ones.
+// readers. Each is read by one of them, or ahead of them, while others that want
+// it wait; its bytes never change, and each batch in it is verified once. A piece
+// that somebody uses stays; when all are used readers read for themselves
+// (readPiece). So do those who come when it was read twice: through the page cache,
+// which then has it for the next ones.
 //
 // Files are cut at multiples of the size. But where most runs are long each of
 // them is read by itself, as one or several pieces: a reader then reads nothing
 // that he does not want, though he and those of the other partitions are far apart.
 //
-// In a WAL file of shorter runs a reader wants one partition of many. To read all of a piece
-// pays if the readers of the others are near, which shows only afterwards: each
-// piece that is given up, and each that was asked for and not read, says how
-// much of it was wanted while it was remembered, and yield is the recent
+// In a WAL file of shorter runs a reader wants one partition of many. To read all
+// of a piece pays if the readers of the others are near, which shows only
+// afterwards: each piece that is given up, and each that was asked for and not
+// read, says how much of it was wanted while it was remembered, and yield is the recent
 // average. Where that is low readers read what they want, for themselves.
 type pieces struct {
 	size int64 // of a piece, in bytes; a multiple of pages
 	max  int   // number of them
 
 	mu    sync.Mutex
+	mem   *memory // of all pieces; nil before there was one
 	byKey map[pieceKey]*piece
 	free  []*piece // in no one's use
 	made  int
@@ -47,6 +49,10 @@ type pieces struct {
 	rested  uint64 // what clock was when they last did
 
 	wishes chan extent // to be read ahead
+
+	// cached is what the kernel was asked lately to have in the page cache, a ring.
+	cached   [askedCached]pieceKey
+	cachedAt int
 }
 
 // pieceKey names the piece that begins at a position of a file.
@@ -95,7 +101,7 @@ var _ [record.HeaderSize - stride - 1]struct{} // no batch is shorter
 // have several in a file, too.
 func newPieces(fileSize int64) pieces {
 	size := int64(pieceBytes)
-	for size > wal.PageSize && size > fileSize/8 {
+	for size > 4*wal.PageSize && size > fileSize/8 {
 		size /= 2
 	}
 	return pieces{
@@ -114,10 +120,11 @@ func (c *pieces) of(r *located, pos int64) extent {
 		return c.aligned(r.f, pos)
 	}
 	const page = wal.PageSize
+	most := c.size - 2*page // a run begins and ends within pages
 	begin, end := int64(r.Pos), int64(r.Pos)+int64(r.Len)
-	begin += (pos - begin) &^ (c.size - 1)
+	begin += (pos - begin) / most * most
 	at := begin &^ (page - 1)
-	return extent{pieceKey{r.f, at}, (min(end, begin+c.size)+page-1)&^(page-1) - at, true}
+	return extent{pieceKey{r.f, at}, (min(end, begin+most)+page-1)&^(page-1) - at, true}
 }
 
 // acquire returns a piece for use until release. It is nil if the piece is not
@@ -151,9 +158,10 @@ func (c *pieces) acquire(x extent, want int64) (p *piece, load, next bool) {
 	return p, true, !x.run && (x.at == 0 || c.byKey[pieceKey{x.f, x.at - c.size}] != nil)
 }
 
-// wasHere reports whether something was read as a piece before.
+// wasHere reports whether something was read before, so often that it is to be
+// read through the page cache from now on.
 func (c *pieces) wasHere(x extent) bool {
-	if x.run {
+	if x.f.level == 0 {
 		return x.f.looked(x.at, x.n)
 	}
 	return x.f.pieced(x.at / c.size)
@@ -223,9 +231,12 @@ func (c *pieces) take(x extent) *piece {
 		p = c.free[n-1]
 		c.free = c.free[:n-1]
 	case c.made < c.max:
+		if c.mem == nil {
+			c.mem = newMemory(c.size * int64(c.max))
+		}
+		at := int64(c.made) * c.size
 		c.made++
-		size := c.size + 2*wal.PageSize // a run begins and ends within pages
-		p = &piece{owner: c, buf: make([]byte, size), verified: make([]atomic.Uint64, (size/stride+63)/64)}
+		p = &piece{owner: c, buf: c.mem.b[at : at+c.size : at+c.size], verified: make([]atomic.Uint64, (c.size/stride+63)/64)}
 	default:
 		for _, o := range c.byKey {
 			if o.users == 0 && (p == nil || o.older(p)) && c.spent(o) {
@@ -248,7 +259,7 @@ func (c *pieces) take(x extent) *piece {
 	}
 	p.loading.Lock()
 	c.byKey[x.pieceKey] = p
-	if x.run {
+	if x.f.level == 0 {
 		x.f.look(x.at, x.n)
 	} else {
 		x.f.setPieced(x.at / c.size)
@@ -329,6 +340,11 @@ func (c *pieces) forget(f *file) {
 			c.asked[i] = asked{}
 		}
 	}
+	for i := range c.cached {
+		if c.cached[i].f == f {
+			c.cached[i] = pieceKey{}
+		}
+	}
 }
 
 // rouse reports whether from now on somebody must call rest from time to time.
@@ -351,8 +367,9 @@ func (c *pieces) rest() bool {
 		for _, p := range c.byKey {
 			c.drop(p)
 		}
-		c.made -= len(c.free)
-		c.free = nil
+		for _, p := range c.free {
+			c.mem.rest(p.buf[:cap(p.buf)])
+		}
 	}
 	return c.resting
 }
@@ -395,6 +412,7 @@ func (s *Store) acquirePiece(x extent, want, upTo int64) *piece {
 	}
 	p, load, next := s.pieces.acquire(x, want)
 	if p == nil {
+		s.again(x, want, upTo)
 		return nil
 	}
 	if next {
@@ -408,6 +426,36 @@ func (s *Store) acquirePiece(x extent, want, upTo int64) *piece {
 		return nil
 	}
 	return p
+}
+
+// again sees to it that what is wanted once more, as much of a file that was read
+// before, and what follows it are in the page cache.
+func (s *Store) again(x extent, want, upTo int64) {
+	for range cachedAhead {
+		if x.at >= upTo || !s.settled(x) {
+			return
+		}
+		if s.pieces.uncached(x, want) {
+			s.prefetch(x.f, x.at, x.n)
+		}
+		if x.run {
+			return // wishRuns knows what follows
+		}
+		x.at += x.n
+	}
+}
+
+// uncached reports whether the kernel is to be asked for what was here before, for
+// want bytes of it, and takes note that it is.
+func (c *pieces) uncached(x extent, want int64) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if !c.wasHere(x) || want < c.size/2 && (c.yield < 0.5 || want < c.size/worthShare) || slices.Contains(c.cached[:], x.pieceKey) {
+		return false
+	}
+	c.cached[c.cachedAt] = x.pieceKey
+	c.cachedAt = (c.cachedAt + 1) % len(c.cached)
+	return true
 }
 
 // settled reports whether a piece will never change: nothing is written there
@@ -433,8 +481,11 @@ func (s *Store) loadPiece(p *piece) {
 		n, err = s.lane.ReadDirect(wal.FileNum(f.num), p.buf, p.at)
 	} else if size := min(p.n, f.info.DataLen-p.at); size <= 0 {
 		err = errGone
-	} else if err = s.reader.ReadData(f.path, p.buf[:size], p.at); err == nil {
-		n = int(size)
+	} else {
+		s.prefetch(f, p.at, size)
+		if err = s.reader.ReadData(f.path, p.buf[:size], p.at); err == nil {
+			n = int(size)
+		}
 	}
 	s.stats.PiecesRead.Add(uint64(n))
 	p.loaded(n, err)
@@ -475,6 +526,7 @@ func (s *Store) wishRuns(next []located, bytes int64) {
 				return
 			}
 			s.pieces.wish(x)
+			s.again(x, x.n, x.at+x.n)
 			pos, bytes = x.at+x.n, bytes-x.n
 		}
 	}

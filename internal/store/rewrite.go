@@ -163,6 +163,7 @@ func (s *Store) newJob() (*job, error) {
 	}
 	for _, i := range chosen {
 		f := fs[i]
+		s.prefetch(f, 0, cs[i].size) // it will be read in the order of partitions
 		_, spans, err := s.reader.Open(f.index.Path, f.index.Digest)
 		if err != nil {
 			return nil, j.blame(f, s.explain(err))

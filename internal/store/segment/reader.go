@@ -114,6 +114,15 @@ func (r *Reader) ReadData(path string, p []byte, off int64) error {
 	return r.files.readAt(path, p, off)
 }
 
+// PrefetchData asks the kernel to read so many bytes of a data file into the page
+// cache, in large pieces and without waiting for them. It is only advice.
+func (r *Reader) PrefetchData(path string, off, bytes int64) {
+	if h, err := r.files.acquire(path); err == nil {
+		_ = h.f.Prefetch(off, bytes)
+		r.files.release(h)
+	}
+}
+
 func (r *Reader) blockTable(x *Index) ([]blockRef, error) {
 	k := blockKey{x, tableBlock}
 	if v := r.cache.get(k); v != nil {

@@ -271,6 +271,15 @@ func (l *Lane) ReadAt(n FileNum, p []byte, off int64) (int, error) {
 	return got, fmt.Errorf("read %d bytes at offset %d of wal file %d: %w", len(p), off, n, err)
 }
 
+// Prefetch asks the kernel to read so many bytes of a file into the page cache, in
+// large pieces and without waiting for them. It is only advice.
+func (l *Lane) Prefetch(n FileNum, off, bytes int64) {
+	if f, err := l.files.acquire(n); err == nil {
+		_ = f.h.Prefetch(off, bytes)
+		l.files.release(f)
+	}
+}
+
 // Free gives sealed files back to the pool. On return they are gone from the
 // lane, durably. Freeing a file that the lane does not have is no error. The
 // caller's durable Options.From must be above every file freed.
