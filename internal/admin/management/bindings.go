@@ -1,11 +1,13 @@
 package management
 
 import (
+	"cmp"
 	"crypto/md5"
 	"encoding/base64"
 	"net/http"
 	"net/url"
 	"slices"
+	"strings"
 
 	"github.com/polylog-mq/polylog/internal/broker"
 	"github.com/polylog-mq/polylog/internal/protocol/amqp/wire"
@@ -67,6 +69,10 @@ func allBindings(b *broker.Broker, vhosts []string) []bindingInfo {
 			all = append(all, describeBinding(vhost, &x))
 		}
 	}
+	slices.SortStableFunc(all, func(x, y bindingInfo) int {
+		return cmp.Or(strings.Compare(x.Vhost, y.Vhost), strings.Compare(x.Source, y.Source), strings.Compare(x.Destination, y.Destination),
+			strings.Compare(x.Key, y.Key), strings.Compare(x.Properties, y.Properties))
+	})
 	return all
 }
 

@@ -54,20 +54,24 @@ func (a *api) exportDefinitions(q *request) {
 	}
 	d.Parameters = append(allParameters(q.broker, vhosts), operatorParameters(q.broker, vhosts)...)
 	d.Policies = allPolicies(q.broker, vhosts, false)
+	private := map[[2]string]bool{} // exclusive queues
 	for _, vhost := range vhosts {
 		for x := range q.broker.Exchanges(vhost) {
-			if x.Durable && x.Name != "" && !strings.HasPrefix(x.Name, "amq.") {
+			if x.Name != "" && !strings.HasPrefix(x.Name, "amq.") {
 				d.Exchanges = append(d.Exchanges, describeExchange(vhost, x))
 			}
 		}
 		for queue := range q.broker.Queues(vhost) {
-			if info, exclusive, ok := describeQueue(queue); ok && bool(info.Durable) && !exclusive {
+			switch info, exclusive, ok := describeQueue(queue); {
+			case exclusive:
+				private[[2]string{vhost, queue.Name()}] = true
+			case ok:
 				d.Queues = append(d.Queues, info)
 			}
 		}
 	}
 	for _, x := range allBindings(q.broker, vhosts) {
-		if x.Source != "" {
+		if x.Source != "" && (x.Kind != "queue" || !private[[2]string{x.Vhost, x.Destination}]) {
 			x.Properties = ""
 			d.Bindings = append(d.Bindings, x)
 		}

@@ -228,6 +228,8 @@ func TestDefinitions(t *testing.T) {
 	m.ok(201, "PUT", "/api/exchanges/blue/x", `{"type":"headers"}`)
 	m.ok(201, "PUT", "/api/queues/blue/q", `{"arguments":{"x-max-priority":3}}`)
 	m.ok(201, "POST", "/api/bindings/blue/e/x/q/q", `{"arguments":{"x-match":"any","a":1}}`)
+	m.ok(201, "PUT", "/api/queues/blue/passing", `{"durable":false,"auto_delete":true}`)
+	m.ok(201, "POST", "/api/bindings/blue/e/x/q/passing", `{"routing_key":"k"}`)
 	m.ok(201, "PUT", "/api/policies/blue/p", `{"pattern":"^q","definition":{"max-length":10},"priority":1,"apply-to":"queues"}`)
 	m.ok(201, "PUT", "/api/operator-policies/blue/o", `{"pattern":"^q","definition":{"max-length":5},"priority":2}`)
 	m.ok(201, "PUT", "/api/parameters/mine/blue/p", `{"value":{"a":[1,"b"]}}`)

@@ -4,6 +4,8 @@ import (
 	"encoding/base64"
 	"fmt"
 	"net/http"
+	"slices"
+	"strings"
 
 	"github.com/polylog-mq/polylog/internal/broker"
 	"github.com/polylog-mq/polylog/internal/state/access"
@@ -155,6 +157,7 @@ func allPermissions(b *broker.Broker) []permissionInfo {
 			list = append(list, permissionInfo{u.Name, tenantName(p.Tenant), p.Configure.String(), p.Write.String(), p.Read.String()})
 		}
 	}
+	slices.SortStableFunc(list, func(x, y permissionInfo) int { return strings.Compare(x.Vhost, y.Vhost) })
 	return list
 }
 
