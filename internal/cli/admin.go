@@ -33,6 +33,7 @@ type adminClient struct {
 	user     string // name:password, "" for none
 	tenant   string
 	patience time.Duration
+	secured  secured
 }
 
 // adminFlags adds the flags of commands that ask the HTTP API.
@@ -41,6 +42,7 @@ func (a *App) adminFlags(cmd *cobra.Command, c *adminClient) *cobra.Command {
 	f.StringVar(&c.base, "http", a.env(httpEnv, defaultHTTP), "HTTP address of the server; also "+httpEnv)
 	f.StringVarP(&c.user, "user", "u", a.env(userEnv, ""), "an administrator's name:password; also "+userEnv+". Not needed on the server's machine")
 	f.DurationVar(&c.patience, "timeout", 10*time.Second, "how long to wait for the server")
+	a.tlsFlags(cmd, &c.secured)
 	cmd.ValidArgsFunction = c.complete
 	return cmd
 }
@@ -116,6 +118,19 @@ func with(path, key, value string) string {
 	return path + separator + key + "=" + url.QueryEscape(value)
 }
 
+// address is the server's URL: what was given, which may be host:port alone.
+func (c *adminClient) address(secure bool) string {
+	base := strings.TrimSuffix(c.base, "/")
+	scheme, rest, full := strings.Cut(base, "://")
+	switch {
+	case secure && (!full || scheme == "http"):
+		return "https://" + cmp.Or(rest, base)
+	case !full:
+		return "http://" + base
+	}
+	return base
+}
+
 // ask sends a request and reads the answer into what into points to, which may be
 // nil.
 func (c *adminClient) ask(ctx context.Context, method, path string, body, into any) error {
@@ -129,19 +144,24 @@ func (c *adminClient) ask(ctx context.Context, method, path string, body, into a
 		}
 		content = bytes.NewReader(encoded)
 	}
-	base := c.base
-	if !strings.Contains(base, "://") {
-		base = "http://" + base
+	secure, err := c.secured.config()
+	if err != nil {
+		return err
 	}
-	r, err := http.NewRequestWithContext(ctx, method, strings.TrimSuffix(base, "/")+path, content)
+	r, err := http.NewRequestWithContext(ctx, method, c.address(secure != nil)+path, content)
 	if err != nil {
 		return hinted{err, "--http takes host:port or a URL", exitUsage}
 	}
 	if name, password, ok := strings.Cut(c.user, ":"); ok {
 		r.SetBasicAuth(name, password)
 	}
-	answer, err := http.DefaultClient.Do(r)
+	transport := &http.Transport{Proxy: http.ProxyFromEnvironment, TLSClientConfig: secure}
+	defer transport.CloseIdleConnections()
+	answer, err := (&http.Client{Transport: transport}).Do(r)
 	if err != nil {
+		if hint := distrusted(err); hint != "" {
+			return hinted{err, hint, exitUnreachable}
+		}
 		if errors.Is(err, context.DeadlineExceeded) || errors.Is(err, context.Canceled) {
 			return err
 		}

@@ -40,6 +40,7 @@ type App struct {
 
 	format  string
 	brokers []string
+	secured secured
 	timeout time.Duration
 }
 
@@ -151,6 +152,7 @@ func (a *App) clientFlags(cmd *cobra.Command) *cobra.Command {
 	}
 	cmd.Flags().StringSliceVarP(&a.brokers, "brokers", "b", strings.Split(brokers, ","), "Kafka addresses of the server, host:port; also "+brokersEnv)
 	cmd.Flags().DurationVar(&a.timeout, "timeout", 10*time.Second, "how long to wait for the server, retries included")
+	a.tlsFlags(cmd, &a.secured)
 	return cmd
 }
 
@@ -163,7 +165,11 @@ func (a *App) formatFlag(cmd *cobra.Command) *cobra.Command {
 
 // connect reaches the server.
 func (a *App) connect(ctx context.Context) (*kafkaclient.Client, error) {
-	return kafkaclient.Connect(ctx, kafkaclient.Options{Brokers: a.brokers, ClientID: "polylog-cli", Timeout: a.timeout})
+	secure, err := a.secured.config()
+	if err != nil {
+		return nil, err
+	}
+	return kafkaclient.Connect(ctx, kafkaclient.Options{Brokers: a.brokers, ClientID: "polylog-cli", Timeout: a.timeout, TLS: secure})
 }
 
 // withClient runs fn with a connected client.

@@ -79,6 +79,8 @@ func explain(err error) (message, hint string, code int) {
 			code = exitNotFound
 		}
 		return err.Error(), hints[answer.Code], code
+	case distrusted(err) != "":
+		return err.Error(), distrusted(err), exitUnreachable
 	case errors.Is(err, kafkaclient.ErrUnreachable):
 		return err.Error(), "'polylog serve' starts a server; --brokers or " + brokersEnv + " names another one", exitUnreachable
 	case errors.Is(err, context.DeadlineExceeded):

@@ -15,6 +15,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
@@ -165,6 +166,7 @@ func TestTLS(t *testing.T) {
 		}
 	})
 	t.Run("http", func(t *testing.T) { p.browse(t, s, guest) })
+	t.Run("command line", func(t *testing.T) { p.types(t, s) })
 	t.Run("a renewed certificate", func(t *testing.T) {
 		p.issue(pkix.Name{CommonName: "renewed"}, "server")
 		nc, err := tls.Dial("tcp", s.Address("amqps"), p.client())
@@ -194,6 +196,32 @@ func (p *pki) browse(t *testing.T, s *harness.Server, guest tls.Certificate) {
 			resp.Body.Close()
 		}
 		h.CloseIdleConnections()
+	}
+}
+
+// types runs commands of ours against the listeners with TLS.
+func (p *pki) types(t *testing.T, s *harness.Server) {
+	t.Helper()
+	ca := "--tls-ca=" + p.path("ca")
+	kafka, https := "--brokers="+s.Address("kafkas"), "--http=https://"+s.Address("https")
+	for _, c := range []struct {
+		args []string
+		code int
+		says string
+	}{
+		{[]string{"topic", "create", "typed", kafka, ca}, 0, "typed"},
+		{[]string{"topic", "list", kafka}, 3, ""},
+		{[]string{"topic", "list", kafka, "--tls"}, 3, "--tls-ca"},
+		{[]string{"topic", "list", ca}, 3, "does not speak TLS"},
+		{[]string{"topic", "list", kafka, "--tls-ca=" + p.path("server-key")}, 2, "no certificate"},
+		{[]string{"queue", "create", "typed-q", https, ca, "--tls-cert=" + p.path("guest"), "--tls-key=" + p.path("guest-key"), "--user=guest:guest"}, 0, "typed-q"},
+		{[]string{"queue", "list", https, ca, "--user=guest:guest"}, 3, ""},
+		{[]string{"queue", "list", "--http=" + s.Address("https"), ca, "--tls-cert=" + p.path("guest"), "--tls-key=" + p.path("guest-key")}, 0, "typed-q"},
+	} {
+		out, errs, code := s.CLI("", c.args...)
+		if code != c.code || !strings.Contains(out+errs, c.says) {
+			t.Errorf("polylog %s: exit %d, want %d with %q; %s%s", strings.Join(c.args, " "), code, c.code, c.says, out, errs)
+		}
 	}
 }
 

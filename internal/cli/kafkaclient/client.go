@@ -6,6 +6,7 @@ package kafkaclient
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"net"
@@ -25,6 +26,8 @@ type Options struct {
 	ClientID string
 	// Timeout bounds every request, and all retries of one operation together.
 	Timeout time.Duration
+	// TLS is nil for connections without. A server's name is that of its address.
+	TLS *tls.Config
 }
 
 // Client speaks to a cluster. Its methods may be called concurrently; requests
@@ -118,7 +121,7 @@ func (l *link) request(ctx context.Context, req kmsg.Request, dial func() (*conn
 func (c *Client) dialSeed(ctx context.Context) (*conn, error) {
 	var errs []error
 	for _, address := range c.opts.Brokers {
-		conn, err := dial(ctx, withPort(address), c.opts.ClientID, c.opts.Timeout)
+		conn, err := dial(ctx, withPort(address), &c.opts)
 		if err == nil {
 			return conn, nil
 		}
@@ -131,7 +134,7 @@ func (c *Client) dialNode(ctx context.Context, id int32, address string) (*conn,
 	if address == "" {
 		return nil, fmt.Errorf("%w: the cluster has no server %d", ErrUnreachable, id)
 	}
-	conn, err := dial(ctx, address, c.opts.ClientID, c.opts.Timeout)
+	conn, err := dial(ctx, address, &c.opts)
 	if err != nil {
 		return nil, fmt.Errorf("%w (the server advertises this address for itself: see its setting kafka.advertise)", err)
 	}

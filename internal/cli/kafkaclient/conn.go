@@ -3,6 +3,7 @@ package kafkaclient
 import (
 	"bufio"
 	"context"
+	"crypto/tls"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -27,15 +28,19 @@ type conn struct {
 }
 
 // dial connects and learns which versions the server speaks.
-func dial(ctx context.Context, address, clientID string, timeout time.Duration) (*conn, error) {
-	d := net.Dialer{Timeout: timeout}
-	nc, err := d.DialContext(ctx, "tcp", address)
+func dial(ctx context.Context, address string, opts *Options) (*conn, error) {
+	plain := &net.Dialer{Timeout: opts.Timeout}
+	connect := plain.DialContext
+	if opts.TLS != nil {
+		connect = (&tls.Dialer{NetDialer: plain, Config: opts.TLS}).DialContext
+	}
+	nc, err := connect(ctx, "tcp", address)
 	if err != nil {
 		return nil, fmt.Errorf("%w at %s: %w", ErrUnreachable, address, err)
 	}
 	c := &conn{
-		nc: nc, r: bufio.NewReaderSize(nc, 64<<10), timeout: timeout,
-		formatter: kmsg.NewRequestFormatter(kmsg.FormatterClientID(clientID)),
+		nc: nc, r: bufio.NewReaderSize(nc, 64<<10), timeout: opts.Timeout,
+		formatter: kmsg.NewRequestFormatter(kmsg.FormatterClientID(opts.ClientID)),
 		versions:  map[int16][2]int16{int16(kmsg.ApiVersions): {0, 0}},
 	}
 	resp, err := kmsg.NewPtrApiVersionsRequest().RequestWith(ctx, c)

@@ -88,6 +88,25 @@ def pika_dead_letters():
             return
 
 
+def pika_streams():
+    with connect() as c:
+        ch = c.channel()
+        ch.queue_declare("pk-stream", durable=True, arguments={"x-queue-type": "stream"})
+        ch.confirm_delivery()
+        for i in range(100):
+            ch.basic_publish("", "pk-stream", b"%d" % i)
+        ch.basic_qos(prefetch_count=10)
+        for start in ("first", 60):  # the same again
+            got = []
+            for method, props, body in ch.consume("pk-stream", arguments={"x-stream-offset": start}, inactivity_timeout=DEADLINE):
+                got.append((props.headers["x-stream-offset"], body))
+                ch.basic_ack(method.delivery_tag)
+                if len(got) == 100 - (start if start != "first" else 0):
+                    break
+            ch.cancel()
+            expect(got, [(i, b"%d" % i) for i in range(100 - len(got), 100)])
+
+
 def pika_errors():
     import pika
 
@@ -205,7 +224,7 @@ def celery_inspects_its_worker():
     expect(list(app.app.control.ping(timeout=5))[0].popitem()[1], {"ok": "pong"})
 
 
-TESTS = [pika_confirms_and_order, pika_returns, pika_topics_and_headers, pika_priorities, pika_dead_letters, pika_errors,
+TESTS = [pika_confirms_and_order, pika_returns, pika_topics_and_headers, pika_priorities, pika_dead_letters, pika_streams, pika_errors,
          kombu_simple_queue, celery_results, celery_retries, celery_eta, celery_priorities, celery_inspects_its_worker]
 
 for test in TESTS:
