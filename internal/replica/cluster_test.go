@@ -1,6 +1,7 @@
 package replica
 
 import (
+	"bytes"
 	crand "crypto/rand"
 	"fmt"
 	"io"
@@ -87,6 +88,7 @@ func newCluster(t *testing.T, seed uint64, n int, change ...func(c *cluster)) *c
 		s.checkpointEvery = c.checkpointEvery
 		return s
 	}
+	c.tune.poison = true
 	for _, f := range change {
 		f(c)
 	}
@@ -230,6 +232,7 @@ func (t nodeTransport) Send(to record.NodeID, m Message) {
 	if c.cut[[2]record.NodeID{from, to}] || c.drop != nil && c.drop(from, to, m) {
 		return
 	}
+	sent := m.Raft
 	if m.Raft != nil {
 		if m.Group == c.groups[0] {
 			t.n.promise(m.Raft)
@@ -237,6 +240,12 @@ func (t nodeTransport) Send(to record.NodeID, m Message) {
 		m.Raft = proto.Clone(m.Raft).(*raftpb.Message)
 	}
 	c.clock.AfterFunc(c.delay(), func() {
+		for i, e := range sent.GetEntries() { // a network may look at it late
+			d := e.GetData()
+			if len(d) > 0 && d[0] == poison || !bytes.Equal(d, m.Raft.GetEntries()[i].GetData()) {
+				c.t.Fatalf("the memory of entry %d was used again although it is being sent", e.GetIndex())
+			}
+		}
 		if n := c.nodes[to]; n != nil && !n.down {
 			n.host.Receive(from, m)
 		}

@@ -40,6 +40,9 @@ const (
 	// use again; bodyStep is what their sizes are multiples of.
 	maxSpareBodies = 8 << 20
 	bodyStep       = 64 << 10
+	// poison is what it is overwritten with where tests ask for that (tuning.poison):
+	// no version of an entry.
+	poison = 0xDB
 
 	// tickInterval is Raft's unit of time. A follower that hears nothing for
 	// electionTicks to twice that campaigns; a read that hears nothing for
@@ -131,6 +134,9 @@ type tuning struct {
 	keepLeaderBytes uint64
 	// pageBytes bounds the pages in one message of a snapshot.
 	pageBytes int
+	// poison overwrites the memory of entries that is to be used again, so that
+	// who still looks at it is found out.
+	poison bool
 }
 
 func defaultTuning() tuning {

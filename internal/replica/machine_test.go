@@ -72,6 +72,8 @@ func newCommand(id uint64, partition, size int) *command {
 
 func (c *command) Size() int { return len(c.body) }
 
+func (c *command) Bulk() {}
+
 func (c *command) Done(err error) {
 	c.err = err
 	c.settled++

@@ -160,6 +160,13 @@ func (s *memStore) Append(batch []store.Append, done func(error)) {
 		done(s.dead)
 		return
 	}
+	batch = copyParts(batch)
+	for i := range batch { // the caller uses the memory again
+		for j := range batch[i].Entries {
+			e := &batch[i].Entries[j]
+			e.Data = bytes.Clone(e.Data)
+		}
+	}
 	s.now.append(batch)
 	for _, p := range batch {
 		s.sinceCheckpoint += len(p.Entries)

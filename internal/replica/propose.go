@@ -237,6 +237,11 @@ func (g *Group) newBody(b *batch) (body []byte, own bool) {
 // group without others so does Raft.
 func (g *Group) reuse(b *batch) {
 	if b.body != nil {
+		if g.host.tune.poison {
+			for i := range b.body {
+				b.body[i] = poison
+			}
+		}
 		g.loop.bodies.put(b.body)
 		b.body = nil
 	}
