@@ -21,4 +21,10 @@ const (
 	// memoryShare is the part of a container's memory limit that the garbage
 	// collector may let the heap grow to.
 	memoryShare = 0.9
+	// garbageBytes is about how much garbage the heap may hold before it is
+	// collected, but no less than leastGarbage percent of what is in use and no more
+	// than mostGarbage.
+	garbageBytes = 24 << 20
+	leastGarbage = 20
+	mostGarbage  = 200
 )

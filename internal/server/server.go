@@ -10,6 +10,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"os"
 	"path/filepath"
 	"sync"
 	"sync/atomic"
@@ -93,6 +94,7 @@ func Start(ctx context.Context, opts Options) (*Server, error) {
 		opts.Logger = slog.New(slog.DiscardHandler)
 	}
 	limitMemoryOfContainer()
+	pace(os.Getenv("GOGC"))
 	s := &Server{opts: opts, log: opts.Logger, started: time.Now(), failure: make(chan error, 1), halt: func() {}}
 	if err := s.start(ctx); err != nil {
 		s.close()

@@ -11,7 +11,7 @@ const (
 	mostHelped = 32 << 10
 	// maxHeld is how many bytes of unanswered requests a connection may have;
 	// then it is not read from. One frame is always let in.
-	maxHeld = 32 << 20
+	maxHeld = 16 << 20
 
 	// The largest frames, in bytes. Most requests are a few hundred bytes; the
 	// table gives those with long lists of partitions or with record bytes more.
