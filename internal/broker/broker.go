@@ -233,6 +233,9 @@ func (b *Broker) Close(ctx context.Context) error {
 // closed once those under way are answered.
 func (b *Broker) Drain() <-chan struct{} {
 	b.closed.Store(true)
+	for _, id := range sortedKeys(b.shards) {
+		b.shards[id].queues.finish()
+	}
 	b.EndWaits()
 	return b.budget.drained()
 }

@@ -102,8 +102,10 @@ const (
 	handOverWithin = 500 * time.Millisecond
 	handOverGrace  = 750 * time.Millisecond
 	// reportItems bounds what one report tells, reportSize is what it is charged.
+	// reportPause is how long one is left that nobody waits for.
 	reportItems = 1 << 14
 	reportSize  = 1 << 12
+	reportPause = 5 * time.Millisecond
 
 	// maxFieldName is the longest name in a headers table, in bytes.
 	maxFieldName = 255

@@ -11,7 +11,7 @@ import (
 
 // report is the proposal of a lease.Report. It is filled when it is encoded, so
 // that what the desks decide while it waits goes along: settles are batched by
-// the commit before them, without a timer.
+// the commit before them, and by a pause if nobody waits for them.
 type report struct {
 	q *queues
 	// changes is nil until it is encoded.
@@ -32,19 +32,59 @@ type report struct {
 // is bounded by reportItems.
 func (r *report) Size() int { return reportSize }
 
-// dirty makes sure that what a desk has decided is reported.
+// report makes sure that what a desk has decided is reported.
 func (q *queues) report(d *desk) {
-	if !d.reporting && !d.Idle() {
+	if d.Idle() {
+		return
+	}
+	if !d.reporting {
 		d.reporting = true
 		q.dirty = append(q.dirty, d)
 	}
+	if !d.Patient() {
+		q.urgent = true
+	}
 }
 
-// send proposes a report, unless one waits already.
+// send proposes a report, unless one waits already. If nobody waits for it, it is
+// left for a while: what is settled meanwhile goes along, where it would have
+// needed a commit of its own.
 func (q *queues) send() {
-	if len(q.dirty) == 0 || q.waiting != nil || !q.s.leads.Load() {
+	switch {
+	case len(q.dirty) == 0 || q.waiting != nil || !q.s.leads.Load():
+	case q.urgent || q.s.b.closed.Load():
+		q.propose()
+	case !q.resting.Load():
+		q.resting.Store(true)
+		q.s.b.opts.Clock.AfterFunc(reportPause, func() {
+			q.s.group.Post(func() {
+				q.resting.Store(false)
+				q.hurry()
+			})
+		})
+	}
+}
+
+// hurry sends what there is to report now.
+func (q *queues) hurry() {
+	q.urgent = len(q.dirty) > 0
+	q.send()
+}
+
+// finish sends what is left for later, as the broker is closing, which waits for it.
+// Any goroutine may call it.
+func (q *queues) finish() {
+	if q == nil || !q.resting.Load() {
 		return
 	}
+	q.s.b.budget.used.Add(reportSize)
+	q.s.group.Post(func() {
+		q.hurry()
+		q.s.b.release(reportSize)
+	})
+}
+
+func (q *queues) propose() {
 	q.waiting = &report{q: q}
 	q.s.b.budget.used.Add(reportSize)
 	q.s.group.Propose(q.waiting)
@@ -52,7 +92,7 @@ func (q *queues) send() {
 
 // tell calls done when everything decided so far is committed.
 func (q *queues) tell(done func(error)) {
-	if q.send(); q.waiting != nil {
+	if q.hurry(); q.waiting != nil {
 		q.waiting.dones = append(q.waiting.dones, done)
 		return
 	}
@@ -68,6 +108,7 @@ func (q *queues) tell(done func(error)) {
 func (r *report) fill() {
 	q := r.q
 	q.reports++
+	q.urgent = false
 	r.filled, r.number, r.filledAt = true, q.reports, q.s.b.opts.Clock.Mono()
 	left := reportItems
 	n := 0

@@ -2,6 +2,7 @@ package broker
 
 import (
 	"fmt"
+	"sync/atomic"
 	"time"
 
 	"github.com/polylog-mq/polylog/internal/fault"
@@ -39,6 +40,10 @@ type queues struct {
 	flying  []*report
 	// dirty are the desks that have something to report.
 	dirty []*desk
+	// urgent says that somebody waits for what they have to report, resting that a
+	// timer will send it else.
+	urgent  bool
+	resting atomic.Bool
 
 	// now is the log time of the last entry, and nowAt the monotonic time at
 	// which it was applied.

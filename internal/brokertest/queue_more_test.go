@@ -351,6 +351,45 @@ func TestQueueSmoothsDeliveries(t *testing.T) {
 	}
 }
 
+// TestSettlesShareReports settles records one by one: they are logged together a
+// little later, at once if somebody waits for it, and before the broker closes.
+func TestSettlesShareReports(t *testing.T) {
+	n := Start(t, Options{})
+	q := n.CreateQueue("q")
+	mustPublish(t, n, q, values(0, 10)...)
+	w := work(t, n, q, nil)
+	log := n.Store.Stats().Appends.Load
+	accept := func(i int) {
+		t.Helper()
+		n.Broker.Settle(w.session, broker.Accept, w.leases[i:i+1], nil)
+		n.Settle()
+	}
+	before := log()
+	for i := range 4 {
+		accept(i)
+	}
+	if got := log(); got != before {
+		t.Errorf("%d commits for settles that nobody waits for", got-before)
+	}
+	want(t, "they are settled at once", counts(q), "ready 0 unacked 6")
+	n.Advance(time.Second)
+	if got := log(); got != before+1 {
+		t.Errorf("%d commits instead of one", got-before)
+	}
+	accept(4)
+	w.settle(broker.Accept, 5, 6)
+	if got := log(); got != before+2 {
+		t.Errorf("%d commits when somebody waits", got-before)
+	}
+	n.Advance(time.Second)
+	if got := log(); got != before+2 {
+		t.Errorf("%d commits with nothing to say", got-before)
+	}
+	accept(6)
+	n = n.Restart()
+	want(t, "after a stop", work(t, n, n.Queue("", "q"), nil).take(), "m7* m8* m9*")
+}
+
 // TestQueueBehind lets a queue fall behind: publishers are to give way while its
 // consumers take something and what waits can still be kept in memory.
 func TestQueueBehind(t *testing.T) {

@@ -46,6 +46,7 @@ func (n *Node) tidy(t *testing.T) {
 		for range 40 {
 			mustPublish(t, n, other, strings.Repeat("y", 4000))
 		}
+		n.Advance(time.Second) // what was consumed is logged a little later
 		for {
 			did, err := n.Store.Rewrite(1 << 20)
 			if err != nil {

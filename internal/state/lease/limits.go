@@ -42,6 +42,8 @@ const (
 	// in offsets of a level: so many records at most are taken for delivered
 	// after a crash although they were not.
 	markAhead = 1024
+	// maxPatient is how many ranges of settled records may wait to be told.
+	maxPatient = 1 << 10
 	// maxParked bounds the records that a desk has looked at and that wait for
 	// others of their group: beyond it looks no further.
 	maxParked = 1 << 14

@@ -13,6 +13,12 @@ func (d *Desk) Idle() bool {
 	return d.out.Items() == 0
 }
 
+// Patient reports whether nobody waits for what the desk has to say: a few ranges of
+// records were settled, and nothing else.
+func (d *Desk) Patient() bool {
+	return d.out.Items() == len(d.out.Settled) && len(d.out.Settled) < maxPatient && !d.Strict()
+}
+
 // Take hands over what the desk has decided since the last time: of each list at
 // most limit items.
 func (d *Desk) Take(limit int) Change {
