@@ -56,8 +56,8 @@ func (p *Partition) AppendQuietly(a *Append) {
 
 // Help sees to what was appended quietly. It may write the log itself, and call Done
 // of any append before it returns: the caller must hold no lock that those may want.
-// See replica.Host.Help.
-func (b *Broker) Help() { b.opts.Host.Help() }
+// It reports whether it did. See replica.Host.Help.
+func (b *Broker) Help() (helped bool) { return b.opts.Host.Help() }
 
 // prepare makes the proposal of an append, or answers it with why not.
 func (p *Partition) prepare(a *Append) bool {

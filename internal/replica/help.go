@@ -13,13 +13,19 @@ func (g *Group) ProposeQuietly(p Proposal) { g.bring(p) }
 // woken instead: the ones make better use of several cores so, the others share a
 // commit.
 //
-// The caller must hold no lock that the Done of any proposal may want.
-func (h *Host) Help() {
+// It reports whether the caller has stepped a loop. He must hold no lock that the
+// Done of any proposal may want.
+func (h *Host) Help() (helped bool) {
 	for _, l := range h.loops {
-		if waiting := l.waiting(); waiting > 0 && !l.help(waiting) && !l.driven.Load() {
+		switch waiting := l.waiting(); {
+		case waiting == 0:
+		case l.help(waiting):
+			helped = true
+		case !l.driven.Load():
 			signal(l.wake)
 		}
 	}
+	return helped
 }
 
 // waiting returns how many events wait.

@@ -15,20 +15,23 @@ import (
 	"time"
 
 	"github.com/polylog-mq/polylog/internal/protocol/kafka/wire"
+	"github.com/polylog-mq/polylog/internal/protocol/listen"
 )
 
 // newConn makes a connection of a socket.
 func (s *Server) newConn(nc net.Conn) *conn {
-	c := &conn{nc: nc, in: bufio.NewReaderSize(nc, readBuffer), pipe: newPipeline()}
+	c := &conn{nc: nc, pipe: newPipeline()}
+	c.in = s.reader(c)
 	c.resume = func() {
 		c.paused.Store(false)
 		signal(c.pipe.room)
 	}
 	c.session = newSession(s, addrPort(nc.RemoteAddr()), addrPort(nc.LocalAddr()))
 	_, c.session.secure = nc.(*tls.Conn)
-	if c.socket = newSocket(nc); c.socket != nil {
+	if c.socket = listen.NewSocket(nc); c.socket != nil {
 		a := s.answerers.assign()
 		c.pipe.prompt, c.pipe.here = func() { a.add(c) }, c.answerPromptly
+		c.watch = s.poller.Watch(c.socket, c.take)
 	}
 	return c
 }
@@ -48,20 +51,25 @@ type conn struct {
 	session *session
 	once    sync.Once // for Abort
 
-	// The reader's.
-	in     *bufio.Reader
-	last   int         // bytes of the last frame, up to trustedRead
-	idle   time.Time   // the read deadline while nothing comes
-	resume func()      // given to the broker when it asks for a pause
-	paused atomic.Bool // until then
+	// The reader's, who is the poller while the socket is lent to it.
+	in     *bufio.Reader // nil while it is lent
+	left   []byte        // what the poller has read and not taken
+	fault  error         // that it has found
+	watch  *listen.Watch // nil: the socket cannot be lent
+	quiet  *time.Timer   // while it is lent: time to see whether the client has said anything
+	heard  atomic.Bool   // that it has
+	last   int           // bytes of the last frame, up to trustedRead
+	idle   time.Time     // the read deadline while nothing comes
+	resume func()        // given to the broker when it asks for a pause
+	paused atomic.Bool   // until then
 
 	// The writer's, who has claimed the pipeline.
 	out    wire.Output
-	slow   time.Time   // the write deadline
-	done   []*call     // answered in out, to be freed once that is written
-	part   net.Buffers // of out that is being written; here so as not to be allocated
-	sent   int         // bytes of out that are written already
-	socket *socket     // nil: only nc can write
+	slow   time.Time      // the write deadline
+	done   []*call        // answered in out, to be freed once that is written
+	part   net.Buffers    // of out that is being written; here so as not to be allocated
+	sent   int            // bytes of out that are written already
+	socket *listen.Socket // nil: only nc can write
 }
 
 var (
@@ -83,6 +91,9 @@ func (c *conn) Serve() {
 		c.Abort()
 	}
 	<-written
+	if c.watch != nil {
+		c.watch.Close()
+	}
 	c.session.close()
 }
 
@@ -117,6 +128,11 @@ func (c *conn) Drain() {
 // readLoop makes calls of what the client sends, until it ends or breaks.
 func (c *conn) readLoop() error {
 	for {
+		if c.lendable() {
+			if err := c.lend(); err != nil {
+				return err
+			}
+		}
 		f, err := c.readFrame()
 		if err != nil {
 			if c.pipe.stopped() {
@@ -124,32 +140,85 @@ func (c *conn) readLoop() error {
 			}
 			return err
 		}
-		x, err := c.session.open(c.pipe, f)
+		atOnce, err := c.begin(f)
 		if err != nil {
 			return err
 		}
-		c.pipe.drained = c.in.Buffered() == 0
-		row := x.api // x belongs to the writer once it may work on it
-		if !c.pipe.add(x, row.when == inTurn) {
-			return errGone
-		}
-		if row.when == inTurn {
-			continue
-		}
-		row.handle(x)
-		if err := c.pause(); err != nil {
-			return err
+		if atOnce && !c.accepting() {
+			if err := c.pause(); err != nil {
+				return err
+			}
 		}
 	}
 }
 
+// lend lends the socket to the poller and returns when the reader has to go on
+// itself. An error ends the connection.
+func (c *conn) lend() error {
+	s := c.session.server
+	c.in.Reset(nil)
+	s.readers.Put(c.in)
+	c.in = nil
+	c.heard.Store(true)
+	if !c.watch.Lend() {
+		c.watch.Close()
+		c.watch = nil
+		return c.goOn()
+	}
+	if c.quiet == nil {
+		c.quiet = time.NewTimer(s.times.idle / 2)
+	} else {
+		c.quiet.Reset(s.times.idle / 2)
+	}
+	defer c.quiet.Stop()
+	for {
+		select {
+		case <-c.watch.Returned():
+			return c.goOn()
+		case <-c.pipe.over:
+			c.watch.Reclaim()
+			return errDraining
+		case <-c.quiet.C:
+			if !c.heard.Swap(false) && c.pipe.idle() {
+				c.watch.Reclaim()
+				return errIdle
+			}
+			c.quiet.Reset(s.times.idle / 2)
+		}
+	}
+}
+
+// begin makes a call of a frame, and handles it if that is to be done at once.
+func (c *conn) begin(f *wire.Frame) (atOnce bool, err error) {
+	x, err := c.session.open(c.pipe, f)
+	if err != nil {
+		return false, err
+	}
+	c.pipe.drained = !c.session.hasty && c.in.Buffered() == 0 && len(c.left) == 0
+	row := x.api // x belongs to the writer once it may work on it
+	if !c.pipe.add(x, row.when == inTurn) {
+		return false, errGone
+	}
+	if row.when == inTurn {
+		return false, nil
+	}
+	row.handle(x)
+	return true, nil
+}
+
+// accepting reports whether the broker takes more; if not, paused stays set until
+// it does.
+func (c *conn) accepting() bool {
+	c.paused.Store(true)
+	if !c.session.server.opts.Broker.Accepting(c.resume) {
+		return false
+	}
+	c.paused.Store(false)
+	return true
+}
+
 // pause waits while the broker has too much under way.
 func (c *conn) pause() error {
-	b := c.session.server.opts.Broker
-	c.paused.Store(true)
-	if b.Accepting(c.resume) {
-		return nil
-	}
 	for c.paused.Load() {
 		if c.pipe.stopped() {
 			return errDraining
@@ -271,7 +340,7 @@ func (c *conn) work(promptOnly bool) error {
 // does not wait: what the socket does not take stays in out.
 func (c *conn) flush(promptOnly bool) error {
 	if promptOnly {
-		n, err := c.socket.write(c.out.B[c.sent:])
+		n, err := c.socket.Write(c.out.B[c.sent:])
 		if c.sent += n; err == nil && c.sent < len(c.out.B) {
 			return nil
 		}

@@ -13,7 +13,8 @@
 //
 // A connection has two goroutines. The reader takes frames off the socket and
 // makes each a call; the writer answers the calls in the order they came, many
-// answers with one system call. A call whose row of the table says atOnce is
+// answers with one system call. While requests are small the reader is a poller,
+// which reads for many connections (lend.go). A call whose row of the table says atOnce is
 // handled by the reader as it arrives, so that produces of one connection are
 // under way together; all others are handled by the writer when every call
 // before them is answered, which is what Kafka's own broker promises. A handler

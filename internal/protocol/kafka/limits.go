@@ -43,9 +43,15 @@ const (
 	// are written.
 	maxGathered = 256 << 10
 
-	// readBuffer is a connection's read buffer, in bytes; what is larger is
-	// read past it. An idle connection costs little more than this.
+	// readBuffer is a connection's read buffer, in bytes, while its own goroutine
+	// reads; what is larger is read past it.
 	readBuffer = 4 << 10
+	// maxLent is the largest frame, in bytes, that the poller takes. Larger ones
+	// are read straight into their frames, by each connection for itself.
+	maxLent = 32 << 10
+	// mostPatience is how many produces in a row a connection's goroutine reads
+	// without stepping a loop for one before the socket is lent to the poller.
+	mostPatience = 16
 
 	// maxFetchBytes is the largest answer to a Fetch, in bytes of records, but
 	// for a first batch that is larger. Clients ask for 50 MiB and more, and

@@ -30,6 +30,7 @@ type pipeline struct {
 
 	work chan struct{} // wakes the connection's own writer
 	room chan struct{} // wakes the reader
+	over chan struct{} // closed once no call is taken any more
 }
 
 type slot struct {
@@ -38,7 +39,7 @@ type slot struct {
 }
 
 func newPipeline() *pipeline {
-	return &pipeline{work: make(chan struct{}, 1), room: make(chan struct{}, 1)}
+	return &pipeline{work: make(chan struct{}, 1), room: make(chan struct{}, 1), over: make(chan struct{})}
 }
 
 // add appends a call and blocks while there is no room for it. With ready the
@@ -47,7 +48,7 @@ func newPipeline() *pipeline {
 func (p *pipeline) add(c *call, ready bool) bool {
 	size := len(c.frame.B)
 	p.mu.Lock()
-	for !p.gone && !p.ended && (p.next-p.first == maxInFlight || p.next > p.first && p.held+size > maxHeld) {
+	for !p.gone && !p.ended && !p.fitsLocked(size) {
 		p.mu.Unlock()
 		<-p.room
 		p.mu.Lock()
@@ -65,6 +66,19 @@ func (p *pipeline) add(c *call, ready bool) bool {
 	}
 	p.mu.Unlock()
 	return true
+}
+
+// fits reports whether add would not block for a call with a frame of size bytes.
+// It stays so until the next call is added.
+func (p *pipeline) fits(size int) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.fitsLocked(size)
+}
+
+func (p *pipeline) fitsLocked(size int) bool {
+	n := p.next - p.first
+	return n == 0 || n < maxInFlight && p.held+size <= maxHeld
 }
 
 // ready says that the writer may work on c. Any goroutine may call it.
@@ -219,6 +233,7 @@ func (p *pipeline) wait() bool {
 // and is done.
 func (p *pipeline) end() {
 	p.mu.Lock()
+	p.overLocked()
 	p.ended = true
 	p.wakeLocked()
 	p.mu.Unlock()
@@ -229,10 +244,17 @@ func (p *pipeline) end() {
 // abandon gives up all calls. Those under way come to nothing.
 func (p *pipeline) abandon() {
 	p.mu.Lock()
+	p.overLocked()
 	p.gone = true
 	p.mu.Unlock()
 	signal(p.work)
 	signal(p.room)
+}
+
+func (p *pipeline) overLocked() {
+	if !p.ended && !p.gone {
+		close(p.over)
+	}
 }
 
 // stopped reports whether no call is taken any more.

@@ -9,6 +9,7 @@ import (
 	"github.com/polylog-mq/polylog/internal/protocol/kafka/wire"
 	"github.com/polylog-mq/polylog/internal/record"
 	"github.com/polylog-mq/polylog/internal/state/access"
+	"github.com/polylog-mq/polylog/internal/state/topic"
 	"github.com/polylog-mq/polylog/internal/state/txn"
 )
 
@@ -55,6 +56,7 @@ type producePart struct {
 	owner     *produceCall
 	partition *broker.Partition // nil if it is not known
 	number    int32
+	joins     bool // the partition becomes part of the transaction by it
 	code      int16
 	message   string
 }
@@ -99,10 +101,7 @@ func produce(c *call) {
 			p.begin(part, topic, w.Records)
 		}
 	}
-	if p.quiet {
-		p.quiet = false
-		p.server.opts.Broker.Help()
-	}
+	p.help()
 	if p.pending.Add(-1) == 0 {
 		p.write = p.answerFn
 		p.pipe.readyHere(p.call)
@@ -112,7 +111,20 @@ func produce(c *call) {
 // helps reports whether the reader may as well write the log itself: it has
 // nothing else to do, since the client sends one request at a time.
 func (p *produceCall) helps() bool {
-	return p.req.Count() == 1 && len(p.frame.B) <= mostHelped && p.pipe.only()
+	return !p.hasty && p.req.Count() == 1 && len(p.frame.B) <= mostHelped && p.pipe.only()
+}
+
+// help helps the broker if that was promised. A client for which that has not
+// been the thing to do for a while is better read together with others.
+func (p *produceCall) help() {
+	quiet := p.quiet
+	p.quiet = false
+	switch s := p.session; {
+	case quiet && s.server.opts.Broker.Help():
+		s.patience = mostPatience
+	case s.patience > 0:
+		s.patience--
+	}
 }
 
 // topic finds the topic that the walk is at, or the code to refuse it with.
@@ -173,16 +185,32 @@ func (p *produceCall) begin(part *producePart, t *broker.Topic, records []byte) 
 		p.pending.Add(1)
 		part.partition = t.Partitions[part.number]
 		part.Batch = records
-		if h.Transactional() && p.header.Version >= implicitVersion {
-			part.partition.AppendIn(&part.Append, p.name(p.req.TransactionalID))
+		part.joins = h.Transactional() && p.header.Version >= implicitVersion
+		if p.hasty && (len(p.slow) > 0 || looksInside(t.Settings, h)) {
+			p.slow = append(p.slow, part)
 			return
 		}
-		if p.quiet = p.helps(); p.quiet {
+		if p.quiet = !part.joins && p.helps(); p.quiet {
 			part.partition.AppendQuietly(&part.Append)
 			return
 		}
-		part.partition.Append(&part.Append)
+		part.append()
 	}
+}
+
+// append hands the batch to its partition.
+func (part *producePart) append() {
+	if part.joins {
+		part.partition.AppendIn(&part.Append, part.owner.name(part.owner.req.TransactionalID))
+		return
+	}
+	part.partition.Append(&part.Append)
+}
+
+// looksInside reports whether the batch will be decompressed, or compressed, on
+// its way in: a small one may be large inside.
+func looksInside(s *topic.Settings, h record.Header) bool {
+	return s.Compact && h.Codec() != record.None || s.Recompress && h.Codec() != s.Codec
 }
 
 // implicitVersion is the first by which a batch makes its partition part of the

@@ -32,21 +32,7 @@ const narrowBuffer = 16 << 10
 func TestAnswersToWhoReadsLate(t *testing.T) {
 	r := newRig(t)
 	r.topic("t", 1)
-	lc := net.ListenConfig{Control: smallWindow}
-	l, err := lc.Listen(t.Context(), "tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	served := make(chan error, 1)
-	go func() { served <- r.server.Serve(narrow{l}) }()
-	d := net.Dialer{Control: smallWindow}
-	nc, err := d.DialContext(t.Context(), "tcp", l.Addr().String())
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := nc.(*net.TCPConn).SetWriteBuffer(narrowBuffer); err != nil {
-		t.Fatal(err)
-	}
+	nc := r.narrowed()
 	const requests = 3000
 	batch := batchOf(t, record.Template(record.None), now(), "x")
 	var all []byte
@@ -81,14 +67,38 @@ func TestAnswersToWhoReadsLate(t *testing.T) {
 	if err := <-sent; err != nil {
 		t.Error(err)
 	}
-	_ = nc.Close()
-	_ = l.Close()
-	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
-	defer cancel()
-	r.server.Shutdown(ctx)
-	if err := <-served; err != nil {
-		t.Error(err)
+}
+
+// narrowed returns a connection to the server that has room for little in both
+// directions.
+func (r *rig) narrowed() net.Conn {
+	r.t.Helper()
+	lc := net.ListenConfig{Control: smallWindow}
+	l, err := lc.Listen(r.t.Context(), "tcp", "127.0.0.1:0")
+	if err != nil {
+		r.t.Fatal(err)
 	}
+	served := make(chan error, 1)
+	go func() { served <- r.server.Serve(narrow{l}) }()
+	d := net.Dialer{Control: smallWindow}
+	nc, err := d.DialContext(r.t.Context(), "tcp", l.Addr().String())
+	if err == nil {
+		err = nc.(*net.TCPConn).SetWriteBuffer(narrowBuffer)
+	}
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	r.t.Cleanup(func() {
+		_ = nc.Close()
+		_ = l.Close()
+		ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+		defer cancel()
+		r.server.Shutdown(ctx)
+		if err := <-served; err != nil {
+			r.t.Error(err)
+		}
+	})
+	return nc
 }
 
 // smallWindow makes the receive buffer small before there is a connection.

@@ -52,6 +52,8 @@ type Server struct {
 
 	makingOffsets atomic.Bool // __consumer_offsets is being made
 
+	readers   sync.Pool // of *bufio.Reader
+	poller    *listen.Poller
 	answerers *answerers
 	gate      *listen.Gate[*conn]
 }
@@ -75,6 +77,7 @@ func New(opts Options) *Server {
 
 		sessions:  newFetchSessions(uint64(opts.Clock.Now().UnixNano())),
 		answerers: newAnswerers(runtime.GOMAXPROCS(0) / 2),
+		poller:    listen.NewPoller(max(1, runtime.GOMAXPROCS(0)/2)),
 	}
 	s.gate = listen.New(listen.MaxConnections, s.log, s.newConn)
 	return s
@@ -86,7 +89,10 @@ func (s *Server) Serve(l net.Listener) error { return s.gate.Serve(l) }
 // Shutdown stops reading from all connections, lets the calls under way be
 // answered until ctx is done, and closes the connections. The listeners are the
 // caller's to close, before.
-func (s *Server) Shutdown(ctx context.Context) { s.gate.Shutdown(ctx) }
+func (s *Server) Shutdown(ctx context.Context) {
+	s.gate.Shutdown(ctx)
+	s.poller.Close()
+}
 
 // authorize asks whether the caller may do a to a resource.
 func (s *Server) authorize(c *call, a access.Action, t access.Type, name string) error {

@@ -33,6 +33,14 @@ type session struct {
 	nameMu sync.Mutex
 	names  map[string]string
 
+	// The reader's: hasty says that it has no time, since it reads for others too,
+	// and slow are the batches, in their order, that it has not appended for that.
+	// patience is how many more batches the connection's own goroutine would read
+	// without helping with one, before the socket is lent.
+	hasty    bool
+	slow     []*producePart
+	patience int
+
 	// The writer's: what its long polls use, one at a time.
 	waiter    *broker.Waiter
 	interests []broker.Interest
