@@ -196,6 +196,8 @@ func TestMessages(t *testing.T) {
 
 func TestVhostsAndUsers(t *testing.T) {
 	m := start(t)
+	m.ok(400, "PUT", "/api/vhosts/traced", `{"tracing":true}`)
+	m.ok(404, "GET", "/api/vhosts/traced", "")
 	m.ok(201, "PUT", "/api/vhosts/blue", `{"description":"sea","tags":"a,b"}`)
 	if v := get[object](m, "/api/vhosts/blue"); v["description"] != "sea" || len(v["tags"].([]any)) != 2 {
 		t.Errorf("vhost: %v", v)

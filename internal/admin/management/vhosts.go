@@ -1,6 +1,7 @@
 package management
 
 import (
+	"errors"
 	"net/http"
 	"strings"
 
@@ -93,8 +94,13 @@ func (a *api) putVhost(q *request) {
 		Description string `json:"description"`
 		Tags        any    `json:"tags"`
 		QueueType   string `json:"default_queue_type"`
+		Tracing     flag   `json:"tracing"`
 	}
 	if !q.read(&body) {
+		return
+	}
+	if body.Tracing {
+		q.invalid(errors.New("there is no tracing of virtual hosts here: amq.rabbitmq.trace would get no messages"))
 		return
 	}
 	info := broker.TenantInfo{Description: body.Description, Tags: strings.Join(tagList(body.Tags), ","), QueueType: body.QueueType}
