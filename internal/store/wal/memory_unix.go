@@ -14,6 +14,7 @@ func mapMemory(n int) []byte {
 	if err != nil {
 		panic(fmt.Sprintf("out of memory: mapping %d bytes: %v", n, err))
 	}
+	preferLarge(b)
 	return b
 }
 
