@@ -72,8 +72,9 @@ const (
 	readLeast = 2 << 10
 	readBytes = 32 << 10
 	// diskBytes bounds what is read of a queue at a time if it must come from the
-	// disk, in one piece after the other: each costs two hops between goroutines.
-	diskBytes    = 128 << 10
+	// disk: each costs two hops between goroutines. While one piece is delivered the
+	// next is read.
+	diskBytes    = 256 << 10
 	keptReadings = 16
 	// idleItems is how long a list may be that a queue or a consumer keeps for the
 	// next time.

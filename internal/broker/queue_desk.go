@@ -22,6 +22,8 @@ type desk struct {
 	holders map[uint64]*holder
 	gets    []*getting
 	reads   []reading // by level
+	ahead   reading   // what follows one of reads
+	aheadOf uint8     // its level
 	again   reading   // of records that were given back
 	grave   reading   // of records that died
 	// burying says that dead letters are under way, which deadRouter routes.
@@ -46,8 +48,9 @@ type desk struct {
 
 	dueAt record.LogTime // when its first record expires, if it is queued
 
-	loading   bool // something is being read beside the loop
-	kept      bool // its readings are kept
+	loading   bool       // something is being read beside the loop
+	loaded    lease.Want // what for
+	kept      bool       // its readings are kept
 	touched   bool
 	reporting bool
 	posted    bool // it will go on by itself

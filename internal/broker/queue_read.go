@@ -86,6 +86,7 @@ func (d *desk) forget() {
 		d.reads[i].forget()
 	}
 	d.again.forget()
+	d.ahead.forget()
 }
 
 // reading returns where the record of a Want is read.
@@ -134,10 +135,20 @@ var errLater = errors.New("the records are being read")
 // The shard's loop does not wait for a disk: what is not in memory is read beside
 // it.
 func (d *desk) read(r *reading, w lease.Want) error {
+	if d.loading && d.loaded.Exact == w.Exact && d.loaded.Level == w.Level {
+		return errLater
+	}
 	d.handOver()
-	// What is read on and on is read in larger and larger pieces.
+	if x := &d.ahead; !w.Exact && w.Level == d.aheadOf && w.From >= x.from && w.From < x.next {
+		r.forget()
+		*r, *x = *x, *r
+		d.readAhead(w, r)
+		return nil
+	}
+	// What is read on and on, perhaps between the records of other levels, is read in
+	// larger and larger pieces.
 	size := min(max(2*r.size, readLeast), readBytes)
-	if w.From != r.next {
+	if skipped := w.From - r.next; skipped < 0 || skipped > r.next-r.from {
 		size = readLeast
 	}
 	l := loading{from: w.From, limit: w.Limit, size: size, one: d.Levels() > 1, level: w.Level, inMemory: true}
@@ -152,32 +163,51 @@ func (d *desk) read(r *reading, w lease.Want) error {
 		if size == readBytes {
 			l.size = diskBytes
 		}
-		d.readLater(w, l)
+		d.readLater(w, l, false)
 		return errLater
 	}
 	return err
 }
 
+// readAhead begins to read what follows a large piece from the disk while that is
+// delivered.
+func (d *desk) readAhead(w lease.Want, r *reading) {
+	if r.size == diskBytes && r.next < w.Limit {
+		l := loading{from: r.next, limit: w.Limit, size: diskBytes, one: d.Levels() > 1, level: w.Level}
+		d.readLater(w, l, true)
+	}
+}
+
 // readLater reads in the background, one piece of a queue at a time.
-func (d *desk) readLater(w lease.Want, l loading) {
+func (d *desk) readLater(w lease.Want, l loading, ahead bool) {
 	if d.loading {
 		return
 	}
-	d.loading = true
+	d.loading, d.loaded = true, w
 	b, x := d.q.s.b, &reading{size: l.size}
 	b.background.run(func() {
 		err := l.into(x, d.part)
+		if ahead && errors.Is(err, ErrOffsetOutOfRange) { // records of other levels that are gone begin it
+			l.from = d.part.Floor()
+			err = l.into(x, d.part)
+		}
 		d.q.s.group.Post(func() {
 			d.loading = false
 			switch {
 			case d.closed:
 				x.forget()
+			case ahead:
+				if d.ahead.forget(); err == nil { // else who comes there is told
+					d.ahead, d.aheadOf = *x, w.Level
+				}
+				d.workNow()
 			case err != nil:
 				d.unreadable(w.From, err)
 			default:
 				r := d.reading(w)
 				r.forget()
 				*r = *x
+				d.readAhead(w, r)
 				d.workNow()
 			}
 		})

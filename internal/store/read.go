@@ -324,7 +324,7 @@ func (w *walker) take(r *located, it *runIter, pos int64, n int, base record.Off
 		patch(batch, base, r.Epoch)
 		w.dst.addOwn(w.chunk, at, at+n, w.joined == pos)
 		w.joined = pos + int64(n)
-	case w.copies:
+	case w.copies || w.dst.Whole:
 		w.dst.addCopy(batch, base, r.Epoch)
 	default:
 		w.dst.addShared(batch, base, r.Epoch)
@@ -382,7 +382,9 @@ func (w *walker) share(it *runIter, pos, n int64) bool {
 	b := getRead(int(n))
 	w.dst.reads = append(w.dst.reads, b)
 	for got := int64(0); ; {
-		got += int64(copy((*b)[got:], w.chunk[pos+got-w.chunkAt:]))
+		copied := int64(copy((*b)[got:], w.chunk[pos+got-w.chunkAt:]))
+		got += copied
+		w.untold += copied
 		if got == n {
 			break
 		}
