@@ -320,12 +320,7 @@ func (d *desk) give(w lease.Want, f *fetched) bool {
 	x := d.delivery(w, f, &g)
 	if get != nil {
 		d.gets = d.gets[1:]
-		if d.Strict() {
-			x.Record = f.record.Clone()
-			d.handing.add(&handing{get: get, deliveries: []Delivery{x}})
-			return true
-		}
-		get.done(&x, d.Ready(), true, nil)
+		d.answer(get, x, f)
 		return true
 	}
 	d.rate.tokens--
@@ -335,6 +330,16 @@ func (d *desk) give(w lease.Want, f *fetched) bool {
 	}
 	c.out = append(c.out, x)
 	return true
+}
+
+// answer answers a Get with a delivery.
+func (d *desk) answer(get *getting, x Delivery, f *fetched) {
+	if d.Strict() {
+		x.Record = f.record.Clone()
+		d.handing.add(&handing{get: get, deliveries: []Delivery{x}})
+		return
+	}
+	get.done(&x, d.Ready(), true, nil)
 }
 
 // delivery describes a record that was given, and counts it.

@@ -69,3 +69,36 @@ func TestOutrun(t *testing.T) {
 		t.Error("a connection that consumes is asked to give way")
 	}
 }
+
+// TestMessagesAllocateNothing publishes bursts that a consumer takes: what a burst
+// allocates must not grow with its messages.
+func TestMessagesAllocateNothing(t *testing.T) {
+	s := server(t, openBroker(t), nil)
+	publisher, consumer := open(t, s), open(t, s)
+	publisher.channel(1)
+	consumer.channel(1)
+	consumer.send(1, &wire.QueueDeclare{Queue: []byte("q"), Durable: true})
+	expect[wire.QueueDeclareOk](consumer, 1)
+	consumer.send(1, &wire.BasicConsume{Queue: []byte("q"), ConsumerTag: []byte("c"), NoAck: true})
+	expect[wire.BasicConsumeOk](consumer, 1)
+	const messages = 1000
+	var burst []byte
+	for range messages {
+		burst = append(burst, message0(1, &wire.BasicPublish{RoutingKey: []byte("q")}, wire.Properties{}, "twelve bytes")...)
+	}
+	delivered := &consumer.s.channels[1].tally[deliveredAuto]
+	var spare []byte
+	n := testing.AllocsPerRun(20, func() {
+		before := delivered.Load()
+		publisher.raw(burst)
+		publisher.s.settled()
+		for delivered.Load() < before+messages {
+			<-consumer.s.out.wake
+			consumer.s.replenish()
+			spare = consumer.s.out.take(spare)
+		}
+	})
+	if n > messages/2 {
+		t.Errorf("%v allocations for %d messages", n, messages)
+	}
+}
