@@ -245,6 +245,9 @@ func (c *conn) readFrame() (*wire.Frame, error) {
 	if n > c.in.Buffered() {
 		c.idle = time.Time{}
 	}
+	if n > maxLent {
+		c.session.patience = mostPatience
+	}
 	f := wire.NewFrame(min(n, max(firstRead, c.last)))
 	c.last = min(n, trustedRead)
 	for have := 0; ; {

@@ -17,7 +17,7 @@ import (
 
 // lendable reports whether the poller may go on with what comes next.
 func (c *conn) lendable() bool {
-	return c.watch != nil && c.in.Buffered() == 0 && len(c.left) == 0 && c.last <= maxLent && c.session.patience == 0
+	return c.watch != nil && c.in.Buffered() == 0 && len(c.left) == 0 && c.session.patience == 0
 }
 
 // goOn makes the connection's goroutine the reader, from where the poller has

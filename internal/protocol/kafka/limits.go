@@ -49,8 +49,9 @@ const (
 	// maxLent is the largest frame, in bytes, that the poller takes. Larger ones
 	// are read straight into their frames, by each connection for itself.
 	maxLent = 32 << 10
-	// mostPatience is how many produces in a row a connection's goroutine reads
-	// without stepping a loop for one before the socket is lent to the poller.
+	// mostPatience is how many produces in a row a connection's goroutine reads that
+	// are no larger, without stepping a loop for one, before the socket is lent to
+	// the poller: to lend it between large ones, which come in part, costs more.
 	mostPatience = 16
 
 	// maxFetchBytes is the largest answer to a Fetch, in bytes of records, but

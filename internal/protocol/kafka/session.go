@@ -35,8 +35,8 @@ type session struct {
 
 	// The reader's: hasty says that it has no time, since it reads for others too,
 	// and slow are the batches, in their order, that it has not appended for that.
-	// patience is how many more batches the connection's own goroutine would read
-	// without helping with one, before the socket is lent.
+	// patience is how many more small batches the connection's own goroutine would
+	// read without helping with one, before the socket is lent.
 	hasty    bool
 	slow     []*producePart
 	patience int
