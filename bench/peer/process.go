@@ -238,23 +238,28 @@ func (s *Server) DropCache() {
 // nobody's syncs wait for what another server has left.
 func Settle() { unix.Sync() }
 
-// Rewritten waits until the folder below the server's called name has grown
-// beyond least bytes and then has not for a second, but no longer than limit.
-func (s *Server) Rewritten(name string, least int64, limit time.Duration) int64 {
-	var size int64
+// Rewritten waits until the files in the folder below the server's called name
+// have least bytes together and have not grown for two seconds. It returns an
+// error if that takes longer than limit. What counts is the files' size: the
+// kernel gives them blocks when it likes.
+func (s *Server) Rewritten(name string, least int64, limit time.Duration) error {
+	size, still := int64(0), 0
 	for end := time.Now().Add(limit); time.Now().Before(end); time.Sleep(time.Second) {
 		was := size
 		size = 0
 		s.files(func(path string, st *syscall.Stat_t) {
 			if filepath.Base(filepath.Dir(path)) == name {
-				size += st.Blocks * 512
+				size += st.Size
 			}
 		})
-		if size > least && size == was {
-			break
+		if still++; size != was {
+			still = 0
+		}
+		if size >= least && still >= 2 {
+			return nil
 		}
 	}
-	return size
+	return fmt.Errorf("after %v only %d MB of at least %d were rewritten", limit, size/1e6, least/1e6)
 }
 
 // files calls f for every file of the server's.

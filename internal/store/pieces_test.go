@@ -54,7 +54,7 @@ func behind(tb testing.TB, o Options, n int) (*simple, [][]byte) {
 }
 
 // TestReadersShare: ten readers of each of six partitions that catch up side by
-// side get what was written, and the disk is read little more than once.
+// side get what was written, and the disk is read once, or twice where some fall behind.
 func TestReadersShare(t *testing.T) {
 	x, want := behind(t, Options{FS: crashfs.Direct{FS: crashfs.New()}}, 6)
 	defer x.s.Close()
@@ -73,7 +73,9 @@ func TestReadersShare(t *testing.T) {
 		}
 	}
 	step.Wait()
-	if read := x.s.stats.PiecesRead.Load(); read < uint64(all)/2 || read > 2*uint64(all) {
+	// A piece is read a second time for who comes when it has been given up, and
+	// not a third time; files hold a little more than batches.
+	if read := x.s.stats.PiecesRead.Load(); read < uint64(all)/2 || read > 2*uint64(all)+uint64(all)/10 {
 		t.Errorf("read %d bytes of files for readers of %d", read, all)
 	}
 	for k, p := range x.s.pieces.byKey {

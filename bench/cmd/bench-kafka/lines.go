@@ -38,7 +38,7 @@ type line struct {
 	// fill, when set, is written to the topic before the load, and ready does
 	// what else must be done then.
 	fill  *load.Produce
-	ready func(s *peer.Server)
+	ready func(s *peer.Server) error
 	load  run
 	goals []report.Goal // those that the project has set itself
 }
@@ -96,8 +96,8 @@ var lines = []line{
 	{name: "fetch the tail, 6 connections, 1 MiB", limit: report.Loopback, reads: true, fill: amount(records100B, 75), load: fetch(load.Fetch{Connections: 6, MaxBytes: mib, Size: 100}), goals: fetches},
 	{name: "fetch, 6 connections, 1 MiB", limit: report.Loopback, reads: true, fill: amount(records100B, 2000), load: fetch(load.Fetch{Connections: 6, MaxBytes: mib, Size: 100}), goals: fetches},
 	{name: "catch up from level 0, once, 6 connections, 1 MiB", limit: report.Loopback, reads: true, fill: amount(records100B, 2500), load: fetch(load.Fetch{Connections: 6, MaxBytes: mib, Size: 100, Once: true})},
-	{name: "catch up from level 0, cold", limit: report.Loopback, reads: true, fill: amount(records100B, 2500), ready: (*peer.Server).DropCache, load: fetch(load.Fetch{Connections: 6, MaxBytes: mib, Size: 100, Once: true})},
-	{name: "catch up from level 1, 32 partitions of 5 KB batches", limit: report.Loopback, partitions: 32, reads: true, fill: amount(small, 1500), ready: rewritten, load: fetch(load.Fetch{Connections: 32, MaxBytes: mib, Size: 1000, Once: true})},
+	{name: "catch up from level 0, cold", limit: report.Loopback, reads: true, fill: amount(records100B, 2500), ready: dropped, load: fetch(load.Fetch{Connections: 6, MaxBytes: mib, Size: 100, Once: true})},
+	{name: "catch up from level 1, 32 partitions of 5 KB batches", limit: report.Loopback, partitions: 32, reads: true, fill: amount(small, 2500), ready: rewritten, load: fetch(load.Fetch{Connections: 32, MaxBytes: mib, Size: 1000, Once: true})},
 	{name: "produce and consume at once, 650 x 100 B", limit: report.DiskWrite, load: flow(load.Flow{Produce: records100B, Groups: 1, MaxBytes: mib})},
 	{name: "fan-out to 10 groups, 64 x 1 KB", limit: report.Loopback, load: flow(load.Flow{Produce: load.Produce{Connections: 2, InFlight: 2, Records: 64, Size: 1000}, Groups: 10, MaxBytes: mib})},
 	{name: "transactions of 1000 x 100 B, 4 clients (franz-go)", load: transactions(load.Transactions{Clients: 4, Records: 1000, Size: 100})},
@@ -133,11 +133,19 @@ func amount(p load.Produce, requests int) *load.Produce {
 	return &p
 }
 
-// rewritten waits until Polylog has rewritten what it finds worth it.
-func rewritten(s *peer.Server) {
-	if s.Name == "polylog" {
-		s.Rewritten("segment", 16*mib, 20*time.Second)
+// dropped has the kernel forget what it holds of the server's files.
+func dropped(s *peer.Server) error {
+	s.DropCache()
+	return nil
+}
+
+// rewritten waits until Polylog has rewritten what it finds worth it: all but
+// the files that are still in memory and those too few to begin with.
+func rewritten(s *peer.Server) error {
+	if s.Name != "polylog" {
+		return nil
 	}
+	return s.Rewritten("segment", 500*mib, 30*time.Second)
 }
 
 func produce(p load.Produce) run {
@@ -219,7 +227,9 @@ func measure(ctx context.Context, o options, l line, t target) (s report.Sample,
 		}
 	}
 	if l.ready != nil {
-		l.ready(t.server)
+		if err := l.ready(t.server); err != nil {
+			return s, err
+		}
 	}
 	peer.Settle()
 	var before, after peer.Usage
