@@ -2,6 +2,7 @@ package peer
 
 import (
 	"bufio"
+	"context"
 	"errors"
 	"fmt"
 	"net"
@@ -240,11 +241,12 @@ func Settle() { unix.Sync() }
 
 // Rewritten waits until the files in the folder below the server's called name
 // have least bytes together and have not grown for two seconds. It returns an
-// error if that takes longer than limit. What counts is the files' size: the
-// kernel gives them blocks when it likes.
-func (s *Server) Rewritten(name string, least int64, limit time.Duration) error {
-	size, still := int64(0), 0
-	for end := time.Now().Add(limit); time.Now().Before(end); time.Sleep(time.Second) {
+// error when ctx ends before. What counts is the files' size: the kernel gives
+// them blocks when it likes.
+func (s *Server) Rewritten(ctx context.Context, name string, least int64) error {
+	look := time.NewTicker(time.Second)
+	defer look.Stop()
+	for size, still := int64(0), 0; ; {
 		was := size
 		size = 0
 		s.files(func(path string, st *syscall.Stat_t) {
@@ -258,8 +260,12 @@ func (s *Server) Rewritten(name string, least int64, limit time.Duration) error 
 		if size >= least && still >= 2 {
 			return nil
 		}
+		select {
+		case <-look.C:
+		case <-ctx.Done():
+			return fmt.Errorf("only %d MB of at least %d were rewritten: %w", size/1e6, least/1e6, ctx.Err())
+		}
 	}
-	return fmt.Errorf("after %v only %d MB of at least %d were rewritten", limit, size/1e6, least/1e6)
 }
 
 // files calls f for every file of the server's.

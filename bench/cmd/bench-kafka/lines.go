@@ -38,7 +38,7 @@ type line struct {
 	// fill, when set, is written to the topic before the load, and ready does
 	// what else must be done then.
 	fill  *load.Produce
-	ready func(s *peer.Server) error
+	ready func(ctx context.Context, s *peer.Server) error
 	load  run
 	goals []report.Goal // those that the project has set itself
 }
@@ -134,18 +134,20 @@ func amount(p load.Produce, requests int) *load.Produce {
 }
 
 // dropped has the kernel forget what it holds of the server's files.
-func dropped(s *peer.Server) error {
+func dropped(_ context.Context, s *peer.Server) error {
 	s.DropCache()
 	return nil
 }
 
 // rewritten waits until Polylog has rewritten what it finds worth it: all but
 // the files that are still in memory and those too few to begin with.
-func rewritten(s *peer.Server) error {
+func rewritten(ctx context.Context, s *peer.Server) error {
 	if s.Name != "polylog" {
 		return nil
 	}
-	return s.Rewritten("segment", 500*mib, 30*time.Second)
+	ctx, cancel := context.WithTimeout(ctx, 30*time.Second)
+	defer cancel()
+	return s.Rewritten(ctx, "segment", 500*mib)
 }
 
 func produce(p load.Produce) run {
@@ -227,7 +229,7 @@ func measure(ctx context.Context, o options, l line, t target) (s report.Sample,
 		}
 	}
 	if l.ready != nil {
-		if err := l.ready(t.server); err != nil {
+		if err := l.ready(ctx, t.server); err != nil {
 			return s, err
 		}
 	}

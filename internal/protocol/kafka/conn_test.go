@@ -263,6 +263,8 @@ func TestLargeFramesAreReadWhole(t *testing.T) {
 	}
 }
 
+// TestShutdownAnswersWhatIsUnderWay: the connection is lent to the poller, where
+// there is one, and ends all the same.
 func TestShutdownAnswersWhatIsUnderWay(t *testing.T) {
 	s := bareServer()
 	address := serving(t, s)

@@ -1,7 +1,6 @@
 package kafka
 
 import (
-	"context"
 	"encoding/binary"
 	"io"
 	"math/rand/v2"
@@ -154,21 +153,6 @@ func TestALoneClientIsReadByItsOwn(t *testing.T) {
 	if c.session.patience == 0 {
 		t.Error("it was read by the poller to the end")
 	}
-}
-
-// TestShutdownEndsLentConnections at once: nobody reads for them.
-func TestShutdownEndsLentConnections(t *testing.T) {
-	s := bareServer()
-	address := serving(t, s)
-	c := dial(t, address)
-	c.ask(apiVersionsRequest(0))
-	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
-	defer cancel()
-	s.Shutdown(ctx)
-	if ctx.Err() != nil {
-		t.Fatal("a connection that is lent kept the server from stopping")
-	}
-	c.closed()
 }
 
 // TestWhoDoesNotReadHoldsUpNobody: not even those that the same goroutine reads.
