@@ -78,8 +78,11 @@ type message struct {
 	acceptedAt, rejectedAt record.Term
 	rejecting              bool
 	rejected               bool
-	// returned is how often a worker knows that it was given back, counted.
-	returned int
+	// returned is how often a worker knows that it was given back, counted, and
+	// returnedAt the latest term that took such a return: what it says of how often,
+	// and until when, a leader of an older one may not have heard.
+	returned   int
+	returnedAt record.Term
 	// ignored is how often it was delivered to a worker who had gone.
 	ignored int
 	// hurried is when somebody asked to have it delivered at once.
@@ -175,9 +178,9 @@ func (h *queueHistory) deliveredTo(who string, d *broker.Delivery, receive int, 
 	// time what its successor has delivered as perhaps delivered before.
 	case !d.Redelivered && (m.first || m.delivered > 0 && (d.Lease.Term >= m.latest || receive == 0 && m.queue.strict())):
 		h.w.fail("%s is given message %d for the %dth time as if it were the first", who, id, m.delivered+1)
-	case h.w.logged() < m.notBefore:
+	case h.w.logged() < m.notBefore && d.Lease.Term >= m.returnedAt:
 		h.w.fail("%s is given message %d at %v, not %v", who, id, h.w.clock.Mono(), m.notBefore)
-	case int(d.Attempts) < m.returned:
+	case int(d.Attempts) < m.returned && d.Lease.Term >= m.returnedAt:
 		h.w.fail("%s is given message %d after %d returns, not %d", who, id, d.Attempts, m.returned)
 	case m.owner.lasts(h.w, d.Lease.Term):
 		h.w.fail("%s is given message %d, which somebody has: lease %v", who, id, m.owner.lease)

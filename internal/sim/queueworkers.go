@@ -321,7 +321,7 @@ func (h *queueHistory) confirmed(v broker.Verdict, some []*ownership, asked time
 			if m.owner != o || !m.queue.counts() { // somebody has had it since
 				continue
 			}
-			m.returned++
+			m.returned, m.returnedAt = m.returned+1, max(m.returnedAt, o.lease.Term)
 			if r := m.queue.settings.Retry; r.First > 0 && m.hurried < asked {
 				wait := time.Duration(r.First*int64(1000-r.Jitter)/1000) * time.Millisecond
 				m.notBefore = asked + slow(wait)
