@@ -149,6 +149,9 @@ func (c *adminClient) ask(ctx context.Context, method, path string, body, into a
 		return err
 	}
 	r, err := http.NewRequestWithContext(ctx, method, c.address(secure != nil)+path, content)
+	if err == nil && r.URL.Scheme != "http" && r.URL.Scheme != "https" {
+		err = fmt.Errorf("%s is none of HTTP", c.base)
+	}
 	if err != nil {
 		return hinted{err, "--http takes host:port or a URL", exitUsage}
 	}
@@ -164,6 +167,9 @@ func (c *adminClient) ask(ctx context.Context, method, path string, body, into a
 		}
 		if errors.Is(err, context.DeadlineExceeded) || errors.Is(err, context.Canceled) {
 			return err
+		}
+		if failed, ok := errors.AsType[*url.Error](err); ok { // it begins with the method and the whole path
+			err = fmt.Errorf("cannot reach the server at %s: %w", c.base, failed.Err)
 		}
 		return hinted{err, "'polylog serve' starts a server; --http or " + httpEnv + " names another one", exitUnreachable}
 	}
@@ -205,7 +211,19 @@ func refusedBy(answer *http.Response, body []byte) error {
 	case http.StatusUnauthorized:
 		e.hint = "--user name:password says who asks"
 	}
+	for text, hint := range refusals {
+		if strings.Contains(e.err.Error(), text) {
+			e.hint = hint
+		}
+	}
 	return e
+}
+
+// refusals say what to do about what a server refuses, by what it says.
+var refusals = map[string]string{
+	"inequivalent arg 'x-":               "what exists keeps the arguments it was made with: delete it first, or use 'polylog policy set'",
+	"is not a recognised policy setting": "'polylog policy set --help' lists the settings",
+	"no such user":                       "'polylog user list' shows what there is, 'polylog user create' makes one",
 }
 
 // parseArguments reads name=value: numbers, booleans, JSON in quotes or brackets,

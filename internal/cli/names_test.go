@@ -31,3 +31,27 @@ func TestNamesFromTheServer(t *testing.T) {
 		t.Errorf("exit %d: %s", code, errs)
 	}
 }
+
+// TestRefusals: who is refused, or reaches nothing, is told what to do.
+func TestRefusals(t *testing.T) {
+	answer := ""
+	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		w.WriteHeader(http.StatusBadRequest)
+		_, _ = w.Write([]byte(answer))
+	}))
+	defer s.Close()
+	for _, x := range []struct {
+		server, answer, says string
+		code                 int
+	}{
+		{s.URL, `{"error":"inequivalent arg 'x-max-priority' for queue 'q'"}`, "'polylog policy set'", exitRefused},
+		{s.URL, `{"error":"'max-lenght' is not a recognised policy setting"}`, "'polylog policy set --help' lists", exitRefused},
+		{"http://127.0.0.1:1", "", "cannot reach the server at http://127.0.0.1:1: dial tcp", exitUnreachable},
+		{"ftp://x", "", "--http takes host:port or a URL", exitUsage},
+	} {
+		answer = x.answer
+		if _, errs, code := run(t, []string{httpEnv + "=" + x.server}, "queue", "create", "q"); code != x.code || !strings.Contains(errs, x.says) {
+			t.Errorf("%s %s: exit %d: %s", x.server, x.answer, code, errs)
+		}
+	}
+}

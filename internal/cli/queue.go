@@ -143,7 +143,7 @@ func (a *App) queueDescribe() *cobra.Command {
 }
 
 func writeQueue(w io.Writer, q *adminapi.Queue) error {
-	t := newTable(w, "NAME", q.Name)
+	t := newTable(w, "name", q.Name)
 	for _, row := range [][2]any{
 		{"vhost", q.Tenant}, {"features", listed(yes("durable", q.Durable), yes("auto-delete", q.AutoDelete), yes("exclusive", q.Exclusive))},
 		{"arguments", words(q.Arguments)}, {"ready", q.Ready}, {"unacked", q.Unacked}, {"scheduled", q.Scheduled}, {"dying", q.Dying},

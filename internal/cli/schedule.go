@@ -97,7 +97,8 @@ func (a *App) policySet() *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "set NAME PATTERN SETTING=VALUE...", Short: "Give queues and exchanges what they do not say themselves", Args: arguments(3, -1),
 		Long: "Give the queues and exchanges whose names match a regular expression, somewhere in them, settings that their declarations do not say. " +
-			"Of two limits the lower one counts. They obey at once.",
+			"Of two limits the lower one counts. They obey at once.\n\n" +
+			"Settings: " + policySettings + ".",
 		Example: "  polylog policy set retries '^work' retry-first-ms=1000 retry-factor=2000 retry-attempts=8 dead-letter-exchange=failed\n" +
 			"  polylog policy set limits '.*' max-length=1000000 --operator",
 		RunE: func(cmd *cobra.Command, args []string) (err error) {
@@ -118,6 +119,12 @@ func (a *App) policySet() *cobra.Command {
 	operatorFlag(cmd, &operator)
 	return vhostFlag(a.adminFlags(cmd, &c), &c)
 }
+
+// policySettings are those that do something; RabbitMQ's about how and where it
+// stores queues are taken as well.
+const policySettings = "message-ttl, expires, max-length, max-length-bytes, overflow, delivery-limit, consumer-timeout, " +
+	"dead-letter-exchange, dead-letter-routing-key; max-age and stream-max-segment-size-bytes of streams; retry-first-ms, retry-cap-ms, retry-factor, retry-jitter, " +
+	"retry-attempts, rate-limit, in-flight-limit, retention-ms; alternate-exchange of exchanges"
 
 func (a *App) policyList() *cobra.Command {
 	var c adminClient
