@@ -4,10 +4,10 @@ import "time"
 
 const (
 	// drainTime is how long requests under way may take to be answered once the
-	// server stops, and closeTime what is left of them is given to end; together
-	// they stay under a second.
+	// server stops. What is left then, of the broker and after it of HTTP, is given
+	// closeTime to end; together they stay under a second.
 	drainTime = 600 * time.Millisecond
-	closeTime = 200 * time.Millisecond
+	closeTime = 150 * time.Millisecond
 
 	// freePortTries is how often a port is looked for that is free on both
 	// addresses of localhost.

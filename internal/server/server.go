@@ -237,12 +237,20 @@ func (s *Server) Stop() {
 
 // close takes down whatever start has built.
 func (s *Server) close() {
-	drain, cancel := context.WithTimeout(context.Background(), drainTime)
+	end := time.Now().Add(drainTime)
+	drain, cancel := context.WithDeadline(context.Background(), end)
 	defer cancel()
 	s.closeListeners(false)
 	s.shutdown(drain)
 	if b := s.Broker(); b != nil {
-		s.closing("the broker", b.Close(drain))
+		// Clients that do not answer may have used up the time; what others have
+		// settled is written nevertheless.
+		if least := time.Now().Add(closeTime); end.Before(least) {
+			end = least
+		}
+		rest, cancel := context.WithDeadline(context.Background(), end)
+		defer cancel()
+		s.closing("the broker", b.Close(rest))
 	}
 	s.halt()
 	if s.http != nil {

@@ -5,6 +5,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
+	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -269,6 +272,59 @@ func TestDeadLettersAndRetry(t *testing.T) {
 	deaths, ok := d.Headers["x-death"].([]any)
 	if !ok || len(deaths) != 1 || d.Headers["x-first-death-queue"] != "work" || string(d.Body) != "poison" {
 		t.Errorf("%q has the headers %v", d.Body, d.Headers)
+	}
+}
+
+// deaf is a connection whose client reads nothing more once it is told so.
+type deaf struct {
+	net.Conn
+	now atomic.Bool
+	end chan struct{}
+}
+
+func (d *deaf) Read(b []byte) (int, error) {
+	n, err := d.Conn.Read(b)
+	if d.now.Load() && err == nil {
+		<-d.end
+	}
+	return n, err
+}
+
+// TestStopWithADeafClient: a client that does not answer holds up a server that
+// stops, but not for a second, and what was settled before stays settled.
+func TestStopWithADeafClient(t *testing.T) {
+	s := harness.Start(t)
+	var conn *deaf
+	c, err := amqp.DialConfig(s.AMQP(), amqp.Config{Dial: func(network, address string) (net.Conn, error) {
+		plain, err := net.Dial(network, address)
+		conn = &deaf{Conn: plain, end: make(chan struct{})}
+		return conn, err
+	}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	ch := channel(t, c)
+	declare(t, ch, "work", nil)
+	const messages = 20
+	publish(t, ch, "work", bodies(messages)...)
+	deliveries := consume(t, ch, "work", messages)
+	for range messages {
+		next(t, deliveries)
+	}
+	conn.now.Store(true)
+	if err := ch.Ack(messages, true); err != nil {
+		t.Fatal(err)
+	}
+	if took := s.Stop(); took > time.Second {
+		t.Errorf("stopping took %s", took)
+	}
+	if strings.Contains(s.Log(), "level=WARN") {
+		t.Errorf("the server says %s", s.Log())
+	}
+	close(conn.end)
+	s.Restart()
+	if d, ok, err := channel(t, dial(t, s)).Get("work", true); ok || err != nil {
+		t.Errorf("there is %q again, %v", d.Body, err)
 	}
 }
 
