@@ -18,7 +18,8 @@ import (
 )
 
 // New returns the handler for http.listen. It answers from the first moment,
-// also while the server recovers.
+// also while the server recovers. A page that a browser got from elsewhere
+// changes nothing, even where the browser knows a password.
 func New(s *server.Server) http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /livez", func(w http.ResponseWriter, _ *http.Request) { verdict(w, alive(s)) })
@@ -32,7 +33,17 @@ func New(s *server.Server) http.Handler {
 	})
 	mux.Handle("/api/", management.New(s))
 	mux.HandleFunc("GET /{$}", index)
-	return mux
+	return http.NewCrossOriginProtection().Handler(plain(mux))
+}
+
+// plain has browsers take the answers for what they are: data, which runs nothing
+// and stands in nobody's frame.
+func plain(h http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("X-Content-Type-Options", "nosniff")
+		w.Header().Set("Content-Security-Policy", "default-src 'none'; frame-ancestors 'none'")
+		h.ServeHTTP(w, r)
+	})
 }
 
 // alive says why the process should be restarted, "" if it need not be.

@@ -7,9 +7,9 @@ import (
 	"fmt"
 	"io"
 	"net/http"
-	"net/netip"
 	"strconv"
 
+	"github.com/polylog-mq/polylog/internal/admin/management"
 	"github.com/polylog-mq/polylog/internal/adminapi"
 	"github.com/polylog-mq/polylog/internal/broker"
 	"github.com/polylog-mq/polylog/internal/server"
@@ -20,8 +20,10 @@ import (
 const (
 	// maxBody bounds the body of a request.
 	maxBody = 1 << 20
-	// maxPeek bounds how many messages a peek shows.
-	maxPeek = 1000
+	// maxPeek bounds how many messages a peek shows; with maxPeekBytes of values it
+	// shows none after.
+	maxPeek      = 1000
+	maxPeekBytes = 64 << 20
 	// maxSchedule bounds how many scheduled messages are listed.
 	maxSchedule = 100_000
 )
@@ -78,10 +80,9 @@ func missing(what, name, tenant string) error {
 }
 
 // guard lets administrators in: those who give the name and password of one, and
-// who comes from this machine and gives none. A page that a browser got from
-// elsewhere is never let in.
+// who comes from this machine and gives none.
 func (d definitions) guard(h handler) http.Handler {
-	answer := func(w http.ResponseWriter, r *http.Request) {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		b := d.s.Broker()
 		if b == nil || d.s.State() != server.Serving {
 			fail(w, statusError{http.StatusServiceUnavailable, fmt.Errorf("the server is %s", d.s.State())})
@@ -109,13 +110,11 @@ func (d definitions) guard(h handler) http.Handler {
 		default:
 			writeJSON(w, http.StatusOK, body)
 		}
-	}
-	return http.NewCrossOriginProtection().Handler(http.HandlerFunc(answer))
+	})
 }
 
 func authorize(b *broker.Broker, r *http.Request) error {
-	remote, _ := netip.ParseAddrPort(r.RemoteAddr)
-	who := access.Principal{Loopback: remote.Addr().Unmap().IsLoopback()}
+	who := access.Principal{Loopback: management.FromThisMachine(r)}
 	if user, password, ok := r.BasicAuth(); ok {
 		if !b.Authenticate(user, password, who.Loopback) {
 			return statusError{http.StatusUnauthorized, errors.New("wrong name or password")}
@@ -127,7 +126,7 @@ func authorize(b *broker.Broker, r *http.Request) error {
 	case err == nil:
 		return nil
 	case who.Name == "":
-		return statusError{http.StatusUnauthorized, errors.New("who does not come from this machine gives name and password")}
+		return statusError{http.StatusUnauthorized, fmt.Errorf("who does not come from this machine, or asks for %q, gives name and password", r.Host)}
 	}
 	return statusError{http.StatusForbidden, err}
 }

@@ -42,7 +42,7 @@ func serve(t *testing.T) *client {
 func (c *client) do(method, path, body string) (int, string) {
 	c.t.Helper()
 	r := httptest.NewRequest(method, path, strings.NewReader(body))
-	r.RemoteAddr = "127.0.0.1:5"
+	r.RemoteAddr, r.Host = "127.0.0.1:5", "localhost:15672"
 	if c.change != nil {
 		c.change(r)
 	}
@@ -225,12 +225,18 @@ func TestUsersAndGuard(t *testing.T) {
 			}
 		}
 	}
+	rebound := func(r *http.Request) { r.Host = "evil.example:15672" }
 	for _, x := range []struct {
 		what   string
 		change func(*http.Request)
 		method string
 		status int
 	}{
+		{"from here", func(r *http.Request) { r.Host = "[::1]:15672" }, "GET", 200},
+		{"from here, with a name that leads here", rebound, "GET", 401},
+		{"the same, as guest", func(r *http.Request) { rebound(r); r.SetBasicAuth("guest", "guest") }, "GET", 401},
+		{"the same, as an administrator", func(r *http.Request) { rebound(r); r.SetBasicAuth("root", "root") }, "GET", 200},
+		{"through a proxy", func(r *http.Request) { r.Header.Set("X-Forwarded-For", "192.0.2.7") }, "GET", 401},
 		{"from elsewhere, without a name", login("", ""), "GET", 401},
 		{"from elsewhere, as guest", login("guest", "guest"), "GET", 401},
 		{"a wrong password", login("root", "toor"), "GET", 401},
@@ -246,6 +252,10 @@ func TestUsersAndGuard(t *testing.T) {
 		if status, got := c.do(x.method, path, ""); status != x.status {
 			t.Errorf("%s: %d %s, want %d", x.what, status, got, x.status)
 		}
+	}
+	c.change = func(r *http.Request) { r.Header.Set("Origin", "http://evil.example"); r.SetBasicAuth("root", "root") }
+	if status, got := c.do("DELETE", "/api/users/app", ""); status != 403 {
+		t.Errorf("a page from elsewhere whose browser knows the password: %d %s", status, got)
 	}
 	c.change = nil
 	c.ok("DELETE", "/v1/users/app/permission", "", nil)

@@ -144,8 +144,8 @@ func (definitions) peekQueue(c *call) (any, error) {
 		session.Close(func() { close(closed) })
 		<-closed
 	}()
-	list := []adminapi.Message{}
-	for range most {
+	list, bytes := []adminapi.Message{}, 0
+	for int64(len(list)) < most && bytes < maxPeekBytes {
 		m, err := await(c.Context(), func(done func(*adminapi.Message, error)) {
 			q.Get(session, false, func(d *broker.Delivery, _ int64, ok bool, err error) {
 				if !ok || err != nil {
@@ -161,7 +161,7 @@ func (definitions) peekQueue(c *call) (any, error) {
 		if m == nil {
 			break
 		}
-		list = append(list, *m)
+		list, bytes = append(list, *m), bytes+m.Value.Len()
 	}
 	return list, nil
 }

@@ -54,7 +54,7 @@ func TestOverviewDashboard(t *testing.T) {
 	} {
 		r := httptest.NewRequest(call[1], call[0], strings.NewReader(`{"routing_key":"q","payload":"x","payload_encoding":"string","properties":{}}`))
 		r.SetBasicAuth("guest", "guest")
-		r.RemoteAddr = "127.0.0.1:1"
+		r.RemoteAddr, r.Host = "127.0.0.1:1", "127.0.0.1"
 		w := httptest.NewRecorder()
 		if h.ServeHTTP(w, r); w.Code/100 != 2 {
 			t.Fatalf("%v: %d %s", call, w.Code, w.Body)

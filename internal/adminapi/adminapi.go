@@ -178,6 +178,14 @@ type Bytes struct {
 	Base64 []byte `json:"base64,omitempty" yaml:"base64,omitempty"`
 }
 
+// Len returns how many bytes there are; nil has none.
+func (b *Bytes) Len() int {
+	if b == nil {
+		return 0
+	}
+	return len(b.Text) + len(b.Base64)
+}
+
 // NewExchange describes an exchange to declare.
 type NewExchange struct {
 	Type       string    `json:"type"`

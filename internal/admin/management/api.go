@@ -204,7 +204,7 @@ func (a *api) guard(route *route, w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	name, password, ok := r.BasicAuth()
-	if !ok || !b.Authenticate(name, password, fromLoopback(r)) {
+	if !ok || !b.Authenticate(name, password, FromThisMachine(r)) {
 		w.Header().Set("WWW-Authenticate", `Basic realm="RabbitMQ Management"`)
 		fail(w, http.StatusUnauthorized, "not_authorized", "Login failed")
 		return
@@ -220,7 +220,21 @@ func (a *api) guard(route *route, w http.ResponseWriter, r *http.Request) {
 		fail(w, http.StatusUnauthorized, "not_authorised", "User not authorised to access virtual host")
 		return
 	}
+	for _, name := range []string{"vhost", "name", "source", "destination"} {
+		if err := short(name, r.PathValue(name)); err != nil {
+			fail(w, http.StatusBadRequest, "bad_request", err.Error())
+			return
+		}
+	}
 	route.handle(a, q)
+}
+
+// short refuses a name that AMQP would cut.
+func short(what, text string) error {
+	if len(text) > maxShort {
+		return fmt.Errorf("%s is longer than %d bytes", what, maxShort)
+	}
+	return nil
 }
 
 func (q *request) mayEnter(vhost string) bool { return q.broker.MayEnter(q.user, vhost) }

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"crypto/md5"
 	"encoding/base64"
+	"errors"
 	"net/http"
 	"net/url"
 	"slices"
@@ -137,7 +138,7 @@ func (a *api) bind(q *request) {
 		return
 	}
 	args, err := table(x.Arguments)
-	if err != nil {
+	if err = errors.Join(err, short("routing_key", x.Key)); err != nil {
 		fail(q.w, http.StatusBadRequest, "bad_request", err.Error())
 		return
 	}

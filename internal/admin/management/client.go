@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"net"
 	"net/http"
+	"net/netip"
+	"net/url"
 	"strings"
 	"time"
 
@@ -220,11 +222,17 @@ func (c *client) content() (m content, err error) {
 	return m, nil
 }
 
-func fromLoopback(r *http.Request) bool {
-	host, _, err := net.SplitHostPort(r.RemoteAddr)
-	if err != nil {
+// FromThisMachine reports whether a request is of somebody at this machine, whom
+// the default user, or none, is enough: it comes from here and asks for a name
+// that cannot lead elsewhere. The latter keeps out pages of a name that was made
+// to lead here (DNS rebinding), to a browser the same origin, and what a proxy on
+// this machine passes on. (Every browser says what it asks for.)
+func FromThisMachine(r *http.Request) bool {
+	remote, err := netip.ParseAddrPort(r.RemoteAddr)
+	if err != nil || !remote.Addr().Unmap().IsLoopback() || r.Header.Get("X-Forwarded-For") != "" || r.Header.Get("Forwarded") != "" {
 		return false
 	}
-	ip := net.ParseIP(strings.TrimPrefix(host, "::ffff:"))
-	return ip != nil && ip.IsLoopback()
+	host := (&url.URL{Host: r.Host}).Hostname()
+	asked, err := netip.ParseAddr(host)
+	return host == "" || strings.EqualFold(host, "localhost") || err == nil && asked.Unmap().IsLoopback()
 }

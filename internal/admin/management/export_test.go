@@ -10,3 +10,15 @@ func Routes() (all []Route) {
 	}
 	return all
 }
+
+// Get takes messages from a queue and gives them back, at most count and no more
+// after most bytes; it returns how many there were.
+func Get(n Node, queue string, count, most int) (int, error) {
+	c, err := (&api{node: n}).dial(&request{user: "guest", password: "guest"}, "/")
+	if err != nil {
+		return 0, err
+	}
+	defer c.nc.Close()
+	all, err := c.get(queue, count, most, true, false)
+	return len(all), err
+}

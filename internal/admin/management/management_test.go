@@ -21,6 +21,7 @@ import (
 // managed is a server in this process with its management API.
 type managed struct {
 	t              *testing.T
+	node           management.Node
 	url            string
 	user, password string
 }
@@ -37,7 +38,7 @@ func start(t *testing.T) *managed {
 	t.Cleanup(s.Stop)
 	h := httptest.NewServer(management.New(s))
 	t.Cleanup(h.Close)
-	return &managed{t, h.URL, "guest", "guest"}
+	return &managed{t, s, h.URL, "guest", "guest"}
 }
 
 // do makes a request and returns the status and the body.
@@ -192,6 +193,32 @@ func TestMessages(t *testing.T) {
 	}
 	m.ok(400, "POST", "/api/queues/%2F/q/get", `{"count":0,"ackmode":"ack_requeue_false","encoding":"auto"}`)
 	m.ok(400, "POST", "/api/exchanges/%2F/amq.default/publish", `{"payload":"x"}`)
+}
+
+// TestNothingIsCut: what AMQP could not carry whole is refused, and an answer has
+// an end although messages are large.
+func TestNothingIsCut(t *testing.T) {
+	m := start(t)
+	m.ok(201, "PUT", "/api/queues/%2F/q", `{"durable":true}`)
+	long, deep := strings.Repeat("n", 256), strings.Repeat(`{"a":[`, 40)+strings.Repeat("]}", 40)
+	m.ok(201, "PUT", "/api/queues/%2F/"+long[1:], `{}`)
+	for _, x := range [][3]string{
+		{"PUT", "/api/queues/%2F/" + long, `{}`},
+		{"PUT", "/api/queues/%2F/r", `{"arguments":{"x":` + deep + `}}`},
+		{"POST", "/api/bindings/%2F/e/amq.topic/q/q", `{"routing_key":"` + long + `"}`},
+		{"POST", "/api/exchanges/%2F/amq.default/publish", `{"properties":{},"routing_key":"` + long + `","payload":""}`},
+		{"POST", "/api/exchanges/%2F/amq.default/publish", `{"properties":{"reply_to":"` + long + `"},"routing_key":"q","payload":""}`},
+	} {
+		m.ok(400, x[0], x[1], x[2])
+	}
+	for range 5 {
+		m.ok(200, "POST", "/api/exchanges/%2F/amq.default/publish", `{"properties":{},"routing_key":"q","payload":"0123456789"}`)
+	}
+	for _, x := range [][2]int{{40, 4}, {41, 5}, {1, 1}, {1000, 5}} {
+		if got, err := management.Get(m.node, "q", 10, x[0]); err != nil || got != x[1] {
+			t.Errorf("with at most %d bytes: %d messages, %v, want %d", x[0], got, err, x[1])
+		}
+	}
 }
 
 func TestVhostsAndUsers(t *testing.T) {

@@ -2,6 +2,7 @@ package management
 
 import (
 	"encoding/base64"
+	"errors"
 	"fmt"
 	"net/http"
 	"unicode/utf8"
@@ -42,6 +43,7 @@ func describeProperties(p *wire.Properties) properties {
 // wire returns the properties for AMQP. What is empty in JSON is not there.
 func (j *properties) wire() (wire.Properties, error) {
 	p := wire.Properties{DeliveryMode: j.DeliveryMode, Priority: j.Priority, Timestamp: j.Timestamp}
+	var err error
 	set := func(there bool, flag uint16) {
 		if there {
 			p.Flags |= flag
@@ -59,15 +61,16 @@ func (j *properties) wire() (wire.Properties, error) {
 		{j.ClusterID, wire.HasClusterID, &p.ClusterID},
 	} {
 		*f.field = []byte(f.value)
+		err = errors.Join(err, short("a property", f.value))
 		set(f.value != "", f.flag)
 	}
 	set(j.DeliveryMode != 0, wire.HasDeliveryMode)
 	set(j.Priority != 0, wire.HasPriority)
 	set(j.Timestamp != 0, wire.HasTimestamp)
 	set(j.Headers != nil, wire.HasHeaders)
-	var err error
-	p.Headers, err = table(j.Headers)
-	return p, err
+	var bad error
+	p.Headers, bad = table(j.Headers)
+	return p, errors.Join(err, bad)
 }
 
 func (a *api) publish(q *request) {
@@ -91,6 +94,7 @@ func (a *api) publish(q *request) {
 	}
 	payload := []byte(*body.Payload)
 	p, err := body.Properties.wire()
+	err = errors.Join(err, short("routing_key", *body.Key))
 	if err == nil && body.Encoding == "base64" {
 		payload, err = base64.StdEncoding.DecodeString(*body.Payload)
 	}
@@ -184,7 +188,7 @@ func (a *api) getMessages(q *request) {
 	}
 	list := []gotMessage{}
 	ok := a.as(q, q.r.PathValue("vhost"), func(c *client) error {
-		got, err := c.get(q.r.PathValue("name"), int(body.Count), requeue, reject)
+		got, err := c.get(q.r.PathValue("name"), int(body.Count), maxGetBytes, requeue, reject)
 		for _, m := range got {
 			list = append(list, m.show(body.Encoding, (*int)(body.Truncate)))
 		}
@@ -201,9 +205,9 @@ type got struct {
 	wire.BasicGetOk
 }
 
-// get takes up to n messages, and settles them all.
-func (c *client) get(queue string, n int, requeue, reject bool) (all []got, err error) {
-	for len(all) < n {
+// get takes up to n messages, none after most bytes, and settles them all.
+func (c *client) get(queue string, n, most int, requeue, reject bool) (all []got, err error) {
+	for bytes := 0; len(all) < n && bytes < most; {
 		if err := c.send(1, &wire.BasicGet{Queue: []byte(queue)}); err != nil {
 			return nil, err
 		}
@@ -221,7 +225,7 @@ func (c *client) get(queue string, n int, requeue, reject bool) (all []got, err 
 		if m.content, err = c.content(); err != nil {
 			return nil, err
 		}
-		all = append(all, m)
+		all, bytes = append(all, m), bytes+len(m.body)
 	}
 	if len(all) == 0 {
 		return nil, nil

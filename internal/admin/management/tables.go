@@ -56,11 +56,17 @@ func plain(v wire.Value) any {
 	return base64.StdEncoding.EncodeToString(v.Raw)
 }
 
-// table reads a JSON object as a table, in the order of its names.
-func table(o map[string]any) (wire.Table, error) {
+// table reads a JSON object as a table, in the order of its names. What is in it
+// may lie maxNested deep.
+func table(o map[string]any) (wire.Table, error) { return tableAt(o, 0) }
+
+func tableAt(o map[string]any, depth int) (wire.Table, error) {
+	if depth > maxNested {
+		return nil, fmt.Errorf("more than %d levels lie in each other", maxNested)
+	}
 	var t wire.Table
 	for _, name := range sortedNames(o) {
-		v, err := value(o[name])
+		v, err := value(o[name], depth)
 		if err != nil {
 			return nil, fmt.Errorf("%s: %w", name, err)
 		}
@@ -78,8 +84,9 @@ func sortedNames(o map[string]any) []string {
 	return names
 }
 
-// value makes a value of what JSON has: whole numbers are of 64 bits.
-func value(v any) (wire.Value, error) {
+// value makes a value of what JSON has, depth levels deep: whole numbers are of 64
+// bits.
+func value(v any, depth int) (wire.Value, error) {
 	switch v := v.(type) {
 	case nil:
 		return wire.Value{Tag: wire.TagVoid}, nil
@@ -101,12 +108,15 @@ func value(v any) (wire.Value, error) {
 		}
 		return wire.Value{Tag: wire.TagDouble, Raw: binary.BigEndian.AppendUint64(nil, math.Float64bits(f))}, nil
 	case map[string]any:
-		t, err := table(v)
+		t, err := tableAt(v, depth+1)
 		return wire.Value{Tag: wire.TagTable, Raw: t}, err
 	case []any:
+		if depth++; depth > maxNested {
+			return wire.Value{}, fmt.Errorf("more than %d levels lie in each other", maxNested)
+		}
 		var a wire.Array
 		for _, item := range v {
-			e, err := value(item)
+			e, err := value(item, depth)
 			if err != nil {
 				return wire.Value{}, err
 			}
