@@ -243,8 +243,7 @@ func (s *Server) close() {
 	s.closeListeners(false)
 	s.shutdown(drain)
 	if b := s.Broker(); b != nil {
-		// Clients that do not answer may have used up the time; what others have
-		// settled is written nevertheless.
+		// Clients that do not answer may have used up the time.
 		if least := time.Now().Add(closeTime); end.Before(least) {
 			end = least
 		}

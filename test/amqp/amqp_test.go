@@ -315,6 +315,16 @@ func TestStopWithADeafClient(t *testing.T) {
 	if err := ch.Ack(messages, true); err != nil {
 		t.Fatal(err)
 	}
+	// A stop that overtakes the ack settles nothing.
+	for begun := time.Now(); ; {
+		out, errs, code := s.CLI("", "queue", "describe", "work", "--http", s.HTTP(), "-o", "json")
+		if code != 0 || time.Since(begun) > limit {
+			t.Fatalf("%s%s", out, errs)
+		}
+		if strings.Contains(out, `"unacked": 0`) {
+			break
+		}
+	}
 	if took := s.Stop(); took > time.Second {
 		t.Errorf("stopping took %s", took)
 	}
