@@ -197,7 +197,7 @@ func refusedBy(answer *http.Response, body []byte) error {
 		Reason string // of RabbitMQ's management API, whose error is only a kind
 	}
 	if json.Unmarshal(body, &f) != nil || f.Error == "" {
-		f.Error = "the server answers " + answer.Status
+		f.Error = strings.TrimSpace(fmt.Sprintf("the server answers %s: %.200s", answer.Status, body))
 	}
 	e := hinted{err: errors.New(cmp.Or(f.Reason, f.Error)), code: exitRefused}
 	switch answer.StatusCode {
@@ -223,6 +223,7 @@ func refusedBy(answer *http.Response, body []byte) error {
 var refusals = map[string]string{
 	"inequivalent arg 'x-":               "what exists keeps the arguments it was made with: delete it first, or use 'polylog policy set'",
 	"is not a recognised policy setting": "'polylog policy set --help' lists the settings",
+	"to an HTTPS server":                 "--tls, or https:// in --http, speaks TLS",
 	"no such user":                       "'polylog user list' shows what there is, 'polylog user create' makes one",
 }
 

@@ -46,6 +46,7 @@ func TestRefusals(t *testing.T) {
 	}{
 		{s.URL, `{"error":"inequivalent arg 'x-max-priority' for queue 'q'"}`, "'polylog policy set'", exitRefused},
 		{s.URL, `{"error":"'max-lenght' is not a recognised policy setting"}`, "'polylog policy set --help' lists", exitRefused},
+		{s.URL, "Client sent an HTTP request to an HTTPS server.\n", "--tls, or https://", exitRefused},
 		{"http://127.0.0.1:1", "", "cannot reach the server at http://127.0.0.1:1: dial tcp", exitUnreachable},
 		{"ftp://x", "", "--http takes host:port or a URL", exitUsage},
 	} {

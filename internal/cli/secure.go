@@ -65,9 +65,13 @@ func (s *secured) config() (*tls.Config, error) {
 // distrusted says what to do about a handshake that failed, "" if it is not that.
 func distrusted(err error) string {
 	var record tls.RecordHeaderError
-	// A server that knows nothing of TLS answers something else, or hangs up.
-	if errors.As(err, &record) || errors.Is(err, kafkaclient.ErrUnreachable) && errors.Is(err, io.EOF) {
+	// Who hears TLS and knows nothing of it answers something else, or hangs up; so
+	// does who expects it.
+	if errors.As(err, &record) {
 		return "the server does not speak TLS there: leave the flags and variables of TLS out, or name its other address"
+	}
+	if errors.Is(err, kafkaclient.ErrUnreachable) && errors.Is(err, io.EOF) {
+		return "it hangs up, as it does if one side speaks TLS and the other does not: say --tls or leave it out, or name its other address"
 	}
 	if _, ok := errors.AsType[x509.UnknownAuthorityError](err); ok {
 		return "--tls-ca or " + tlsCAEnv + " names the authority that vouches for the server"
