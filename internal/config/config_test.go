@@ -79,7 +79,7 @@ func TestOneMechanicalName(t *testing.T) {
 	}
 	special := map[string]string{
 		"kafka.listen": "127.0.0.1:7", "amqp.listen": "localhost:7", "http.listen": "[::1]:7", "kafka.advertise": "host:7", "kafka.tls-advertise": "host:7",
-		"kafka.tls-listen": "127.0.0.1:8", "amqp.tls-listen": "127.0.0.1:8", "http.tls-listen": "127.0.0.1:8", "amqp.tls-login-from": "common_name",
+		"kafka.tls-listen": "127.0.0.1:8", "amqp.tls-listen": "127.0.0.1:8", "http.tls-listen": "127.0.0.1:8", "amqp.tls-login-from": "common_name", "amqp.product-version": "4.0.5",
 		"log.level": "error", "log.format": "json", "kafka.auto-create-topics": "false", "disk.warn-free": "3GiB",
 	}
 	seen := map[string]string{}
@@ -102,8 +102,11 @@ func TestOneMechanicalName(t *testing.T) {
 			yaml = section + ":\n  " + leaf + ": " + quote(value) + "\n"
 		}
 		var needs []string // by the setting
-		if protocol, ok := strings.CutSuffix(s.key, ".tls-listen"); ok {
-			needs = []string{"--" + protocol + "-tls-cert=x", "--" + protocol + "-tls-key=x"}
+		for _, other := range []string{"tls-listen=localhost:1", "tls-cert=x", "tls-key=x", "tls-client-ca=x"} {
+			protocol, name, _ := strings.Cut(s.key, ".")
+			if strings.HasPrefix(name, "tls-") && !strings.HasPrefix(other, name+"=") {
+				needs = append(needs, "--"+protocol+"-"+other)
+			}
 		}
 		for way, l := range map[string]*Loaded{
 			"nested file": mustLoad(t, yaml, nil, needs...),
@@ -166,6 +169,11 @@ func TestRefusals(t *testing.T) {
 		{"all addresses", "kafka.listen: :9092\n", nil, nil, "kafka.listen: :9092 can be reached from other machines"},
 		{"no certificate", "", nil, []string{"--amqp-tls-listen=:1"}, "amqp.tls-cert: a listener with TLS needs it; name the file with --amqp-tls-cert"},
 		{"no key", "", nil, []string{"--http-tls-listen=127.0.0.1:1", "--http-tls-cert=x"}, "http.tls-key: a listener with TLS needs it"},
+		{"a certificate for nothing", "", nil, []string{"--kafka-tls-cert=x"}, "kafka.tls-cert: kafka listens with TLS nowhere; give it an address with --kafka-tls-listen"},
+		{"authorities for nothing", "http.tls-client-ca: x\n", nil, nil, "http.tls-client-ca: http listens with TLS nowhere"},
+		{"an address to tell nobody", "", nil, []string{"--kafka-tls-advertise=a:1"}, "kafka.tls-advertise: kafka listens with TLS nowhere"},
+		{"certificates that none are asked for", "", nil, []string{"--amqp-tls-login-from=common_name"}, "--amqp-tls-client-ca"},
+		{"no version", "", nil, []string{"--amqp-product-version=4.x"}, `amqp.product-version: "4.x" is not a version`},
 		{"encrypted and open to everybody", "", nil, []string{"--kafka-tls-listen=:1", "--kafka-tls-cert=x", "--kafka-tls-key=x"}, "kafka.tls-listen: :1 can be reached"},
 		{"a part of a certificate", "", nil, []string{"--amqp-tls-login-from=serial"}, "must be one of none, distinguished_name, common_name"},
 		{"a public address", "", nil, []string{"--http-listen=10.0.0.1:80"}, "http.listen: 10.0.0.1:80 can be reached"},

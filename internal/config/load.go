@@ -161,17 +161,21 @@ func (l *Loaded) check() error {
 	} {
 		if !s.guarded && s.address != "" && !loopback(s.address) && !l.Insecure {
 			errs = append(errs, fmt.Errorf(
-				"%s: %s can be reached from other machines and has no authentication; bind 127.0.0.1, or say --insecure if the network is trusted",
-				s.key, s.address))
+				"%s: %s can be reached from other machines and has no authentication; bind 127.0.0.1, have clients show certificates (%s.tls-listen, %[3]s.tls-client-ca), or say --insecure if the network is trusted",
+				s.key, s.address, protocolOf(s.key)))
 		}
 	}
 	for _, s := range []struct {
 		protocol string
 		TLS
 	}{{"kafka", l.Kafka.TLS}, {"amqp", l.AMQP.TLS}, {"http", l.HTTP.TLS}} {
-		if s.Listen != "" {
-			errs = append(errs, needed(s.protocol+".tls-cert", s.Cert), needed(s.protocol+".tls-key", s.Key))
-		}
+		errs = append(errs, s.TLS.check(s.protocol))
+	}
+	if l.Kafka.TLS.Listen == "" {
+		errs = append(errs, idle("kafka", "tls-advertise", l.Kafka.TLSAdvertise))
+	}
+	if l.AMQP.LoginFrom != "none" && l.AMQP.TLS.ClientCA == "" {
+		errs = append(errs, errors.New("amqp.tls-login-from: nobody can log in with a certificate that none are asked for; name the authorities with --amqp-tls-client-ca"))
 	}
 	if l.Disk.WarnFree > 0 && l.Disk.RefuseFree > l.Disk.WarnFree {
 		errs = append(errs, fmt.Errorf("disk.refuse-free: %s is more than disk.warn-free (%s): the warning would come too late",
@@ -180,10 +184,33 @@ func (l *Loaded) check() error {
 	return errors.Join(errs...)
 }
 
+// check refuses a listener with TLS that lacks a file, and files of one that is
+// switched off: who gave them believes that clients are encrypted.
+func (t *TLS) check(protocol string) error {
+	if t.Listen == "" {
+		return errors.Join(idle(protocol, "tls-cert", t.Cert), idle(protocol, "tls-key", t.Key), idle(protocol, "tls-client-ca", t.ClientCA))
+	}
+	return errors.Join(needed(protocol, "tls-cert", t.Cert), needed(protocol, "tls-key", t.Key))
+}
+
 // needed says that a setting of a listener with TLS has no value.
-func needed(key, value string) error {
+func needed(protocol, name, value string) error {
 	if value != "" {
 		return nil
 	}
-	return fmt.Errorf("%s: a listener with TLS needs it; name the file with --%s", key, flagName(key))
+	return fmt.Errorf("%s.%s: a listener with TLS needs it; name the file with --%[1]s-%[2]s", protocol, name)
+}
+
+// idle says that a setting has a value, but the listener it is for no address.
+func idle(protocol, name, value string) error {
+	if value == "" {
+		return nil
+	}
+	return fmt.Errorf("%s.%s: %[1]s listens with TLS nowhere; give it an address with --%[1]s-tls-listen", protocol, name)
+}
+
+// protocolOf returns the part of a key before the first dot.
+func protocolOf(key string) string {
+	protocol, _, _ := strings.Cut(key, ".")
+	return protocol
 }

@@ -87,7 +87,7 @@ var settings = []setting{
 	},
 	{
 		"amqp.product-version", "and of which version: digits and dots",
-		func(c *Config) any { return &c.AMQP.ProductVersion }, notEmpty,
+		func(c *Config) any { return &c.AMQP.ProductVersion }, versionNumber,
 	},
 	{
 		"amqp.tls-listen", "address of the AMQP protocol over TLS (usually port 5671); empty switches it off, port 0 takes a free one",

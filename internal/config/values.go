@@ -149,6 +149,17 @@ func notEmpty(v any) error {
 	return nil
 }
 
+// versionNumber: clients parse it, and some fail on anything else.
+func versionNumber(v any) error {
+	s, _ := v.(string)
+	for part := range strings.SplitSeq(s, ".") {
+		if _, err := strconv.ParseUint(part, 10, 16); err != nil {
+			return fmt.Errorf("%q is not a version: write it like 3.13.7", s)
+		}
+	}
+	return nil
+}
+
 func between(low, high int) func(any) error {
 	return func(v any) error {
 		if n, ok := v.(int); !ok || n < low || n > high {

@@ -44,6 +44,8 @@ func refuseListen(setting, flag, address string, err error) error {
 // refuseData explains why the data folder could not be opened.
 func refuseData(dir string, err error) error {
 	r := &Refusal{Setting: "data.dir", Err: fmt.Errorf("%s: %w", dir, err)}
+	path, ok := errors.AsType[*os.PathError](err)
+	nowhere := ok && path.Op == "mkdir" && errors.Is(err, os.ErrNotExist)
 	switch {
 	case errors.Is(err, store.ErrLocked):
 		r.Err = fmt.Errorf("%s is in use by another server", dir)
@@ -56,8 +58,8 @@ func refuseData(dir string, err error) error {
 	case errors.Is(err, store.ErrReadOnly), errors.Is(err, os.ErrPermission), errors.Is(err, syscall.EROFS):
 		r.Err = fmt.Errorf("%s cannot be written by this user", dir)
 		r.Way = "make it writable, or choose another folder with --data-dir"
-	case errors.Is(err, syscall.ENOTDIR):
-		r.Way = "choose a folder with --data-dir"
+	case errors.Is(err, syscall.ENOTDIR), nowhere:
+		r.Way = "no folder can be made there; choose another with --data-dir"
 	default:
 		r.Way = "nothing was changed; see docs/guide/damage.md before touching the folder"
 	}

@@ -310,13 +310,13 @@ func (s *Server) Store() *store.Store {
 // Version returns the version that the server was built as.
 func (s *Server) Version() string { return s.opts.Version }
 
-// AMQP returns the AMQP server, nil until the node serves and if it does not
-// listen for that protocol.
+// AMQP returns the AMQP server, nil until the node serves, once it has failed,
+// and if it does not listen for that protocol.
 func (s *Server) AMQP() *amqp.Server {
-	if s.State() < Serving {
-		return nil
+	if state := s.State(); state == Serving || state == Stopping {
+		return s.amqp
 	}
-	return s.amqp
+	return nil // it may be on its way still
 }
 
 // Started returns when the server was started.
