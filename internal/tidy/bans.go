@@ -1,6 +1,7 @@
 package tidy
 
 import (
+	"regexp"
 	"slices"
 	"strings"
 )
@@ -44,12 +45,21 @@ var (
 	fileCalls = []string{
 		"Open", "OpenFile", "Create", "CreateTemp", "ReadFile", "WriteFile", "ReadDir", "Remove", "RemoveAll",
 		"Rename", "Mkdir", "MkdirAll", "MkdirTemp", "Truncate", "Link", "Symlink", "Stat", "Lstat", "Chmod",
+		"Chown", "Chtimes", "CopyFS", "DirFS", "OpenInRoot", "OpenRoot", "Readlink",
+	}
+	// socketCalls are the parts of net by which something is connected.
+	socketCalls = []string{
+		"Conn", "Dial", "DialTCP", "DialTimeout", "Dialer", "Listen", "ListenConfig", "ListenTCP", "Listener", "TCPConn",
 	}
 	// simulated are the floors that one goroutine of the simulator must be able
 	// to drive.
 	simulated = []string{
 		"internal/record", "internal/page", "internal/store", "internal/replica", "internal/state",
 		"internal/broker", "internal/protocol",
+	}
+	// belowProtocols are the floors that are told by others what came over the net.
+	belowProtocols = []string{
+		"internal/record", "internal/page", "internal/codec", "internal/store", "internal/replica", "internal/state", "internal/broker",
 	}
 	printCalls = []string{"Print", "Printf", "Println"}
 	// globalRand are the functions of math/rand/v2 that draw from the shared
@@ -72,6 +82,23 @@ var bans = []ban{
 	{
 		path: "os", names: fileCalls, in: simulated,
 		because: "files are reached through pebble's vfs, so that crashes and errors can be injected",
+	},
+	{
+		path: "path/filepath", names: []string{"Glob", "Walk", "WalkDir"}, in: simulated,
+		because: "files are reached through pebble's vfs, so that crashes and errors can be injected",
+	},
+	{
+		path: "net", in: belowProtocols,
+		because: "who has the socket is the protocols' business, and the transport's",
+	},
+	{
+		path: "net/", in: belowProtocols,
+		because: "who has the socket is the protocols' business, and the transport's",
+	},
+	{
+		path: "net", names: socketCalls, in: []string{"internal/protocol"}, except: []string{"internal/protocol/listen"},
+		exceptFiles: []string{"conn.go", "server.go"},
+		because:     "codecs, sessions and operations are driven without a connection: conn.go alone has it",
 	},
 	{
 		path: "math/rand", tests: codeAndTests,
@@ -107,12 +134,16 @@ var bans = []ban{
 	clientSDK("github.com/redis/"),
 }
 
-// pureStd are the parts of the standard library that pure state must not
-// touch: clocks, goroutines, sockets, files and random sources (DESIGN §4).
+// pureStd are the parts of the standard library that pure state may use: nothing
+// that knows clocks, goroutines, sockets, files or random sources (DESIGN §4).
 var pureStd = []string{
-	"context", "crypto/rand", "hash/maphash", "io/fs", "log/slog", "math/rand", "math/rand/v2", "net", "net/http",
-	"os", "path/filepath", "runtime", "sync", "sync/atomic", "syscall", "unsafe",
+	"bytes", "cmp", "container/heap", "crypto/md5", "crypto/sha256", "crypto/sha512", "crypto/subtle", "encoding/binary",
+	"encoding/hex", "encoding/json", "errors", "fmt", "hash/crc32", "iter", "maps", "math", "math/bits", "regexp", "slices",
+	"sort", "strconv", "strings", "unicode/utf8",
 }
+
+// vague are names of files that say nothing of what is in them.
+var vague = regexp.MustCompile(`^(utils?|misc|helpers?|common|stuff|shared)(_|\.)`)
 
 func clientSDK(path string) ban {
 	return ban{

@@ -34,8 +34,10 @@ func check(pkgs []pkg) []breach {
 		for _, f := range p.files {
 			in.floors(p.path, f)
 			in.pure(p.path, f)
+			in.shipped(p.path, f)
 			in.bans(p.path, f)
 			in.lengths(f)
+			in.names(f)
 			in.noInit(f)
 			in.noLeftovers(f)
 		}
@@ -89,7 +91,7 @@ func (in *inspector) pure(pkgPath string, f *file) {
 		std := !strings.Contains(strings.Split(target, "/")[0], ".")
 		switch {
 		case ours && (slices.Contains(allowed, to) || under(to, at.house)):
-		case std && !slices.Contains(pureStd, target):
+		case std && slices.Contains(pureStd, target):
 		default:
 			in.report(f, pos, "%s imports %s: state is pure (no clock, goroutine, socket, file or random source)", pkgPath, target)
 		}
@@ -99,6 +101,32 @@ func (in *inspector) pure(pkgPath string, f *file) {
 			in.report(f, g.Pos(), "%s starts a goroutine: state is pure", pkgPath)
 		}
 		return true
+	})
+}
+
+// shipped: nothing that serves tests comes into the server.
+func (in *inspector) shipped(pkgPath string, f *file) {
+	if f.test || !shipped(pkgPath) {
+		return
+	}
+	f.imports(func(_, target string, pos token.Pos) {
+		to, ours := strings.CutPrefix(target, module+"/")
+		if target == "testing" || strings.HasPrefix(target, "testing/") || ours && !shipped(to) {
+			in.report(f, pos, "%s imports %s, which serves tests", pkgPath, target)
+		}
+	})
+}
+
+// names: a file says in its name what is in it, and an import keeps its name, by
+// which the other rules find it.
+func (in *inspector) names(f *file) {
+	if vague.MatchString(path.Base(f.name)) {
+		in.report(f, f.ast.Package, "the file's name says nothing: name it after what is in it")
+	}
+	f.imports(func(name, target string, at token.Pos) {
+		if name == "." {
+			in.report(f, at, "import of %s by a dot: nobody sees where a name comes from", target)
+		}
 	})
 }
 
@@ -145,15 +173,20 @@ func (in *inspector) lengths(f *file) {
 	if n := f.length(); n > limit {
 		in.report(f, f.ast.Package, "the file has %d lines; the limit is %d", n, limit)
 	}
-	for _, d := range f.ast.Decls {
-		fn, ok := d.(*ast.FuncDecl)
-		if !ok {
-			continue
+	ast.Inspect(f.ast, func(n ast.Node) bool {
+		name := "literal"
+		switch n := n.(type) {
+		case *ast.FuncDecl:
+			name = n.Name.Name
+		case *ast.FuncLit:
+		default:
+			return true
 		}
-		if n := f.line(fn.End()) - f.line(fn.Pos()) + 1; n > maxFuncLines {
-			in.report(f, fn.Pos(), "function %s has %d lines; the limit is %d", fn.Name.Name, n, maxFuncLines)
+		if long := f.line(n.End()) - f.line(n.Pos()) + 1; long > maxFuncLines {
+			in.report(f, n.Pos(), "function %s has %d lines; the limit is %d", name, long, maxFuncLines)
 		}
-	}
+		return false // what is in it is shorter
+	})
 }
 
 // noInit: nothing happens because a package was imported.

@@ -7,7 +7,10 @@
 // docs/adr/.
 package tidy
 
-import "strings"
+import (
+	"slices"
+	"strings"
+)
 
 // module is the import path of the main module; packages are named relative to
 // it everywhere in this package ("internal/store/wal").
@@ -48,6 +51,16 @@ var floors = []floor{
 	{folders: []string{"internal/tidy"}, outside: true},
 	{folders: []string{"cmd"}, outside: true},
 	{folders: []string{"test", "bench"}, outside: true},
+}
+
+// testOnly are the folders that serve tests and the simulator: what is shipped
+// never imports them.
+var testOnly = []string{"internal/crashfs", "internal/script", "internal/brokertest", "internal/sim", "internal/tidy", "test", "bench"}
+
+// shipped reports whether files of the package that are no tests become part of
+// the server.
+func shipped(pkg string) bool {
+	return !slices.ContainsFunc(testOnly, func(folder string) bool { return under(pkg, folder) })
 }
 
 // place is where a package stands: its floor and the house on that floor it is

@@ -6,6 +6,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"testing/fstest"
 )
 
 // TestHouse holds the whole repository against the rules, the modules of
@@ -26,9 +27,44 @@ func TestHouse(t *testing.T) {
 		if len(pkgs) == 0 {
 			t.Fatalf("module %q has no packages: the rules looked at nothing", sub)
 		}
-		for _, b := range check(pkgs) {
+		for _, b := range append(check(pkgs), uncited(os.DirFS(root), pkgs)...) {
 			t.Error(b)
 		}
+	}
+}
+
+// TestLinks follows the links of every page.
+func TestLinks(t *testing.T) {
+	dead, err := deadLinks(os.DirFS("../.."))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, b := range dead {
+		t.Error(b)
+	}
+}
+
+func TestDeadLinks(t *testing.T) {
+	repo := fstest.MapFS{
+		"a.md":      {Data: []byte("# A\n[b](docs/b.md) [c](docs/b.md#it-is-here) [a](#a) [x](https://x.org/y) [d](docs)\n```\n[no](link)\n```\n")},
+		"docs/b.md": {Data: []byte("## It is `here`!\n[a](../a.md)\n[c](c.md)\n[d](#nowhere) [e](../a.md#b)\n")},
+	}
+	dead, err := deadLinks(repo)
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := "[docs/b.md:3: a link to docs/c.md, which does not exist " +
+		"docs/b.md:4: a link to #nowhere of docs/b.md, which has no such headline " +
+		"docs/b.md:4: a link to #b of a.md, which has no such headline]"
+	if got := fmt.Sprint(dead); got != want {
+		t.Errorf("got  %s\nwant %s", got, want)
+	}
+	f, err := parse("internal/store/s.go", []byte("// Package p is in docs/b.md, and not in docs/c.md.\npackage p"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := fmt.Sprint(uncited(repo, []pkg{{"internal/store", []*file{f}}})); got != "[internal/store/s.go:1: a comment names docs/c.md, which does not exist]" {
+		t.Errorf("got %s", got)
 	}
 }
 
@@ -59,6 +95,8 @@ var planted = []struct {
 
 	{"state imports store", "internal/state/topic/t.go", doc + `package p; import _ "` + module + `/internal/store"`, "state is pure"},
 	{"state imports a module", "internal/state/topic/t.go", doc + `package p; import _ "github.com/google/uuid"`, "state is pure"},
+	{"state imports the clock", "internal/state/topic/t.go", doc + `package p; import _ "time"`, "state is pure"},
+	{"state runs programs", "internal/state/topic/t.go", doc + `package p; import _ "os/exec"`, "state is pure"},
 	{"state imports os", "internal/state/topic/t.go", doc + `package p; import _ "os"`, "state is pure"},
 	{"state starts a goroutine", "internal/state/topic/t.go", doc + "package p\nfunc f() { go f() }", "starts a goroutine"},
 	{"state's own things", "internal/state/topic/t.go", doc + `package p; import (_ "` + module + `/internal/record"; _ "` + module + `/internal/page"; _ "slices")`, ""},
@@ -71,6 +109,20 @@ var planted = []struct {
 	{"sleep in a test", "internal/server/s_test.go", doc + `package p; import "time"; func f() { time.Sleep(1) }`, "a test that sleeps"},
 	{"sleep in the test module", "test/crash/s_test.go", doc + `package p; import "time"; func f() { time.Sleep(1) }`, "a test that sleeps"},
 	{"files past the seam", "internal/store/s.go", doc + `package p; import "os"; var _ = os.Open`, "through pebble's vfs"},
+	{"a walk past the seam", "internal/store/s.go", doc + `package p; import "path/filepath"; var _ = filepath.WalkDir`, "through pebble's vfs"},
+	{"a socket in the broker", "internal/broker/b.go", doc + `package p; import _ "net"`, "who has the socket"},
+	{"HTTP in the broker", "internal/broker/b.go", doc + `package p; import _ "net/http"`, "who has the socket"},
+	{"a connection in a codec", "internal/protocol/kafka/wire/w.go", doc + `package p; import "net"; var _ net.Conn`, "conn.go alone"},
+	{"a connection in an operation", "internal/protocol/amqp/basic_get.go", doc + `package p; import "net"; var _ = net.Dial`, "conn.go alone"},
+	{"a connection in the connection", "internal/protocol/amqp/conn.go", doc + `package p; import "net"; var _ net.Conn`, ""},
+	{"buffers in a codec", "internal/protocol/kafka/wire/w.go", doc + `package p; import "net"; var _ net.Buffers`, ""},
+	{"a test's package shipped", "internal/store/s.go", doc + `package p; import _ "` + module + `/internal/crashfs"`, "which serves tests"},
+	{"testing shipped", "internal/server/s.go", doc + `package p; import _ "testing"`, "which serves tests"},
+	{"what serves tests in a test", "internal/store/s_test.go", doc + `package p; import (_ "testing"; _ "` + module + `/internal/crashfs")`, ""},
+	{"what serves tests among its like", "internal/brokertest/b.go", doc + `package p; import _ "` + module + `/internal/crashfs"`, ""},
+	{"a dot", "internal/server/s.go", doc + `package p; import . "strings"; var _ = ToLower`, "by a dot"},
+	{"a name that says nothing", "internal/server/util.go", doc + "package p", "says nothing"},
+	{"a name that says something", "internal/server/utilization.go", doc + "package p", ""},
 	{"the old rand", "internal/server/s.go", doc + `package p; import _ "math/rand"`, "math/rand/v2"},
 	{"the shared random source", "internal/replica/r.go", doc + `package p; import "math/rand/v2"; var _ = rand.IntN`, "replayed from a seed"},
 	{"standard log", "internal/server/s.go", doc + `package p; import _ "log"`, "log/slog"},
@@ -84,6 +136,7 @@ var planted = []struct {
 	{"long function", "internal/store/s.go", doc + "package p\nfunc f() {" + lines(maxFuncLines) + "}", "function f has 71 lines"},
 	{"function at the limit", "internal/store/s.go", doc + "package p\nfunc f() {" + lines(maxFuncLines-1) + "}", ""},
 	{"long method in a test", "internal/store/s_test.go", doc + "package p\ntype T int\nfunc (T) f() {" + lines(maxFuncLines) + "}", "function f has 71 lines"},
+	{"long literal", "internal/store/s.go", doc + "package p\nvar f = func() {" + lines(maxFuncLines) + "}", "function literal has 71 lines"},
 	{"long file", "internal/store/s.go", doc + "package p" + lines(maxFileLines), "the limit is 600"},
 	{"file at the limit", "internal/store/s.go", doc + "package p" + lines(maxFileLines-2), ""},
 	{"long test file", "internal/store/s_test.go", doc + "package p" + lines(maxTestFileLines), "the limit is 1000"},
