@@ -1,3 +1,4 @@
 // Package osfs is the machine's own file system, as Pebble's vfs shows it,
-// with one thing more: files that are written past the page cache.
+// with two things more: files that are written past the page cache, and the removal
+// of large ones little by little.
 package osfs
