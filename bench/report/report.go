@@ -102,9 +102,9 @@ type Line struct {
 }
 
 // New begins a report: it measures the machine with files in dir and asks the
-// checkout at root for its commit. What the columns are, and what options the run
-// has, is said on the page.
-func New(ctx context.Context, dir, root, title, columns, options string) *Report {
+// checkout at root for its commit. What the columns are, and how much is run, is
+// said on the page.
+func New(ctx context.Context, dir, root, title, columns string, extent Extent) *Report {
 	commit := "unknown"
 	cmd := exec.CommandContext(ctx, "git", "describe", "--always", "--dirty")
 	cmd.Dir = root
@@ -112,7 +112,7 @@ func New(ctx context.Context, dir, root, title, columns, options string) *Report
 		commit = strings.TrimSpace(string(out))
 	}
 	return &Report{
-		Time: time.Now().UTC(), Commit: commit, Title: title, Columns: columns, Options: options, Machine: measureMachine(dir), Servers: map[string]Server{},
+		Time: time.Now().UTC(), Commit: commit, Title: title, Columns: columns, Options: extent.String(), Machine: measureMachine(dir), Servers: map[string]Server{},
 	}
 }
 

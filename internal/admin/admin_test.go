@@ -14,6 +14,19 @@ import (
 	"github.com/polylog-mq/polylog/internal/server"
 )
 
+// start starts a server that keeps its data in memory.
+func start(t *testing.T) *server.Server {
+	t.Helper()
+	c := config.Default()
+	c.Data.Dir, c.Data.Shards, c.Kafka.Listen, c.AMQP.Listen, c.HTTP.Listen = "data", 2, "127.0.0.1:0", "127.0.0.1:0", "127.0.0.1:0"
+	s, err := server.Start(t.Context(), server.Options{Config: c, Version: "v1", FS: vfs.NewMem(), HTTP: New})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(s.Stop)
+	return s
+}
+
 func get(t *testing.T, h http.Handler, path string) (int, string) {
 	t.Helper()
 	w := httptest.NewRecorder()
@@ -26,13 +39,7 @@ func get(t *testing.T, h http.Handler, path string) (int, string) {
 }
 
 func TestServing(t *testing.T) {
-	c := config.Default()
-	c.Data.Dir, c.Data.Shards, c.Kafka.Listen, c.AMQP.Listen, c.HTTP.Listen = "data", 1, "127.0.0.1:0", "127.0.0.1:0", "127.0.0.1:0"
-	s, err := server.Start(t.Context(), server.Options{Config: c, Version: "v1", FS: vfs.NewMem(), HTTP: New})
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer s.Stop()
+	s := start(t)
 	h := New(s)
 	for _, c := range []struct {
 		path   string

@@ -9,13 +9,9 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/cockroachdb/pebble/v2/vfs"
-
 	"github.com/polylog-mq/polylog/internal/adminapi"
 	"github.com/polylog-mq/polylog/internal/broker"
-	"github.com/polylog-mq/polylog/internal/config"
 	"github.com/polylog-mq/polylog/internal/record"
-	"github.com/polylog-mq/polylog/internal/server"
 )
 
 // client asks a server's handler.
@@ -28,13 +24,7 @@ type client struct {
 
 func serve(t *testing.T) *client {
 	t.Helper()
-	c := config.Default()
-	c.Data.Dir, c.Data.Shards, c.Kafka.Listen, c.AMQP.Listen, c.HTTP.Listen = "data", 2, "127.0.0.1:0", "", "127.0.0.1:0"
-	s, err := server.Start(t.Context(), server.Options{Config: c, FS: vfs.NewMem(), HTTP: New})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(s.Stop)
+	s := start(t)
 	return &client{t: t, h: New(s), b: s.Broker()}
 }
 

@@ -8,10 +8,7 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/polylog-mq/polylog/internal/config"
 	"github.com/polylog-mq/polylog/internal/server"
-
-	"github.com/cockroachdb/pebble/v2/vfs"
 )
 
 // overview are the families that RabbitMQ's Overview dashboard asks for and that
@@ -40,14 +37,7 @@ func scrape(t *testing.T, s *server.Server, path string) string {
 }
 
 func TestOverviewDashboard(t *testing.T) {
-	c := config.Default()
-	c.Data.Dir, c.Data.Shards = "data", 2
-	c.Kafka.Listen, c.AMQP.Listen, c.HTTP.Listen = "", "127.0.0.1:0", ""
-	s, err := server.Start(t.Context(), server.Options{Config: c, Version: "test", FS: vfs.NewMem()})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(s.Stop)
+	s := start(t)
 	h := New(s)
 	for _, call := range [][2]string{
 		{"/api/queues/%2F/q", "PUT"}, {"/api/queues/%2F/q", "PUT"}, {"/api/exchanges/%2F/amq.default/publish", "POST"},

@@ -99,16 +99,9 @@ func raiseFiles() error {
 	return nil
 }
 
-// String is what the page of results says of the run.
-func (o *options) String() string {
-	s := fmt.Sprintf("loads of %v after %v, up to %d rounds", o.duration, o.warmup, o.rounds)
-	if o.budget > 0 {
-		s += fmt.Sprintf(", within %v", o.budget)
-	}
-	if o.only != "" {
-		s += ", only " + o.only
-	}
-	return s
+// extent is what the page of results says of the run.
+func (o *options) extent() report.Extent {
+	return report.Extent{Rounds: o.rounds, Duration: o.duration, Warmup: o.warmup, Budget: o.budget, Only: o.only}
 }
 
 // target is a server with the kind of queues that makes it one column.
@@ -134,7 +127,7 @@ func compare(ctx context.Context, o options) (err error) {
 	}
 	defer func() { err = errors.Join(err, stop()) }()
 	rep := report.New(ctx, dir, o.root, "Polylog and RabbitMQ, side by side", "Messages are persistent and confirmed.",
-		o.String())
+		o.extent())
 	for _, t := range targets {
 		rep.AddServer(t.column, t.server)
 	}

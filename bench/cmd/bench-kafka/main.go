@@ -88,16 +88,9 @@ func (o *options) fit() {
 
 func (o *options) timeIsUp() bool { return !o.deadline.IsZero() && time.Now().After(o.deadline) }
 
-// String is what the page of results says of the run.
-func (o *options) String() string {
-	s := fmt.Sprintf("loads of %v after %v, up to %d rounds", o.duration, o.warmup, o.rounds)
-	if o.budget > 0 {
-		s += fmt.Sprintf(", within %v", o.budget)
-	}
-	if o.only != "" {
-		s += ", only " + o.only
-	}
-	return s
+// extent is what the page of results says of the run.
+func (o *options) extent() report.Extent {
+	return report.Extent{Rounds: o.rounds, Duration: o.duration, Warmup: o.warmup, Budget: o.budget, Only: o.only}
 }
 
 func defaultCache() string {
@@ -119,7 +112,7 @@ func compare(ctx context.Context, o options) (err error) {
 	}
 	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
 	rep := report.New(ctx, dir, o.root, "Polylog and Apache Kafka, side by side",
-		"Polylog syncs all that it acknowledges; kafka has its defaults and acknowledges before any sync; “kafka, synced” has flush.messages=1.", o.String())
+		"Polylog syncs all that it acknowledges; kafka has its defaults and acknowledges before any sync; “kafka, synced” has flush.messages=1.", o.extent())
 	h, err := openHouse(ctx, &o, dir, rep)
 	if err != nil {
 		return err

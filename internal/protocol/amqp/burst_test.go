@@ -28,20 +28,27 @@ func TestGiveWay(t *testing.T) {
 	}
 }
 
-// TestOutrun publishes to a queue with a consumer until the publisher is asked to
-// give way. A connection that consumes is not asked.
-func TestOutrun(t *testing.T) {
+// pair opens a connection that publishes, with a channel, and one that consumes
+// the queue q.
+func pair(t *testing.T, prefetch uint16, consume *wire.BasicConsume) (publisher, consumer *peer) {
+	t.Helper()
 	s := server(t, openBroker(t), nil)
-	publisher, consumer := open(t, s), open(t, s)
+	publisher, consumer = open(t, s), open(t, s)
 	publisher.channel(1)
 	consumer.channel(1)
 	consumer.send(1, &wire.QueueDeclare{Queue: []byte("q"), Durable: true})
 	expect[wire.QueueDeclareOk](consumer, 1)
-	consumer.send(1, &wire.BasicQos{PrefetchCount: 1})
+	consumer.send(1, &wire.BasicQos{PrefetchCount: prefetch})
 	expect[wire.BasicQosOk](consumer, 1)
-	consumer.send(1, &wire.BasicConsume{Queue: []byte("q"), ConsumerTag: []byte("c")})
+	consumer.send(1, consume)
 	expect[wire.BasicConsumeOk](consumer, 1)
+	return publisher, consumer
+}
 
+// TestOutrun publishes to a queue with a consumer until the publisher is asked to
+// give way. A connection that consumes is not asked.
+func TestOutrun(t *testing.T) {
+	publisher, consumer := pair(t, 1, &wire.BasicConsume{Queue: []byte("q"), ConsumerTag: []byte("c")})
 	m := message0(1, &wire.BasicPublish{RoutingKey: []byte("q")}, wire.Properties{}, strings.Repeat("x", 100_000))
 	for range 170 { // 17 MB
 		publisher.raw(m)
@@ -73,14 +80,7 @@ func TestOutrun(t *testing.T) {
 // TestMessagesAllocateNothing publishes bursts that a consumer takes: what a burst
 // allocates must not grow with its messages.
 func TestMessagesAllocateNothing(t *testing.T) {
-	s := server(t, openBroker(t), nil)
-	publisher, consumer := open(t, s), open(t, s)
-	publisher.channel(1)
-	consumer.channel(1)
-	consumer.send(1, &wire.QueueDeclare{Queue: []byte("q"), Durable: true})
-	expect[wire.QueueDeclareOk](consumer, 1)
-	consumer.send(1, &wire.BasicConsume{Queue: []byte("q"), ConsumerTag: []byte("c"), NoAck: true})
-	expect[wire.BasicConsumeOk](consumer, 1)
+	publisher, consumer := pair(t, 0, &wire.BasicConsume{Queue: []byte("q"), ConsumerTag: []byte("c"), NoAck: true})
 	const messages = 1000
 	var burst []byte
 	for range messages {
