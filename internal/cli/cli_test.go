@@ -47,6 +47,7 @@ func TestUsage(t *testing.T) {
 		{[]string{"serve", "--kafka-listen", "0.0.0.0:9092"}, exitUsage, "--insecure"},
 		{[]string{"topic", "list", "-b", "127.0.0.1:1", "--timeout", "1s"}, exitUnreachable, "'polylog serve' starts a server"},
 		{[]string{"debug", "wal", "dump", "/nowhere.wal"}, exitFailed, "/nowhere.wal"},
+		{[]string{"debug", "wal", "dump", t.TempDir()}, exitUsage, "name the files in it: "},
 	} {
 		out, errs, code := run(t, nil, c.args...)
 		got := out

@@ -1,8 +1,11 @@
 package cli
 
 import (
+	"errors"
 	"fmt"
 	"io"
+	"path/filepath"
+	"syscall"
 
 	"github.com/cockroachdb/pebble/v2/vfs"
 	"github.com/spf13/cobra"
@@ -31,10 +34,21 @@ func (a *App) dumpNoun(name, short, args string, dump func(vfs.FS, string, io.Wr
 					fmt.Fprintf(a.Out, "== %s\n", path)
 				}
 				if err := dump(vfs.Default, path, a.Out); err != nil {
-					return err
+					return dumpHint(path, err)
 				}
 			}
 			return nil
 		},
 	})
+}
+
+// dumpHint says what to do about a file that cannot be read.
+func dumpHint(path string, err error) error {
+	switch {
+	case errors.Is(err, syscall.EISDIR):
+		return hinted{err, "name the files in it: " + filepath.Join(path, "*"), exitUsage}
+	case errors.Is(err, syscall.EAGAIN): // of the lock
+		return hinted{err, "a server uses the folder: stop it first, or look at a copy", exitFailed}
+	}
+	return err
 }
