@@ -51,7 +51,9 @@ func (b *Broker) show(t *topic.Topic) {
 		view.Partitions[i] = p
 	}
 	for _, p := range view.Partitions {
-		p.topic.Store(view)
+		if p.topic.Swap(view) == nil && p.shard.leads.Load() {
+			p.shard.group.Post(p.defined)
+		}
 	}
 	view.hidden = t.Tenant != ""
 	if t.Lease != nil {

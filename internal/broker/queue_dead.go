@@ -28,6 +28,11 @@ func (d *desk) bury() {
 	if d.burying || d.closed || d.Set().Dying() == 0 || !d.q.s.leads.Load() {
 		return
 	}
+	t := d.part.topic.Load()
+	if t == nil {
+		return // Partition.defined comes
+	}
+	d.queue.view.CompareAndSwap(nil, t)
 	f := &funeral{d: d, moves: map[record.ShardID]*move{}, own: &move{source: d.part.id, buries: true}}
 	total := 0
 	for _, dead := range d.Set().Deaths(0, maxLetters) {
@@ -46,6 +51,14 @@ func (d *desk) bury() {
 	}
 	d.burying = true
 	f.send()
+}
+
+// defined goes on with what had to wait for the partition's definition, since this
+// node leads its shard and had not heard of it yet.
+func (p *Partition) defined() {
+	if p.desk != nil {
+		p.desk.workNow()
+	}
 }
 
 // add takes a dead letter into the funeral and returns how large it is.

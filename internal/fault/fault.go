@@ -101,6 +101,9 @@ const (
 	ForgetReturn
 	// KeepCancelled delivers scheduled records that were cancelled (broker).
 	KeepCancelled
+	// ForgetLast does not tell Raft, when it leads again, of the last entry that was
+	// written without it (replica).
+	ForgetLast
 	end
 )
 
@@ -113,6 +116,7 @@ var names = [...]string{
 	"lose-settle", "forget-redelivered", "lose-returned", "give-twice", "lose-letter", "repeat-letter",
 	"drop-unsettled",
 	"eager-owner", "short-lease", "break-group", "fire-early", "forget-return", "keep-cancelled",
+	"forget-last",
 }
 
 // String returns the bug's name.

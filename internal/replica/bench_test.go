@@ -25,7 +25,7 @@ func (b *blob) Done(err error) { b.done <- err }
 
 func (*blobs) Encode(dst []byte, _ record.LogTime, batch []Proposal) []byte {
 	for _, p := range batch {
-		dst = append(dst, p.(*blob).bytes...)
+		dst = append(dst, make([]byte, p.Size())...)
 	}
 	return dst
 }
@@ -39,7 +39,7 @@ func (*blobs) Restore(PageSource) error                              { return ni
 func (*blobs) SnapshotRanges(PageSource) ([]Range, error)            { return nil, nil }
 
 // openBench opens a host of groups with one member each over a store.
-func openBench(b *testing.B, fs vfs.FS, dir string, groups int, o Options) (*Host, *store.Store) {
+func openBench(b testing.TB, fs vfs.FS, dir string, groups int, o Options) (*Host, *store.Store) {
 	s, err := store.Open(store.Options{FS: fs, Dir: dir})
 	if err != nil {
 		b.Fatal(err)

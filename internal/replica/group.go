@@ -27,7 +27,7 @@ type Group struct {
 	status  atomic.Pointer[status]
 
 	// The rest belongs to the loop.
-	node    *raft.RawNode
+	node    *raft.RawNode // nil while this member leads alone
 	log     *raftLog
 	dirty   bool
 	stopped bool
@@ -55,6 +55,7 @@ type Group struct {
 	lastSlot  int
 
 	leading
+	sole    sole
 	reads   reads
 	members memberChange
 	cut     groupCut
@@ -162,10 +163,13 @@ func (g *Group) advance() {
 		return
 	}
 	err := g.guard(func() error {
+		if err := g.goOnAlone(); err != nil {
+			return err
+		}
 		g.askReads()
 		for range maxRounds {
 			g.propose()
-			if !g.node.HasReady() {
+			if g.node == nil || !g.node.HasReady() {
 				g.settle()
 				return nil
 			}
@@ -233,6 +237,8 @@ func (g *Group) receive(from record.NodeID, m Message) {
 	switch {
 	case m.Raft != nil && m.Raft.GetType() == raftpb.MsgSnap:
 		g.offered(from, m.Raft)
+	case m.Raft != nil && g.node == nil:
+		// Of who is a member no more: it has no say (alone.go).
 	case m.Raft != nil:
 		g.stepRaft(m.Raft)
 	case m.Snapshot != nil:

@@ -33,11 +33,8 @@ const (
 	// maxReads bounds the ReadIndex requests of a group that wait.
 	maxReads = 4096
 
-	// worthKeeping is the mean size of proposals, in bytes, from which on an
-	// entry is encoded into memory of its own.
-	worthKeeping = 2 << 10
-	// maxSpareBodies is how many bytes of memory of such entries a loop keeps for
-	// use again; bodyStep is what their sizes are multiples of.
+	// maxSpareBodies is how many bytes of memory of entries a loop keeps for use
+	// again; bodyStep is what their sizes are multiples of.
 	maxSpareBodies = 8 << 20
 	bodyStep       = 64 << 10
 	// poison is what it is overwritten with where tests ask for that (tuning.poison):

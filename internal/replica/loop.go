@@ -284,6 +284,7 @@ type slot struct {
 	hasHard   bool
 	from, to  int // of write.entries
 	responses []*raftpb.Message
+	alone     record.Index // of the entry of a member that leads alone; 0 for what Raft wants written
 }
 
 func (l *loop) newWrite() *write {
@@ -303,10 +304,7 @@ func (l *loop) newWrite() *write {
 // add queues entries and a hard state (nil: none) of g; responses are
 // delivered once they are durable.
 func (l *loop) add(g *Group, hard *store.HardState, ents []*raftpb.Entry, responses []*raftpb.Message) {
-	if l.write == nil {
-		l.write = l.newWrite()
-	}
-	w := l.write
+	w := l.openWrite()
 	s := slot{g: g, from: len(w.entries), responses: responses}
 	if hard != nil {
 		s.hard, s.hasHard = *hard, true
@@ -317,9 +315,31 @@ func (l *loop) add(g *Group, hard *store.HardState, ents []*raftpb.Entry, respon
 			Index: record.Index(e.GetIndex()), Term: record.Term(e.GetTerm()), Kind: uint8(e.GetType()), Data: e.GetData(),
 		})
 	}
+	w.close(s)
+}
+
+// addAlone queues the entry of a group whose only member leads.
+func (l *loop) addAlone(g *Group, e store.Entry) {
+	w := l.openWrite()
+	s := slot{g: g, from: len(w.entries), alone: e.Index}
+	w.bytes += len(e.Data)
+	w.entries = append(w.entries, e)
+	w.close(s)
+}
+
+// openWrite returns what this step gives to the store.
+func (l *loop) openWrite() *write {
+	if l.write == nil {
+		l.write = l.newWrite()
+	}
+	return l.write
+}
+
+// close ends a slot with the entries queued so far.
+func (w *write) close(s slot) {
 	s.to = len(w.entries)
 	w.slots = append(w.slots, s)
-	g.writing, g.lastWrite, g.lastSlot = g.writing+1, w, len(w.slots)-1
+	s.g.writing, s.g.lastWrite, s.g.lastSlot = s.g.writing+1, w, len(w.slots)-1
 }
 
 // submit gives the step's write to the store.
@@ -350,10 +370,13 @@ func (l *loop) appended(w *write) {
 		return
 	}
 	for i := range w.slots {
-		g := w.slots[i].g
-		g.writing--
-		g.respond(w.slots[i].responses)
-		l.touch(g)
+		s := &w.slots[i]
+		s.g.writing--
+		if s.alone > 0 {
+			s.g.sole.durable = s.alone
+		}
+		s.g.respond(s.responses)
+		l.touch(s.g)
 	}
 	clear(w.slots)
 	clear(w.entries)

@@ -22,12 +22,17 @@ import (
 // entry is committed, which brought to a majority of the new members, durably,
 // that the change is.
 type memberChange struct {
-	done func(error)
-	mark []byte // names the change in the log
-	next uint64
+	// asked proposes the change once Raft leads again (alone.go).
+	asked func()
+	done  func(error)
+	mark  []byte // names the change in the log
+	next  uint64
 	// applied says that the change is, sealed that the entry after it is in the
 	// log.
 	applied, sealed bool
+	// leaving: this leader removes itself. Nothing is proposed behind that: with a
+	// longer log than all who stay it would refuse them the votes that they may need.
+	leaving bool
 }
 
 // AddLearner adds a member that receives everything and has no vote.
@@ -57,7 +62,7 @@ func (g *Group) Remove(id record.NodeID, done func(error)) {
 // date within an election timeout. Proposals wait meanwhile.
 func (g *Group) TransferLeader(to record.NodeID) {
 	g.loop.call(g, func() {
-		if !g.stopped && g.isLeader {
+		if !g.stopped && g.isLeader && g.node != nil { // alone there is nobody
 			g.node.TransferLeader(uint64(to))
 		}
 	})
@@ -77,8 +82,11 @@ func (g *Group) proposeChange(t raftpb.ConfChangeType, id record.NodeID, done fu
 	case !g.isReady:
 		done(NotLeaderError{g.lead})
 		return
-	case g.members.done != nil || len(g.conf.GetVotersOutgoing()) > 0 || !g.sensible(t, id):
+	case g.members.busy() || len(g.conf.GetVotersOutgoing()) > 0 || !g.sensible(t, id):
 		done(ErrRefused)
+		return
+	case g.node == nil:
+		g.members.asked = func() { g.proposeChange(t, id, done) }
 		return
 	}
 	g.members.next++
@@ -98,6 +106,7 @@ func (g *Group) proposeChange(t raftpb.ConfChangeType, id record.NodeID, done fu
 		return
 	}
 	g.members.done, g.members.mark = done, mark
+	g.members.leaving = t == raftpb.ConfChangeRemoveNode && id == g.host.node
 }
 
 // sensible reports whether a change makes sense: Raft would not survive some
@@ -154,8 +163,15 @@ func (c *memberChange) settled() {
 	}
 }
 
+// busy reports whether a change is under way.
+func (c *memberChange) busy() bool { return c.done != nil || c.asked != nil }
+
 // end answers the change under way when leadership is lost.
 func (c *memberChange) end() {
+	if asked := c.asked; asked != nil {
+		c.asked = nil
+		asked() // and is refused
+	}
 	if done := c.done; done != nil {
 		*c = memberChange{next: c.next}
 		done(ErrUnknown)

@@ -138,6 +138,38 @@ func TestARemovalOutlivesWhoKnewOfIt(t *testing.T) {
 	}
 }
 
+// TestALeaderRemovesItselfInTheMidstOfWork: of two, the one that stays gets the vote
+// that it needs; and nothing comes back from the leader's own store when it is no
+// member any more.
+func TestALeaderRemovesItselfInTheMidstOfWork(t *testing.T) {
+	for _, members := range []int{2, 3} {
+		c := newCluster(t, 29, members)
+		l := c.leader()
+		c.converge()
+		l.propose(c.nextID(), 1, 10)
+		var a answer
+		l.group().Remove(l.id, a.done)
+		c.settle()
+		l.slow = true // the change is written, what follows is on its way
+		for i := 0; a.times == 0 && i < 1000; i++ {
+			l.propose(c.nextID(), 1, 10)
+			c.run(400 * time.Microsecond)
+		}
+		l.slow = false
+		c.run(10 * time.Second)
+		if l.fatal != nil {
+			t.Fatal(l.fatal)
+		}
+		next := c.leader()
+		if next == l {
+			t.Fatal("it still leads")
+		}
+		c.must(next.propose(c.nextID(), 1, 10))
+		l.crash()
+		c.must(c.leader().propose(c.nextID(), 1, 10))
+	}
+}
+
 func TestChangesOfMembersAreForTheLeader(t *testing.T) {
 	c := newCluster(t, 21, 3)
 	l := c.leader()

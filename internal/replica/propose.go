@@ -1,13 +1,13 @@
 package replica
 
 import (
+	"bytes"
 	"errors"
 	"strings"
 	"time"
 	"unsafe"
 
 	"go.etcd.io/raft/v3"
-	"go.etcd.io/raft/v3/raftpb"
 
 	"github.com/polylog-mq/polylog/internal/clock"
 	"github.com/polylog-mq/polylog/internal/record"
@@ -37,9 +37,8 @@ type leading struct {
 	held     *batch
 	blocked  bool // Raft has dropped held; something must change first
 	inFlight []*batch
-	unfilled [][]byte // data of entries that Raft was given without it
-	flying   int      // bytes in flight
-	stuck    int      // ticks since an entry was applied, while some are in flight
+	flying   int // bytes in flight
+	stuck    int // ticks since an entry was applied, while some are in flight
 	spare    []*batch
 
 	timer    clock.Timer
@@ -55,9 +54,13 @@ type leading struct {
 type batch struct {
 	proposals []Proposal
 	bytes     int
-	size      int    // of the entry
-	body      []byte // of the entry, if its memory is to be used again
-	answered  bool   // its callers were told that the outcome is unknown
+	size      int  // of the entry
+	answered  bool // its callers were told that the outcome is unknown
+
+	// Of a member that leads alone.
+	index record.Index
+	data  []byte // the entry
+	bulk  bool   // its memory is to be used again
 }
 
 func (l *leading) init(g *Group) {
@@ -125,6 +128,9 @@ func (g *Group) propose() {
 		}
 		return
 	}
+	if g.mayLeadAlone() {
+		g.leadAlone()
+	}
 	for g.isReady && !g.blocked && g.mayPropose() {
 		b := g.held
 		if b == nil {
@@ -136,10 +142,6 @@ func (g *Group) propose() {
 		g.held = nil
 		if !g.proposeBatch(b) {
 			g.held, g.blocked = b, true
-			if len(g.inFlight) == 0 && !g.needsTicks() {
-				// Nothing will ever come that could change Raft's mind.
-				g.refuseWaiting(NotLeaderError{g.lead})
-			}
 		}
 	}
 }
@@ -148,6 +150,8 @@ func (g *Group) propose() {
 func (g *Group) mayPropose() bool {
 	t, flying := &g.host.tune, len(g.inFlight)
 	switch {
+	case g.members.asked != nil || g.members.leaving:
+		return false
 	case flying == 0:
 		return true
 	case flying >= t.entriesInFlight || g.flying >= t.bytesInFlight:
@@ -182,28 +186,28 @@ func (g *Group) gather() *batch {
 	return b
 }
 
-// proposeBatch encodes an entry and gives it to Raft; false if Raft dropped it.
+// proposeBatch encodes an entry and gives it to Raft, or, alone, to the store;
+// false if Raft dropped it.
 func (g *Group) proposeBatch(b *batch) bool {
 	now, mono := g.logTime()
-	body, own := g.newBody(b)
-	body = appendEntryHeader(body, now, g.clock.Holding())
+	body := appendEntryHeader(g.newBody(b), now, g.clock.Holding())
 	body = g.sm.Encode(body, now, b.proposals)
-	data := body
-	if own {
-		data = nil
-		b.body = body
-	} else if g.loop.body = body; cap(body) > 2*g.host.tune.entryBytes {
-		g.loop.body = nil // one large proposal must not stay
+	if !b.bulk {
+		if g.loop.body = body; cap(body) > 2*g.host.tune.entryBytes {
+			g.loop.body = nil // one large proposal must not stay
+		}
 	}
-	if err := g.node.Propose(data); err != nil {
-		if !errors.Is(err, raft.ErrProposalDropped) {
+	switch {
+	case g.node == nil && b.bulk:
+		g.appendAlone(b, body)
+	case g.node == nil:
+		g.appendAlone(b, bytes.Clone(body))
+	default:
+		if err := g.node.Propose(body); errors.Is(err, raft.ErrProposalDropped) {
+			return false
+		} else if err != nil {
 			panic(&raftPanic{"proposing: " + err.Error()})
 		}
-		g.reuse(b)
-		return false
-	}
-	if own {
-		g.unfilled = append(g.unfilled, body)
 	}
 	b.size = len(body)
 	g.inFlight = append(g.inFlight, b)
@@ -215,44 +219,39 @@ func (g *Group) proposeBatch(b *batch) bool {
 	return true
 }
 
-// newBody returns empty memory to encode an entry into. Raft copies what it is
-// given, so that is done in memory of the loop's; but for large proposals the
-// copy costs more than the rest, and a member alone, which sends entries to
-// nobody, keeps the memory until the entry is applied (own): Raft is given an entry without
-// data, and fill puts it in before anybody looks.
-func (g *Group) newBody(b *batch) (body []byte, own bool) {
-	if n := len(b.proposals); n == 0 || b.bytes/n < worthKeeping || !g.alone() {
-		return g.loop.body[:0], false
+// newBody returns empty memory to encode an entry into, usually the loop's: Raft
+// copies what it is given, and what the state machine may keep has to be copied
+// too. But who leads alone sends entries to nobody, and those of which nothing is
+// kept (Bulk) get memory that is used again when they are applied.
+func (g *Group) newBody(b *batch) []byte {
+	if b.bulk = g.node == nil && bulk(b.proposals); b.bulk {
+		return g.loop.bodies.take(b.bytes + entryHeaderSize)
 	}
-	for _, p := range b.proposals {
+	return g.loop.body[:0]
+}
+
+// bulk reports whether there are proposals, of which nothing is kept.
+func bulk(ps []Proposal) bool {
+	for _, p := range ps {
 		if _, ok := p.(Bulk); !ok {
-			return g.loop.body[:0], false
+			return false
 		}
 	}
-	return g.loop.bodies.take(b.bytes + entryHeaderSize), true
+	return len(ps) > 0
 }
 
-// reuse gives back the memory of an entry that Raft does not have, or that is
-// applied. By then the store has written it and looks at it no more, and in a
-// group without others so does Raft.
+// reuse gives back the memory of an entry that is applied: the store has written
+// it and looks at it no more.
 func (g *Group) reuse(b *batch) {
-	if b.body != nil {
-		if g.host.tune.poison {
-			for i := range b.body {
-				b.body[i] = poison
-			}
+	if !b.bulk {
+		return
+	}
+	if g.host.tune.poison {
+		for i := range b.data {
+			b.data[i] = poison
 		}
-		g.loop.bodies.put(b.body)
-		b.body = nil
 	}
-}
-
-// keepBodies leaves the memory of the entries in flight to the garbage
-// collector: Raft may send them to others, and nobody says when they have gone.
-func (g *Group) keepBodies() {
-	for _, b := range g.inFlight {
-		b.body = nil
-	}
+	g.loop.bodies.put(b.data)
 }
 
 // bodies are memory for entries, for use again.
@@ -305,24 +304,6 @@ func unzeroed(n int) []byte {
 	b.Grow(n)
 	_ = b.WriteByte(0)
 	return unsafe.Slice(unsafe.StringData(b.String()), n)[:0]
-}
-
-// fill puts their data into entries that Raft was given without it. Raft's own
-// empty entry, that of a new leader, is older than all of them: nothing is
-// proposed before it is applied.
-func (g *Group) fill(ents []*raftpb.Entry) {
-	n := 0
-	for _, e := range ents {
-		if n < len(g.unfilled) && e.GetType() == raftpb.EntryNormal && len(e.GetData()) == 0 {
-			e.Data = g.unfilled[n]
-			n++
-		}
-	}
-	if n < len(g.unfilled) {
-		panic(&raftPanic{"an entry that was proposed is not among those to be written"})
-	}
-	clear(g.unfilled)
-	g.unfilled = g.unfilled[:0]
 }
 
 // logTime reads the leader's clocks.
@@ -386,7 +367,7 @@ func (g *Group) answer(b *batch, err error) {
 // finish answers the proposals of a batch and keeps the batch for use again.
 func (g *Group) finish(b *batch, err error) {
 	g.answer(b, err)
-	b.size, b.answered, b.body = 0, false, nil
+	*b = batch{proposals: b.proposals}
 	g.spare = append(g.spare, b)
 }
 

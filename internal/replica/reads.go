@@ -52,10 +52,15 @@ func (g *Group) addRead(done func(error)) {
 
 // askReads puts the question of this step's calls to Raft.
 func (g *Group) askReads() {
-	if g.reads.fresh {
-		g.reads.fresh = false
-		g.node.ReadIndex(binary.LittleEndian.AppendUint64(nil, g.reads.asked))
+	if !g.reads.fresh {
+		return
 	}
+	g.reads.fresh = false
+	if g.node == nil {
+		g.readAlone()
+		return
+	}
+	g.node.ReadIndex(binary.LittleEndian.AppendUint64(nil, g.reads.asked))
 }
 
 // states takes the majority's answers.

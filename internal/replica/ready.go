@@ -101,7 +101,6 @@ func (g *Group) storeAppend(m *raftpb.Message) (now []*raftpb.Message, err error
 		g.saved, g.commit, g.unsaved = h, record.Index(m.GetCommit()), true
 	}
 	ents := m.GetEntries()
-	g.fill(ents)
 	if !vital && len(ents) == 0 {
 		if g.writing == 0 {
 			return m.GetResponses(), nil
@@ -160,7 +159,7 @@ func (g *Group) apply(e *raftpb.Entry) error {
 	case e.GetType() != raftpb.EntryNormal:
 		err = g.applyMembers(e)
 	case len(e.GetData()) > 0:
-		err = g.applyProposals(e)
+		err = g.applyProposals(record.Index(e.GetIndex()), record.Term(e.GetTerm()), e.GetData())
 	case g.isReady && record.Term(e.GetTerm()) == g.term:
 		g.members.settled()
 	}
@@ -180,20 +179,17 @@ func (g *Group) apply(e *raftpb.Entry) error {
 // applyProposals applies an entry that a leader's state machine encoded. Of
 // this member's own term as leader, such entries are exactly those in flight,
 // in order.
-func (g *Group) applyProposals(e *raftpb.Entry) error {
-	now, hold, body, err := parseEntry(e.GetData())
+func (g *Group) applyProposals(i record.Index, t record.Term, data []byte) error {
+	now, hold, body, err := parseEntry(data)
 	if err != nil {
 		return err
 	}
 	g.now, g.hold = max(now, g.now), hold
 	var b *batch
-	if g.isReady && record.Term(e.GetTerm()) == g.term {
+	if g.isReady && t == g.term {
 		b = g.landed()
 	}
-	entry := Entry{
-		Index: record.Index(e.GetIndex()), Term: record.Term(e.GetTerm()), Now: g.now, Hold: hold,
-		Data: body, Base: entryHeaderSize,
-	}
+	entry := Entry{Index: i, Term: t, Now: g.now, Hold: hold, Data: body, Base: entryHeaderSize}
 	if b == nil || b.answered {
 		g.sm.Apply(entry, nil)
 	} else {
@@ -222,7 +218,6 @@ func (g *Group) applyMembers(e *raftpb.Entry) error {
 		}
 		change = c
 	}
-	g.keepBodies()
 	g.conf = g.node.ApplyConfChange(change)
 	g.publish()
 	g.changed(change.AsV2().GetContext())

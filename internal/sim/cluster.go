@@ -36,6 +36,9 @@ func (w *world) begin() error {
 	}
 	w.variant.cast()
 	w.schedule()
+	if w.o.Grows {
+		w.after(around(w.faults, 30*time.Second), w.grow)
+	}
 	return nil
 }
 
@@ -206,6 +209,9 @@ func (w *world) restless() string {
 	}
 	if w.replacing != nil {
 		return fmt.Sprintf("node %d has not taken its place", w.replacing.new)
+	}
+	if w.growing != nil {
+		return w.growing.String()
 	}
 	for g := range record.ShardID(w.o.Shards + 1) {
 		if w.leader(g) == nil {

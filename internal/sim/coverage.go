@@ -26,6 +26,7 @@ type Coverage struct {
 	Compacted                     int // offsets that readers found compacted away
 	Settled                       int // bytes of settled messages that rewrites left behind
 	Replacements                  int // of members
+	Growths                       int // from one node to three and back
 	Delivered, Lent, Cancelled    int // messages of queues
 	Messages, Lost                int
 
@@ -71,6 +72,7 @@ func (c *Coverage) counters() []counter {
 		{"crashes", &c.Crashes, 2, 6}, {"elections", &c.Elections, 4, 8}, {"snapshots", &c.Snapshots, 0, 1},
 		{"installs", &c.Installs, 0, 1}, {"checkpoints", &c.Checkpoints, 4, 10}, {"rewrites", &c.Rewrites, 1, 2},
 		{"files freed", &c.Freed, 1, 2}, {"aged out", &c.Aged, 20, 20}, {"compacted away", &c.Compacted, 500, 500}, {"settled bytes", &c.Settled, 100, 100}, {"replacements", &c.Replacements, 0, 0.2},
+		{"growths", &c.Growths, 0.1, 0},
 		{"delivered", &c.Delivered, 50, 50}, {"lent", &c.Lent, 5, 5}, {"cancelled", &c.Cancelled, 0.1, 0.1},
 		{"messages", &c.Messages, 0, 5000}, {"messages lost", &c.Lost, 0, 100},
 	}

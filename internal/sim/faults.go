@@ -77,6 +77,9 @@ func (w *world) schedule() {
 			continue
 		}
 		w.after(f.at, func() {
+			if w.o.Grows {
+				f.node = f.b % len(w.nodes)
+			}
 			if !w.calm && w.inflict(f, w.nodes[f.node]) {
 				w.note("%v", f)
 				w.cover.Faults++
@@ -174,7 +177,7 @@ func (w *world) inflictMany(f *mishap, n *node, until func(func())) bool {
 	case bitFlip:
 		return n.rot()
 	case memberLost:
-		return w.newest < maxReplacements && w.replace(n, "it is lost")
+		return w.newest < maxReplacements && !w.o.Grows && w.replace(n, "it is lost")
 	case cutAfterVote:
 		for _, o := range w.nodes {
 			o.votes = true
@@ -267,7 +270,7 @@ func (n *node) failOpening(k int) {
 
 // rot flips a bit on the node's disk. One node at most is ever damaged.
 func (n *node) rot() bool {
-	if n.w.replacing != nil {
+	if n.w.replacing != nil || n.w.o.Grows {
 		return false
 	}
 	for _, o := range n.w.nodes {

@@ -47,6 +47,7 @@ type Options struct {
 	SyncTime        time.Duration // at most
 	Survival        float64       // chance of an unsynced sector in a crash
 	FaultEvery      time.Duration
+	Grows           bool // from one node to three, and back to one
 }
 
 // Derive returns what a seed decides for a cluster of 1 or 3 nodes.
@@ -71,16 +72,17 @@ func Derive(seed uint64, nodes int) Options {
 		// Elections take seconds: with faults all the time nobody gets anywhere.
 		FaultEvery:  one(4*time.Second, 8*time.Second, 16*time.Second),
 		Transactors: rng.IntN(3), Keyed: rng.IntN(3), Queues: rng.IntN(3),
+		Grows: nodes == 1 && rng.IntN(3) == 0,
 	}
 }
 
 // String lists what decides the run.
 func (o Options) String() string {
 	return fmt.Sprintf("seed=%d nodes=%d safety=%v shards=%d wal=%d tail=%d checkpoint=%d keep=%d "+
-		"producers=%d plain=%d readers=%d members=%d admins=%d careless=%d txns=%d keyed=%d queues=%d pace=%v net=%v loss=%v dup=%v sync=%v survival=%v faults=%v",
+		"producers=%d plain=%d readers=%d members=%d admins=%d careless=%d txns=%d keyed=%d queues=%d pace=%v net=%v loss=%v dup=%v sync=%v survival=%v faults=%v grows=%v",
 		o.Seed, o.Nodes, o.Safety, o.Shards, o.WALFile, o.Tail, o.Checkpoint, o.KeepLog,
 		o.Producers, o.Plain, o.Readers, o.Members, o.Admins, o.Careless, o.Transactors, o.Keyed, o.Queues, o.Pace, o.NetDelay, o.Loss, o.Duplicate,
-		o.SyncTime, o.Survival, o.FaultEvery)
+		o.SyncTime, o.Survival, o.FaultEvery, o.Grows)
 }
 
 // Command returns what repeats the run.

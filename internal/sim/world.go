@@ -39,6 +39,7 @@ type world struct {
 	cover     Coverage
 	actors    []actor
 	replacing *replacement
+	growing   *growth
 	fastest   time.Duration // that any clock has ever been ahead
 	slowest   time.Duration // and behind, negative
 	newest    record.NodeID // the latest node's id

@@ -46,15 +46,17 @@ func (a *appending) add(in *Append) {
 	a.batch.Sync = a.batch.Sync || in.Sync
 	first := len(a.entries)
 	var bytes int64
-	// The slice headers that the entries point to, in one piece.
-	datas := make([][]byte, len(in.Entries))
-	made := make([]entry, len(in.Entries))
+	// The entries, and the slice headers that they point to, in one piece.
+	made := make([]struct {
+		entry entry
+		data  []byte
+	}, len(in.Entries))
 	for i := range in.Entries {
-		e := &in.Entries[i]
-		datas[i] = e.Data
-		made[i].term, made[i].kind, made[i].size = e.Term, e.Kind, uint32(len(e.Data))
-		made[i].data.Store(&datas[i])
-		a.entries = append(a.entries, &made[i])
+		e, m := &in.Entries[i], &made[i]
+		m.data = e.Data
+		m.entry.term, m.entry.kind, m.entry.size = e.Term, e.Kind, uint32(len(e.Data))
+		m.entry.data.Store(&m.data)
+		a.entries = append(a.entries, &m.entry)
 		a.batch.Frames = append(a.batch.Frames, wal.Frame{
 			Kind: wal.KindEntry, EntryKind: e.Kind, Group: in.Group, Index: e.Index, Term: e.Term, Body: e.Data,
 		})

@@ -199,7 +199,7 @@ func TestManyConnectionsAllocateLittle(t *testing.T) {
 		}
 	})
 	perRun := float64(r.store.Stats().Appends.Load()-entries) / 101
-	if own := (n - 75*perRun) / float64(len(clients)); own > 0.5 {
+	if own := (n - perEntry*perRun) / float64(len(clients)); own > 0.5 {
 		t.Errorf("%v allocations for %d requests in %.1f entries: %.1f for each request", n, len(clients), perRun, own)
 	}
 }
