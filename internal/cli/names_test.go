@@ -1,6 +1,8 @@
 package cli
 
 import (
+	"context"
+	"io"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -54,5 +56,22 @@ func TestRefusals(t *testing.T) {
 		if _, errs, code := run(t, []string{httpEnv + "=" + x.server}, "queue", "create", "q"); code != x.code || !strings.Contains(errs, x.says) {
 			t.Errorf("%s %s: exit %d: %s", x.server, x.answer, code, errs)
 		}
+	}
+}
+
+// TestPasswordInterrupted: Ctrl-C ends a command that waits for a password.
+func TestPasswordInterrupted(t *testing.T) {
+	in, w := io.Pipe()
+	defer w.Close()
+	ctx, cancel := context.WithCancel(t.Context())
+	app := &App{In: in, Out: io.Discard, Err: io.Discard}
+	code := make(chan int, 1)
+	go func() { code <- app.Run(ctx, []string{"user", "create", "app"}) }()
+	if _, err := w.Write([]byte("sec")); err != nil { // it reads
+		t.Fatal(err)
+	}
+	cancel()
+	if got := <-code; got != exitInterrupted {
+		t.Errorf("exit %d", got)
 	}
 }

@@ -2,9 +2,12 @@ package cli
 
 import (
 	"bufio"
+	"context"
 	"errors"
 	"fmt"
 	"io"
+	"os"
+	"os/exec"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -91,7 +94,7 @@ func (a *App) userCreate() *cobra.Command {
 			"  polylog permission set app --configure '^app-' --write '.*' --read '.*'",
 		RunE: func(cmd *cobra.Command, names []string) error {
 			if !keep {
-				password, err := a.password()
+				password, err := a.password(cmd.Context())
 				if err != nil {
 					return usageError{err, cmd.CommandPath()}
 				}
@@ -109,19 +112,51 @@ func (a *App) userCreate() *cobra.Command {
 	return a.adminFlags(cmd, &c)
 }
 
-// password reads the first line of the input.
-func (a *App) password() (string, error) {
-	if terminal(a.In) {
+// password reads the first line of the input, and shows nothing of what a person
+// types. It ends with ctx, but a read that waits goes on.
+func (a *App) password(ctx context.Context) (string, error) {
+	if f, ok := a.In.(*os.File); ok && terminal(f) {
 		fmt.Fprint(a.Err, "password: ")
+		defer a.unseen(f)()
 	}
-	line, err := bufio.NewReader(a.In).ReadString('\n')
-	if line = strings.TrimRight(line, "\r\n"); line != "" {
-		return line, nil
+	type input struct {
+		line string
+		err  error
 	}
-	if err != nil && !errors.Is(err, io.EOF) {
-		return "", fmt.Errorf("reading the password: %w", err)
+	read := make(chan input, 1)
+	go func() {
+		line, err := bufio.NewReader(a.In).ReadString('\n')
+		read <- input{strings.TrimRight(line, "\r\n"), err}
+	}()
+	select {
+	case <-ctx.Done():
+		return "", ctx.Err()
+	case in := <-read:
+		switch {
+		case in.line != "":
+			return in.line, nil
+		case in.err != nil && !errors.Is(in.err, io.EOF):
+			return "", fmt.Errorf("reading the password: %w", in.err)
+		}
+		return "", errors.New("the input has no password")
 	}
-	return "", errors.New("the input has no password")
+}
+
+// unseen keeps a terminal from showing what is typed, where the system has stty,
+// until the function that it returns is called.
+func (a *App) unseen(f *os.File) (seen func()) {
+	stty := func(echo string) error {
+		cmd := exec.Command("stty", echo)
+		cmd.Stdin = f
+		return cmd.Run()
+	}
+	if stty("-echo") != nil {
+		return func() {}
+	}
+	return func() {
+		_ = stty("echo")    // there is nothing else to try
+		fmt.Fprintln(a.Err) // Enter was not shown either
+	}
 }
 
 func (a *App) userList() *cobra.Command {
