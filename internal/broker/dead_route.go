@@ -71,11 +71,20 @@ func headersOf(r *record.Record) Table {
 }
 
 // tableIn returns the headers table within AMQP's encoded properties, nil if
-// there is none: two bytes of flags, then content type and content encoding, if
-// their flags are set, each behind a byte of length, then the table behind four.
+// there is none.
 func tableIn(properties []byte) Table {
+	t, _, _ := splitProperties(properties)
+	return t
+}
+
+// splitProperties returns the headers table within AMQP's encoded properties, nil
+// if there is none, their flags and what follows the table: two bytes of flags,
+// then content type and content encoding, if their flags are set, each behind a
+// byte of length, then the table behind four. What is not of this form has no
+// flags.
+func splitProperties(properties []byte) (t Table, flags uint16, rest []byte) {
 	if len(properties) < 2 {
-		return nil
+		return nil, 0, nil
 	}
 	flags, b := binary.BigEndian.Uint16(properties), properties[2:]
 	for _, flag := range [...]uint16{1 << 15, 1 << 14} {
@@ -83,18 +92,36 @@ func tableIn(properties []byte) Table {
 			continue
 		}
 		if len(b) == 0 || len(b) <= int(b[0]) {
-			return nil
+			return nil, 0, nil
 		}
 		b = b[1+int(b[0]):]
 	}
-	if flags&(1<<13) == 0 || len(b) < 4 || uint64(len(b)-4) < uint64(binary.BigEndian.Uint32(b)) {
-		return nil
+	if flags&(1<<13) == 0 {
+		return nil, flags, b
 	}
-	t := Table(b[4 : 4+binary.BigEndian.Uint32(b)])
-	if t.Check() != nil {
-		return nil
+	if len(b) < 4 || uint64(len(b)-4) < uint64(binary.BigEndian.Uint32(b)) {
+		return nil, 0, nil
 	}
-	return t
+	n := 4 + binary.BigEndian.Uint32(b)
+	if t = Table(b[4:n]); t.Check() != nil {
+		return nil, 0, nil
+	}
+	return t, flags, b[n:]
+}
+
+// levelOf returns the priority that a record goes on with which had this level in
+// its queue: that of the message, of which a queue without priorities, or with
+// fewer, knows nothing.
+func levelOf(r *record.Record, level uint8) uint8 {
+	properties, _ := r.Headers.Get(HeaderProperties)
+	_, flags, rest := splitProperties(properties)
+	if flags&(1<<12) != 0 && len(rest) > 0 { // the delivery mode
+		rest = rest[1:]
+	}
+	if flags&(1<<11) == 0 || len(rest) == 0 {
+		return level
+	}
+	return rest[0]
 }
 
 // route returns where a letter goes, and the exchange and key that it says it

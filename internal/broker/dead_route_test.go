@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"testing"
 
+	"github.com/polylog-mq/polylog/internal/record"
 	"github.com/polylog-mq/polylog/internal/state/route"
 )
 
@@ -34,4 +35,32 @@ func FuzzTableIn(f *testing.F) {
 			t.Fatalf("%q in %q", got, p)
 		}
 	})
+}
+
+// TestLevelOf: the priority is found behind whatever comes before it; without one
+// the level of the queue stands.
+func TestLevelOf(t *testing.T) {
+	headers := Table(route.AppendText(nil, "priority", "no"))
+	mode := properties("text/plain", headers)
+	mode[0] |= 0x18
+	for _, c := range []struct {
+		properties []byte
+		want       uint8
+	}{
+		{nil, 2},
+		{properties("text/plain", headers), 2},
+		{append(mode, 2, 7), 7},
+		{[]byte{0x08, 0, 9}, 9},
+		{[]byte{0x10, 0, 1}, 2},
+		{[]byte{0x08, 0}, 2},
+		{[]byte{0x80, 0, 9, 'x'}, 2},
+	} {
+		var r record.Record
+		if c.properties != nil {
+			r.Headers.Add(HeaderProperties, c.properties)
+		}
+		if got := levelOf(&r, 2); got != c.want {
+			t.Errorf("%x: level %d, want %d", c.properties, got, c.want)
+		}
+	}
 }

@@ -92,7 +92,7 @@ func (f *funeral) add(dead lease.Dead) (int, error) {
 			m.letters = append(m.letters, letter{number: dead.Number, body: int64(len(rec.record.Value)), batch: batch})
 		}
 		l := &m.letters[len(m.letters)-1]
-		l.targets = append(l.targets, q.target(rec.level))
+		l.targets = append(l.targets, q.target(levelOf(&rec.record, rec.level)))
 	}
 	return len(batch), nil
 }
@@ -144,6 +144,7 @@ func propertyOf(r *record.Record, name string) []byte {
 func (d *desk) router() *Router {
 	if d.deadRouter == nil {
 		d.deadRouter = d.q.s.b.NewRouter(d.queue.Tenant())
+		d.deadRouter.Inside()
 	}
 	return d.deadRouter
 }

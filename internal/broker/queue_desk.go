@@ -339,6 +339,10 @@ func (d *desk) answer(get *getting, x Delivery, f *fetched) {
 		d.handing.add(&handing{get: get, deliveries: []Delivery{x}})
 		return
 	}
+	if d.Set().Expires() { // what has expired behind it is not counted
+		x.Record = f.record.Clone()
+		d.expire()
+	}
 	get.done(&x, d.Ready(), true, nil)
 }
 

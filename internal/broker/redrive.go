@@ -72,7 +72,7 @@ func (r *redriving) move(d *Delivery) {
 	}
 	lease := d.Lease
 	r.b.Publish(&Publish{
-		Batch: bytes, Targets: []*Queue{r.target(&d.Record)}, Facts: Facts{Level: d.Level, Bytes: int64(len(d.Record.Value))},
+		Batch: bytes, Targets: []*Queue{r.target(&d.Record)}, Facts: Facts{Level: levelOf(&d.Record, d.Level), Bytes: int64(len(d.Record.Value))},
 		Done: func(p *Publish) {
 			if p.Err != nil {
 				r.giveBack(lease, p.Err)

@@ -56,6 +56,10 @@ type Router struct {
 // if the message has none.
 func (r *Router) Properties(fn func(name string) []byte) { r.found.Property = fn }
 
+// Inside says that the messages are the broker's own, dead letters say: internal
+// exchanges take those. It is called before the first Route.
+func (r *Router) Inside() { r.found.Inside = true }
+
 // NewRouter returns a router for a tenant.
 func (b *Broker) NewRouter(tenant string) *Router {
 	r := &Router{b: b, tenant: tenantKey(tenant)}
@@ -78,7 +82,7 @@ func (r *Router) draw() uint64 {
 // Route returns where a message that is published to an exchange goes: to
 // nobody (which is no error), or to queues. Exchange and key are not kept. The
 // headers are those of the message, or nil. ErrUnknownExchange,
-// ErrInternalExchange if clients may not publish to it. It takes no lock and,
+// ErrInternalExchange if clients may not publish to it (see Inside). It takes no lock and,
 // once an (exchange, key) is known, allocates nothing. A headers exchange is asked
 // anew for every message.
 func (r *Router) Route(exchange, key []byte, headers Table) (Routes, error) {

@@ -34,25 +34,23 @@ func verdictOf(requeue bool) broker.Verdict {
 }
 
 func basicRecoverAsync(ch *channel, m *wire.BasicRecoverAsync) error {
-	return ch.recover(m.Requeue)
+	return ch.recover(m.Requeue, func() {})
 }
 
 func basicRecover(ch *channel, m *wire.BasicRecover) error {
-	if err := ch.recover(m.Requeue); err != nil {
-		return err
-	}
-	ch.reply(&wire.BasicRecoverOk{})
-	return nil
+	return ch.recover(m.Requeue, func() { ch.reply(&wire.BasicRecoverOk{}) })
 }
 
-// recover gives back everything that is not acknowledged.
-func (ch *channel) recover(requeue bool) error {
+// recover gives back everything that is not acknowledged. It is answered before
+// that comes again, as in RabbitMQ.
+func (ch *channel) recover(requeue bool, answer func()) error {
 	if !requeue {
 		return refuse(codeNotImplemented, "requeue=false")
 	}
 	if err := ch.settle(0, true, broker.Release); err != nil {
 		return err
 	}
+	answer()
 	ch.settled()
 	return nil
 }

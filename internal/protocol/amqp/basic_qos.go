@@ -14,6 +14,7 @@ func basicQos(ch *channel, m *wire.BasicQos) error {
 		ch.limit = int(m.PrefetchCount)
 		ch.releaseHeldLocked()
 		for _, c := range ch.consumers {
+			c.retractLocked()
 			c.thirstyLocked()
 		}
 		ch.mu.Unlock()

@@ -122,6 +122,19 @@ func (c *consumer) take(ds []broker.Delivery) {
 	ch.mu.Unlock()
 }
 
+// retractLocked takes back the credit that a new limit of the channel does not
+// allow, so that the queue keeps what the client would not be sent. (The parts of
+// a wide consumer are planned anew.)
+func (c *consumer) retractLocked() {
+	if c.wide != nil || c.broker == nil || c.ended || c.credit <= 0 {
+		return
+	}
+	if n := max(c.wantLocked(), 0) - c.credit; n < 0 {
+		c.credit += n
+		c.broker.Grant(int32(n))
+	}
+}
+
 // overheadGuess is what a message costs besides its body, in bytes.
 const overheadGuess = 128
 

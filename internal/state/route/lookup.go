@@ -26,6 +26,9 @@ type Found struct {
 	// Draw the first of several is chosen, without Property a message has none.
 	Draw     func() uint64
 	Property func(name string) []byte
+	// Inside is the caller's, too: it publishes for the broker, which may publish
+	// to internal exchanges.
+	Inside bool
 
 	tables []*table // passed or to be passed, in this order
 	walk   walk
@@ -103,7 +106,7 @@ func (s *Snapshot) Lookup(f *Found, tenant string, exchange, key []byte, headers
 	switch {
 	case !ok:
 		return &NotFoundError{"exchange", string(exchange), tenant}
-	case first.exchange.Internal:
+	case first.exchange.Internal && !f.Inside:
 		return ErrInternal
 	}
 	f.pass(first)
