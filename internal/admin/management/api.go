@@ -244,7 +244,7 @@ func (q *request) mayEnter(vhost string) bool { return q.broker.MayEnter(q.user,
 func (q *request) tenants() (names []string, ok bool) {
 	if vhost := q.r.PathValue("vhost"); vhost != "" {
 		if !q.broker.Tenant(vhost) {
-			q.notFound()
+			q.noVhost()
 			return nil, false
 		}
 		return []string{vhost}, true
@@ -307,6 +307,15 @@ func (q *request) done(created bool) {
 }
 
 func (q *request) notFound() { fail(q.w, http.StatusNotFound, "Object Not Found", "Not Found") }
+
+// noVhost is notFound for a vhost, in RabbitMQ's words.
+func (q *request) noVhost() {
+	if q.r.Method == http.MethodPut {
+		fail(q.w, http.StatusNotFound, "Object Not Found", "vhost_not_found")
+		return
+	}
+	q.notFound()
+}
 
 // refused answers an error of the broker.
 func (q *request) refused(err error) {

@@ -79,7 +79,7 @@ func hostPort(address string) (string, int) {
 
 func (a *api) describeConnection(q *request, c *amqp.ConnectionInfo) connectionInfo {
 	info := connectionInfo{
-		Name: c.Name, Node: nodeName(q.broker), Vhost: c.Vhost, User: c.User, Who: c.User, Protocol: "AMQP 0-9-1", Mechanism: c.Mechanism,
+		Name: c.Name, Node: amqp.NodeName(q.broker), Vhost: c.Vhost, User: c.User, Who: c.User, Protocol: "AMQP 0-9-1", Mechanism: c.Mechanism,
 		Kind: "network", State: "running", Channels: len(c.Channels), ChannelMax: c.ChannelMax, FrameMax: c.FrameMax, Timeout: c.Heartbeat,
 		Since: c.Since.UnixMilli(), Properties: object(c.Properties),
 	}
@@ -204,7 +204,7 @@ func (a *api) describeChannels(q *request, c *amqp.ConnectionInfo) []channelInfo
 	for _, ch := range c.Channels {
 		name, now := channelName(c, ch.Number), messageNumbers(ch.Counts)
 		list = append(list, channelInfo{
-			Name: name, Number: ch.Number, Node: nodeName(q.broker), Vhost: c.Vhost, User: c.User, State: "running",
+			Name: name, Number: ch.Number, Node: amqp.NodeName(q.broker), Vhost: c.Vhost, User: c.User, State: "running",
 			Confirm: ch.Confirms, Transactional: ch.Tx, Consumers: len(ch.Consumers), Unacked: ch.Unacked, Prefetch: ch.PerConsumer, GlobalPrefetch: ch.Prefetch,
 			Connection: peer{c.Name, host, port}, Who: c.User,
 			Unconfirmed: ch.Unconfirmed, Uncommitted: ch.Uncommitted, UncommittedAcks: ch.UncommittedAcks,
@@ -289,7 +289,7 @@ func describeConsumers(q *request, c *amqp.ConnectionInfo, ch *amqp.ChannelInfo)
 		info.Channel.Connection = c.Name
 		info.Channel.PeerHost, info.Channel.PeerPort = hostPort(c.Client)
 		info.Channel.Channel, info.Channel.Number = channelName(c, ch.Number), ch.Number
-		info.Channel.Node, info.Channel.User = nodeName(q.broker), c.User
+		info.Channel.Node, info.Channel.User = amqp.NodeName(q.broker), c.User
 		list = append(list, info)
 	}
 	return list

@@ -184,15 +184,24 @@ func (a *api) load(q *request, d *definitions) error {
 // them; with skip it takes that out instead.
 func (d *definitions) honour(skip bool) error {
 	var refused []string
+	var unknown error
 	d.Parameters = slices.DeleteFunc(d.Parameters, func(p parameterInfo) bool {
-		if !slices.Contains(foreign, p.Component) {
+		err := mayBe(p.Component)
+		switch {
+		case err == nil, p.Component == componentOperatorPolicy, p.Component == componentPolicy:
 			return false
+		case slices.Contains(foreign, p.Component):
+			refused = append(refused, fmt.Sprintf("%s '%s' in vhost '%s'", p.Component, p.Name, p.Vhost))
+		case unknown == nil:
+			unknown = fmt.Errorf("Validation failed\n\n%w\n (%s/%s/%s)", err, p.Vhost, p.Component, p.Name)
 		}
-		refused = append(refused, fmt.Sprintf("%s '%s' in vhost '%s'", p.Component, p.Name, p.Vhost))
 		return true
 	})
-	if len(refused) == 0 || skip {
+	switch {
+	case skip:
 		return nil
+	case len(refused) == 0:
+		return unknown
 	}
 	return fmt.Errorf("there are no shovels and no federation here: take these parameters out, or import with ?unsupported=skip: %s",
 		strings.Join(refused, ", "))
@@ -215,11 +224,11 @@ func (d *definitions) loadParameters(b *broker.Broker) error {
 	for i := range d.Parameters {
 		p := &d.Parameters[i]
 		var err error
-		if p.Component == componentOperatorPolicy {
+		if operators := p.Component == componentOperatorPolicy; operators || p.Component == componentPolicy {
 			policy := policyInfo{}
 			if err = json.Unmarshal(p.Value, &policy); err == nil {
 				policy.Vhost, policy.Name = p.Vhost, p.Name
-				_, err = policy.put(b, true)
+				_, err = policy.put(b, operators)
 			}
 		} else {
 			_, err = p.put(b)

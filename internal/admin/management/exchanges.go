@@ -17,6 +17,8 @@ type exchangeInfo struct {
 	Internal   flag      `json:"internal"`
 	Arguments  arguments `json:"arguments"`
 	Policy     any       `json:"policy,omitempty"`
+	// Stats are shown of exchanges that something was published to.
+	Stats map[string]any `json:"message_stats,omitempty"`
 	*exchangeDetails
 }
 
@@ -34,6 +36,15 @@ func describeExchange(vhost string, x *broker.Exchange) exchangeInfo {
 	}
 }
 
+// showExchange is describeExchange with what was counted.
+func (a *api) showExchange(vhost string, x *broker.Exchange) exchangeInfo {
+	info := describeExchange(vhost, x)
+	if now := exchangeNumbers(a.rates.exchange(vhost, x.Name)); now[0] > 0 {
+		info.Stats = a.rates.of(exchangeSeries(vhost, x.Name), now).stats(0, exchangeNames, now)
+	}
+	return info
+}
+
 func (a *api) exchanges(q *request) {
 	vhosts, ok := q.tenants()
 	if !ok {
@@ -42,7 +53,7 @@ func (a *api) exchanges(q *request) {
 	all := []exchangeInfo{}
 	for _, vhost := range vhosts {
 		for x := range q.broker.Exchanges(vhost) {
-			all = append(all, describeExchange(vhost, x))
+			all = append(all, a.showExchange(vhost, x))
 		}
 	}
 	list(q, all, func(x *exchangeInfo) string { return x.Name })
@@ -64,7 +75,7 @@ func (a *api) exchange(q *request) {
 		q.notFound()
 		return
 	}
-	info := describeExchange(vhost, x)
+	info := a.showExchange(vhost, x)
 	info.exchangeDetails = &exchangeDetails{[]any{}, []any{}}
 	q.answer(info)
 }

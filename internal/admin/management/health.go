@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/polylog-mq/polylog/internal/broker"
+	"github.com/polylog-mq/polylog/internal/protocol/amqp"
 	"github.com/polylog-mq/polylog/internal/protocol/listen"
 	"github.com/polylog-mq/polylog/internal/store"
 )
@@ -39,7 +40,7 @@ func alarm(b *broker.Broker) string {
 
 func (a *api) checkAlarms(q *request) {
 	if why := alarm(q.broker); why != "" {
-		q.unhealthy(why, map[string]any{"alarms": []any{map[string]string{"node": nodeName(q.broker), "resource": "disk"}}})
+		q.unhealthy(why, map[string]any{"alarms": []any{map[string]string{"node": amqp.NodeName(q.broker), "resource": "disk"}}})
 		return
 	}
 	q.healthy(nil)
@@ -117,7 +118,7 @@ func (a *api) checkCertificates(q *request) {
 		if l.TLS && l.Expires.Before(soon) {
 			host, port := hostPort(l.Address)
 			expired = append(expired, map[string]any{
-				"node": nodeName(q.broker), "protocol": secured[l.Protocol], "interface": host, "port": port,
+				"node": amqp.NodeName(q.broker), "protocol": secured[l.Protocol], "interface": host, "port": port,
 				"cert_expires_on": l.Expires.UTC().Format(time.RFC3339),
 			})
 		}

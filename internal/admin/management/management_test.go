@@ -223,8 +223,16 @@ func TestNothingIsCut(t *testing.T) {
 
 func TestVhostsAndUsers(t *testing.T) {
 	m := start(t)
-	m.ok(400, "PUT", "/api/vhosts/traced", `{"tracing":true}`)
-	m.ok(404, "GET", "/api/vhosts/traced", "")
+	m.ok(201, "PUT", "/api/vhosts/traced", `{"tracing":true}`)
+	m.ok(204, "PUT", "/api/vhosts/traced", `{"description":"still"}`)
+	if v := get[object](m, "/api/vhosts/traced"); v["tracing"] != true {
+		t.Errorf("traced: %v", v)
+	}
+	m.ok(204, "DELETE", "/api/vhosts/traced", "")
+	m.ok(201, "PUT", "/api/vhosts/traced", `{}`)
+	if v := get[object](m, "/api/vhosts/traced"); v["tracing"] != false {
+		t.Errorf("a new vhost of the name: %v", v)
+	}
 	m.ok(201, "PUT", "/api/vhosts/blue", `{"description":"sea","tags":"a,b"}`)
 	if v := get[object](m, "/api/vhosts/blue"); v["description"] != "sea" || len(v["tags"].([]any)) != 2 {
 		t.Errorf("vhost: %v", v)
@@ -261,7 +269,6 @@ func TestDefinitions(t *testing.T) {
 	m.ok(201, "POST", "/api/bindings/blue/e/x/q/passing", `{"routing_key":"k"}`)
 	m.ok(201, "PUT", "/api/policies/blue/p", `{"pattern":"^q","definition":{"max-length":10},"priority":1,"apply-to":"queues"}`)
 	m.ok(201, "PUT", "/api/operator-policies/blue/o", `{"pattern":"^q","definition":{"max-length":5},"priority":2}`)
-	m.ok(201, "PUT", "/api/parameters/mine/blue/p", `{"value":{"a":[1,"b"]}}`)
 	m.ok(204, "PUT", "/api/vhost-limits/blue/max-queues", `{"value":7}`)
 	m.ok(204, "PUT", "/api/user-limits/u/max-channels", `{"value":8}`)
 	m.ok(204, "PUT", "/api/cluster-name", `{"name":"the one"}`)

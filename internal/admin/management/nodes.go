@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/polylog-mq/polylog/internal/broker"
+	"github.com/polylog-mq/polylog/internal/protocol/amqp"
 	"github.com/polylog-mq/polylog/internal/protocol/listen"
 	"github.com/polylog-mq/polylog/internal/store"
 )
@@ -26,7 +27,7 @@ func (a *api) nodes(q *request) { rows(q, []any{a.describeNode(q.broker)}) }
 
 // isHere reports whether the path names this node, and answers if it does not.
 func (q *request) isHere() bool {
-	here := q.r.PathValue("name") == nodeName(q.broker)
+	here := q.r.PathValue("name") == amqp.NodeName(q.broker)
 	if !here {
 		q.notFound()
 	}
@@ -54,7 +55,7 @@ func (a *api) describeNode(b *broker.Broker) map[string]any {
 		"sockets_total": listen.MaxConnections, "fd_total": maxFiles(),
 		"net_ticktime": 0, "cluster_links": []any{}, "config_files": []any{}, "log_files": []any{}, "contexts": a.contexts(b),
 		"auth_mechanisms": mechanisms, "exchange_types": exchangeTypes(), "applications": a.applications(),
-		"name": nodeName(b), "type": "disc", "running": true, "being_drained": false, "partitions": []any{},
+		"name": amqp.NodeName(b), "type": "disc", "running": true, "being_drained": false, "partitions": []any{},
 		"os_pid": strconv.Itoa(os.Getpid()), "uptime": time.Since(a.node.Started()).Milliseconds(), "processors": runtime.NumCPU(), "run_queue": 0,
 		"mem_alarm": false, "mem_calculation_strategy": "allocated", "gc_num": m.NumGC, "gc_bytes_reclaimed": m.TotalAlloc - m.HeapAlloc,
 		"disk_free_alarm": h.State >= store.DiskFull, "rates_mode": "basic", "enabled_plugins": []string{"rabbitmq_management"},

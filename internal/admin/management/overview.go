@@ -2,7 +2,6 @@ package management
 
 import (
 	"context"
-	"fmt"
 	"net/http"
 	"runtime"
 	"strconv"
@@ -10,9 +9,6 @@ import (
 	"github.com/polylog-mq/polylog/internal/broker"
 	"github.com/polylog-mq/polylog/internal/protocol/amqp"
 )
-
-// nodeName is how this node is called where RabbitMQ names nodes.
-func nodeName(b *broker.Broker) string { return fmt.Sprintf("polylog@node-%d", b.NodeID()) }
 
 // open asks the AMQP connections what they are.
 func (a *api) open(r *http.Request) []amqp.ConnectionInfo {
@@ -57,7 +53,7 @@ func (a *api) overview(q *request) {
 	past := a.rates.of("", now)
 	q.answer(map[string]any{
 		"management_version": amqp.DefaultVersion, "rabbitmq_version": amqp.DefaultVersion,
-		"product_name": "Polylog", "product_version": a.node.Version(), "cluster_name": q.broker.ClusterName(), "node": nodeName(q.broker),
+		"product_name": "Polylog", "product_version": a.node.Version(), "cluster_name": q.broker.ClusterName(), "node": amqp.NodeName(q.broker),
 		"erlang_version": "", "erlang_full_version": runtime.Version(), "rates_mode": "basic", "sample_retention_policies": retention,
 		"exchange_types": exchangeTypes(), "queue_totals": queueTotalsOf(totals, past.totals(lengthsAge(q.r))), "object_totals": objects, "message_stats": past.stats(firstMessage, messageNames, now),
 		"churn_rates": past.stats(firstChurn, churnNames, now),
@@ -82,7 +78,7 @@ func (a *api) contexts(b *broker.Broker) []webContext {
 	all := []webContext{}
 	for _, l := range a.listeners(b) {
 		if l.Protocol == "http" || l.Protocol == "https" {
-			all = append(all, webContext{nodeName(b), "Management API", "/api", l.Address, strconv.Itoa(l.Port)})
+			all = append(all, webContext{amqp.NodeName(b), "Management API", "/api", l.Address, strconv.Itoa(l.Port)})
 		}
 	}
 	return all
@@ -98,7 +94,9 @@ var mechanisms = []map[string]any{
 // exchangeTypes are the types that exchanges can have.
 func exchangeTypes() []map[string]any {
 	types := []map[string]any{}
-	for _, t := range []string{"direct", "fanout", "headers", "topic", "x-consistent-hash", "x-delayed-message"} {
+	for _, t := range []string{
+		"direct", "fanout", "headers", "topic", "x-consistent-hash", "x-delayed-message", "x-local-random", "x-modulus-hash", "x-random",
+	} {
 		types = append(types, map[string]any{"name": t, "description": "AMQP " + t + " exchange", "enabled": true})
 	}
 	return types
@@ -122,7 +120,7 @@ func (a *api) listeners(b *broker.Broker) []listener {
 			l.Protocol = secured[l.Protocol]
 		}
 		host, port := hostPort(l.Address)
-		all = append(all, listener{nodeName(b), l.Protocol, host, port})
+		all = append(all, listener{amqp.NodeName(b), l.Protocol, host, port})
 	}
 	return all
 }

@@ -34,15 +34,16 @@ const (
 // own: to take their parameters and not do it would be a lie.
 var foreign = []string{"shovel", "federation", "federation-upstream", "federation-upstream-set"}
 
-// mayBe says why a parameter of a component cannot be, nil if it can.
+// mayBe says why a parameter of a component cannot be, nil if it can: a component
+// must be there that reads it, as in RabbitMQ.
 func mayBe(component string) error {
 	switch {
 	case slices.Contains(foreign, component):
 		return fmt.Errorf("there are no shovels and no federation here: a parameter of the component %s would do nothing", component)
-	case component == componentPolicy, component == componentOperatorPolicy:
-		return errors.New("policies may not be set using this method")
+	case component == parameter.TenantLimits:
+		return nil
 	}
-	return nil
+	return fmt.Errorf("component %s not found", component)
 }
 
 // allParameters returns the parameters of vhosts. The limits of a vhost are one
@@ -178,16 +179,20 @@ func (a *api) putParameter(q *request) {
 	if _, ok := q.tenants(); !ok {
 		return
 	}
+	if p.Component == componentPolicy || p.Component == componentOperatorPolicy {
+		fail(q.w, http.StatusBadRequest, "bad_request", "policies may not be set using this method")
+		return
+	}
+	var ok, created bool
+	if p.Value, ok = q.value(); !ok {
+		return
+	}
 	err := mayBe(p.Component)
 	if p.Component == parameter.TenantLimits && !q.admin {
 		err = errors.New("only administrators set limits")
 	}
 	if err != nil {
 		q.invalid(err)
-		return
-	}
-	var ok, created bool
-	if p.Value, ok = q.value(); !ok {
 		return
 	}
 	if created, err = p.put(q.broker); err != nil {

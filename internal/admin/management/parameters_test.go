@@ -7,25 +7,26 @@ import (
 
 func TestParameters(t *testing.T) {
 	m := start(t)
-	m.ok(201, "PUT", "/api/parameters/mine/%2F/p", `{"value":{"a":1}}`)
-	m.ok(204, "PUT", "/api/parameters/mine/%2F/p", `{"value":{"a":2},"component":"mine","name":"p","vhost":"/"}`)
-	if p := get[object](m, "/api/parameters/mine/%2F/p"); p["value"].(object)["a"] != 2.0 || p["component"] != "mine" || p["vhost"] != "/" {
+	const limits = "/api/parameters/vhost-limits/%2F/limits"
+	m.ok(201, "PUT", limits, `{"value":{"max-queues":1}}`)
+	m.ok(204, "PUT", limits, `{"value":{"max-queues":2},"component":"vhost-limits","name":"limits","vhost":"/"}`)
+	if p := get[object](m, limits); p["value"].(object)["max-queues"] != 2.0 || p["component"] != "vhost-limits" || p["vhost"] != "/" {
 		t.Errorf("parameter: %v", p)
 	}
 	for path, n := range map[string]int{
-		"/api/parameters": 1, "/api/parameters/mine": 1, "/api/parameters/mine/%2F": 1, "/api/parameters/other": 0,
+		"/api/parameters": 1, "/api/parameters/vhost-limits": 1, "/api/parameters/vhost-limits/%2F": 1, "/api/parameters/other": 0,
 	} {
 		if all := get[[]object](m, path); len(all) != n {
 			t.Errorf("%s: %v", path, all)
 		}
 	}
-	m.ok(400, "PUT", "/api/parameters/mine/%2F/p", `{}`)
-	m.ok(404, "PUT", "/api/parameters/mine/nowhere/p", `{"value":1}`)
-	m.ok(204, "DELETE", "/api/parameters/mine/%2F/p", "")
-	m.ok(404, "DELETE", "/api/parameters/mine/%2F/p", "")
-	m.ok(404, "GET", "/api/parameters/mine/%2F/p", "")
+	m.ok(400, "PUT", limits, `{}`)
+	m.ok(404, "PUT", "/api/parameters/vhost-limits/nowhere/limits", `{"value":{}}`)
+	m.ok(204, "DELETE", limits, "")
+	m.ok(404, "DELETE", limits, "")
+	m.ok(404, "GET", limits, "")
 	for component, why := range map[string]string{
-		"shovel": "there are no shovels", "federation-upstream": "no federation", "operator_policy": "policies may not be set",
+		"shovel": "there are no shovels", "federation-upstream": "no federation", "operator_policy": "policies may not be set", "mine": "component mine not found",
 	} {
 		if body := m.ok(400, "PUT", "/api/parameters/"+component+"/%2F/p", `{"value":{}}`); !strings.Contains(body, why) {
 			t.Errorf("%s: %s", component, body)
@@ -125,6 +126,10 @@ func TestForeignParameters(t *testing.T) {
 	const d = `{"vhosts":[{"name":"v","metadata":{"description":"from its metadata","tags":["a"]}}],` +
 		`"parameters":[{"vhost":"v","component":"shovel","name":"s","value":{}},{"vhost":"v","component":"vhost-limits","name":"limits","value":[]}]}`
 	if body := m.ok(400, "POST", "/api/definitions", d); !strings.Contains(body, "shovel 's' in vhost 'v'") {
+		t.Errorf("refused: %s", body)
+	}
+	m.ok(404, "GET", "/api/vhosts/v", "")
+	if body := m.ok(400, "POST", "/api/definitions", strings.Replace(d, "shovel", "mine", 1)); !strings.Contains(body, "component mine not found") {
 		t.Errorf("refused: %s", body)
 	}
 	m.ok(404, "GET", "/api/vhosts/v", "")

@@ -4,6 +4,7 @@ import (
 	"net/http"
 
 	"github.com/polylog-mq/polylog/internal/broker"
+	"github.com/polylog-mq/polylog/internal/protocol/amqp"
 	"github.com/polylog-mq/polylog/internal/protocol/amqp/wire"
 )
 
@@ -86,7 +87,7 @@ func (a *api) showQueue(r *http.Request, b *broker.Broker, queue *broker.Queue) 
 	}
 	s := queue.Stats()
 	state := queueState{
-		queueInfo: info, Exclusive: exclusive, Type: "classic", Node: nodeName(b), State: "running",
+		queueInfo: info, Exclusive: exclusive, Type: "classic", Node: amqp.NodeName(b), State: "running",
 		Bytes: s.Bytes, Consumers: s.Consumers, Scheduled: s.Scheduled,
 	}
 	if t, ok := info.Arguments["x-queue-type"].(string); ok {

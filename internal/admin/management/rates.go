@@ -59,6 +59,8 @@ var (
 	// nodeNames are those of a node that come and go.
 	nodeNames    = []string{"fd_used", "sockets_used", "mem_used", "disk_free", "proc_used"}
 	trafficNames = []string{"recv_oct", "send_oct"}
+	// exchangeNames are those of an exchange.
+	exchangeNames = []string{"publish_in", "publish_out"}
 )
 
 // numbers are those of an object at one moment.
@@ -81,6 +83,13 @@ func messageNumbers(c amqp.Counts) numbers {
 
 func trafficNumbers(c *amqp.ConnectionInfo) numbers {
 	return numbers{c.Traffic.Received, c.Traffic.Sent}
+}
+
+func exchangeNumbers(c amqp.ExchangeCounts) numbers { return numbers{c.In, c.Out} }
+
+// vhostNumbers are those of totalNames and messageNames.
+func vhostNumbers(t queueTotals, c amqp.Counts) numbers {
+	return append(numbers{t.Messages, t.Ready, t.Unacked}, messageNumbers(c)...)
 }
 
 // serverNumbers are those of totalNames, messageNames, churnNames and nodeNames.
@@ -167,6 +176,10 @@ type sampler struct {
 
 func seriesName(vhost, queue string) string { return vhost + "\x00" + queue }
 
+// vhostSeries and exchangeSeries name the series of a vhost and of an exchange.
+func vhostSeries(vhost string) string          { return vhost + "\x00\x00" }
+func exchangeSeries(vhost, name string) string { return vhost + "\x00\x00\x00" + name }
+
 // peerSeries names the series of a connection, or of a channel, by its name.
 func peerSeries(name string) string { return "\x00" + name }
 
@@ -226,12 +239,23 @@ func (s *sampler) tickLocked(peers []amqp.ConnectionInfo) {
 		next[object] = append(old, sample{now, n})
 	}
 	var all queueTotals
+	counts := s.countsByVhost()
 	for tenant := range b.Tenants() {
+		var own queueTotals
 		for q := range b.Queues(tenant) {
 			stats := q.Stats()
 			all.add(stats)
+			own.add(stats)
 			if len(next) < maxRated {
 				take(seriesName(tenant, q.Name()), queueNumbers(stats))
+			}
+		}
+		if len(next) < maxRated {
+			take(vhostSeries(tenant), vhostNumbers(own, counts[tenant]))
+		}
+		for x := range b.Exchanges(tenant) {
+			if n := exchangeNumbers(s.exchange(tenant, x.Name)); len(next) < maxRated && n[0] > 0 {
+				take(exchangeSeries(tenant, x.Name), n)
 			}
 		}
 	}
@@ -256,4 +280,20 @@ func (s *sampler) counts() amqp.Counts {
 		return server.Counts()
 	}
 	return amqp.Counts{}
+}
+
+// countsByVhost are those of the AMQP server, if there is one.
+func (s *sampler) countsByVhost() map[string]amqp.Counts {
+	if server := s.node.AMQP(); server != nil {
+		return server.CountsByVhost()
+	}
+	return nil
+}
+
+// exchange returns what the AMQP server has counted of an exchange.
+func (s *sampler) exchange(vhost, name string) amqp.ExchangeCounts {
+	if server := s.node.AMQP(); server != nil {
+		return server.ExchangeCounts(vhost, name)
+	}
+	return amqp.ExchangeCounts{}
 }

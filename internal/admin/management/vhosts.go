@@ -1,11 +1,12 @@
 package management
 
 import (
-	"errors"
+	"fmt"
 	"net/http"
 	"strings"
 
 	"github.com/polylog-mq/polylog/internal/broker"
+	"github.com/polylog-mq/polylog/internal/protocol/amqp"
 )
 
 // vhostInfo is a vhost, in answers and in definitions.
@@ -17,6 +18,8 @@ type vhostInfo struct {
 	Metadata    map[string]any `json:"metadata"`
 	Tracing     bool           `json:"tracing"`
 	*queueTotals
+	*queueRates
+	Stats map[string]any    `json:"message_stats,omitempty"`
 	State map[string]string `json:"cluster_state,omitempty"`
 }
 
@@ -55,7 +58,7 @@ func (v *vhostInfo) info() broker.TenantInfo {
 }
 
 func (a *api) showVhosts(q *request, names []string) []vhostInfo {
-	known := describeVhosts(q.broker)
+	known, counts := describeVhosts(q.broker), a.rates.countsByVhost()
 	list := []vhostInfo{}
 	for _, name := range names {
 		v, ok := known[name]
@@ -66,7 +69,12 @@ func (a *api) showVhosts(q *request, names []string) []vhostInfo {
 		for queue := range q.broker.Queues(name) {
 			v.add(queue.Stats())
 		}
-		v.State = map[string]string{nodeName(q.broker): "running"}
+		now := vhostNumbers(*v.queueTotals, counts[name])
+		past := a.rates.of(vhostSeries(name), now)
+		changes := past.totals(0)
+		v.queueRates, v.Stats = &changes, past.stats(firstMessage, messageNames, now)
+		v.Tracing = a.traced(name)
+		v.State = map[string]string{amqp.NodeName(q.broker): "running"}
 		list = append(list, v)
 	}
 	return list
@@ -94,22 +102,28 @@ func (a *api) putVhost(q *request) {
 		Description string `json:"description"`
 		Tags        any    `json:"tags"`
 		QueueType   string `json:"default_queue_type"`
-		Tracing     flag   `json:"tracing"`
+		Tracing     *flag  `json:"tracing"`
 	}
 	if !q.read(&body) {
 		return
 	}
-	if body.Tracing {
-		q.invalid(errors.New("there is no tracing of virtual hosts here: amq.rabbitmq.trace would get no messages"))
-		return
-	}
 	info := broker.TenantInfo{Description: body.Description, Tags: strings.Join(tagList(body.Tags), ","), QueueType: body.QueueType}
-	created, err := createVhost(q.broker, q.user, q.r.PathValue("vhost"), info)
+	name := q.r.PathValue("vhost")
+	created, err := createVhost(q.broker, q.user, name, info)
 	if err != nil {
 		q.refused(err)
 		return
 	}
+	if s := a.node.AMQP(); s != nil && body.Tracing != nil {
+		s.Trace(name, bool(*body.Tracing))
+	}
 	q.done(created)
+}
+
+// traced reports whether this node traces what goes on in a vhost.
+func (a *api) traced(vhost string) bool {
+	s := a.node.AMQP()
+	return s != nil && s.Traced(vhost)
 }
 
 // createVhost makes a vhost, in which its maker may do everything, as RabbitMQ's
@@ -136,6 +150,10 @@ func (a *api) deleteVhost(q *request) {
 	if err := wait(func(done func(error)) { q.broker.DeleteTenant(name, done) }); err != nil {
 		q.refused(err)
 		return
+	}
+	if s := a.node.AMQP(); s != nil {
+		s.Trace(name, false)
+		s.CloseVhost(name, fmt.Sprintf("vhost '%s' is deleted", name))
 	}
 	q.w.WriteHeader(http.StatusNoContent)
 }

@@ -47,6 +47,7 @@ func (ch *channel) got(q *broker.Queue, d *broker.Delivery, remaining int64, noA
 	tag := ch.unacked.add(delivery{lease: d.Lease, live: !noAck})
 	var convert converter
 	msg := convert.delivered(d, q)
+	ch.traceDelivery(q, &msg, d.Redelivered)
 	m := wire.BasicGetOk{
 		DeliveryTag: tag, Redelivered: d.Redelivered, Exchange: msg.exchange, RoutingKey: msg.key,
 		MessageCount: uint32(remaining),

@@ -43,6 +43,8 @@ func (ch *channel) publishMessage(body []byte) error {
 		return err
 	}
 	if reply, ok := ch.replyTarget(); ok {
+		c.routed(0)
+		ch.tracePublish(nil, body)
 		ch.direct(reply, body)
 		return nil
 	}
@@ -50,6 +52,8 @@ func (ch *channel) publishMessage(body []byte) error {
 	if err != nil {
 		return err
 	}
+	c.routed(len(routes.Queues))
+	ch.tracePublish(routes.Queues, body)
 	if routes.Delayed {
 		facts.Delay = delayOf(p)
 	}
@@ -69,7 +73,8 @@ func (ch *channel) publishMessage(body []byte) error {
 func (ch *channel) allowsPublish() error {
 	c := &ch.content
 	if string(c.exchange) != c.name {
-		c.name = string(c.exchange)
+		ch.countExchange()
+		c.name, c.count = string(c.exchange), nil
 	}
 	if err := ch.allows(access.Produce, access.Exchange, c.name); err != nil {
 		return err
@@ -254,6 +259,7 @@ func (ch *channel) unroutable(body []byte) {
 		}
 		ch.giveBack(c.exchange, c.key, c.properties, body)
 	}
+	ch.touch() // to be counted
 	if ch.tx == nil {
 		ch.confirmAtOnce()
 	}

@@ -19,12 +19,14 @@ type census struct {
 	// connected, disconnected and opened count since the start; tallies are those
 	// of the open channels, and past is the sum of those that were closed.
 	connected, disconnected, opened int64
-	tallies                         map[*tally]struct{}
+	tallies                         map[*tally]string // and their vhosts
 	past                            tally
+	// pasts are past by vhost.
+	pasts map[string]*tally
 }
 
 func newCensus(limits *broker.Broker) *census {
-	return &census{limits: limits, vhosts: map[string]int64{}, users: map[string]int64{}, channels: map[string]int64{}, tallies: map[*tally]struct{}{}}
+	return &census{limits: limits, vhosts: map[string]int64{}, users: map[string]int64{}, channels: map[string]int64{}, tallies: map[*tally]string{}, pasts: map[string]*tally{}}
 }
 
 // connect counts a connection in, or says in RabbitMQ's words why it is one too
@@ -52,9 +54,9 @@ func (c *census) disconnect(user, vhost string) {
 	less(c.vhosts, vhost)
 }
 
-// open counts a channel in and returns its tally, or says in RabbitMQ's words why
+// open counts a channel of a vhost in and returns its tally, or says in RabbitMQ's words why
 // it is one too many.
-func (c *census) open(user string) (*tally, error) {
+func (c *census) open(user, vhost string) (*tally, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if n, ok := c.limits.UserLimit(user, parameter.MaxChannels); ok && c.channels[user] >= n {
@@ -63,16 +65,22 @@ func (c *census) open(user string) (*tally, error) {
 	c.channels[user]++
 	c.opened++
 	t := new(tally)
-	c.tallies[t] = struct{}{}
+	c.tallies[t] = vhost
 	return t, nil
 }
 
 func (c *census) close(user string, t *tally) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	past := c.pasts[c.tallies[t]]
+	if past == nil {
+		past = new(tally)
+		c.pasts[c.tallies[t]] = past
+	}
 	delete(c.tallies, t)
 	for i := range t {
 		c.past[i].Add(t[i].Load())
+		past[i].Add(t[i].Load())
 	}
 	less(c.channels, user)
 }

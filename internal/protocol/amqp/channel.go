@@ -97,6 +97,7 @@ func (ch *channel) whileClosing(f wire.Frame) error {
 
 // flush hands over what the burst has gathered.
 func (ch *channel) flush() {
+	ch.countExchange()
 	ch.flushBatches()
 	ch.flushSettles()
 }
@@ -108,8 +109,7 @@ func (ch *channel) shut() {
 	if ch.closing {
 		return
 	}
-	ch.flushBatches()
-	ch.flushSettles()
+	ch.flush()
 	ch.closing = true
 	ch.content = content{}
 	ch.out.append(func(b []byte) []byte { return ch.confirms.end(b, ch.number) })

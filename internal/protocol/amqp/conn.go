@@ -19,7 +19,7 @@ func (s *Server) newConn(nc net.Conn) *conn {
 	c := &conn{nc: nc, server: s, since: s.opts.Clock.Now(), room: make(chan struct{}, 1), gone: make(chan struct{})}
 	c.session = newSession(s, nc.RemoteAddr().String(), isLoopback(nc.RemoteAddr()))
 	c.session.certificate = listen.Certificate(nc)
-	c.session.blocking, c.session.poke = c.waitForRoom, c.poke
+	c.session.blocking, c.session.poke, c.session.named = c.waitForRoom, c.poke, c.name
 	c.session.breathe = func() bool { return c.pause() == nil && c.session.phase == running }
 	c.resume = func() { signal(c.room) }
 	return c

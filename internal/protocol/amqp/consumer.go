@@ -172,6 +172,7 @@ func (c *consumer) sendLocked(b []byte, m *message, again bool, tag uint64) []by
 	if again {
 		ch.tally.count(redelivered)
 	}
+	ch.traceDelivery(c.queue, m, again)
 	ch.deliver = wire.BasicDeliver{
 		ConsumerTag: c.tag, DeliveryTag: tag, Redelivered: again, Exchange: m.exchange, RoutingKey: m.key,
 	}

@@ -9,8 +9,12 @@ type content struct {
 	expects expectation
 	// exchange and key are those of basic.publish; they and the rest are kept
 	// from message to message, for their memory.
-	exchange, key        []byte
-	name                 string // the exchange's, from message to message
+	exchange, key []byte
+	name          string // the exchange's, from message to message
+	// in and out are what was counted of that exchange (exchange_counts.go) and is
+	// not added up yet; count is where, nil if that was not looked up yet.
+	in, out              int64
+	count                *exchangeCount
 	mandatory, immediate bool
 	properties           []byte // encoded
 	size                 uint64 // of the body

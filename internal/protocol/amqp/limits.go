@@ -98,6 +98,10 @@ const (
 	maxTransaction      = 100_000
 	maxTransactionBytes = 256 << 20
 
+	// minExchangeCounts is how many counts of exchanges are kept before those of
+	// deleted ones are looked for, for the first time.
+	minExchangeCounts = 1_000
+
 	// fullPoll is how often a blocked connection looks whether there is room on
 	// the disk again.
 	fullPoll = 250 * time.Millisecond

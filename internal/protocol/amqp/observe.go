@@ -3,10 +3,12 @@ package amqp
 import (
 	"context"
 	"crypto/tls"
+	"fmt"
 	"slices"
 	"strings"
 	"time"
 
+	"github.com/polylog-mq/polylog/internal/broker"
 	"github.com/polylog-mq/polylog/internal/protocol/amqp/wire"
 )
 
@@ -106,6 +108,9 @@ func sorted(all []ConnectionInfo) []ConnectionInfo {
 	return all
 }
 
+// NodeName returns the name of the broker's node, as RabbitMQ names nodes.
+func NodeName(b *broker.Broker) string { return fmt.Sprintf("polylog@node-%d", b.NodeID()) }
+
 // CloseConnection closes the connection of this name with CONNECTION_FORCED. It
 // reports whether there is one.
 func (s *Server) CloseConnection(name, reason string) bool {
@@ -116,6 +121,17 @@ func (s *Server) CloseConnection(name, reason string) bool {
 		}
 	}
 	return false
+}
+
+// CloseVhost closes the connections to a vhost with CONNECTION_FORCED.
+func (s *Server) CloseVhost(vhost, reason string) {
+	for _, c := range s.gate.Open() {
+		c.session.post(func() {
+			if c.session.tenant == vhost {
+				c.session.force(reason)
+			}
+		})
+	}
 }
 
 func (c *conn) name() string { return c.session.client + " -> " + c.nc.LocalAddr().String() }

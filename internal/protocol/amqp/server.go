@@ -53,8 +53,11 @@ type Server struct {
 	replies replyDirectory
 	batches sync.Pool // of *batch
 
-	gate   *listen.Gate[*conn]
-	census *census
+	gate    *listen.Gate[*conn]
+	tracing tracing
+	// exchanges is what is counted of exchanges.
+	exchanges exchangeTally
+	census    *census
 }
 
 // timeouts are those of limits.go; tests are less patient.

@@ -52,6 +52,8 @@ type session struct {
 	breathe func() bool
 	// poke has the reader run what was posted, soon.
 	poke func()
+	// named returns the connection's name.
+	named func() string
 	// over says that the connection is to end without a word.
 	over   bool
 	posted struct {
@@ -85,6 +87,7 @@ type session struct {
 	// there are none.
 	owner  *broker.Session
 	router *broker.Router
+	tracer *broker.Router // see trace.go; nil before the first copy
 
 	// behind is a queue that the burst has published to and that is behind.
 	behind *broker.Queue
@@ -138,7 +141,7 @@ func newSession(s *Server, client string, loopback bool) *session {
 		principal: access.Principal{Loopback: loopback},
 		frameMax:  handshakeFrame,
 		channels:  make(map[uint16]*channel),
-		answer:    make(chan struct{}, 1), poke: func() {},
+		answer:    make(chan struct{}, 1), poke: func() {}, named: func() string { return client },
 	}
 	x.streamer.init(x)
 	x.answered = func() { x.answer <- struct{}{} }
@@ -249,7 +252,7 @@ func (s *session) openChannel(f wire.Frame) error {
 	if err := wire.Parse(&m, args); err != nil {
 		return s.fail(nil, id, err, true)
 	}
-	t, err := s.server.census.open(s.principal.Name)
+	t, err := s.server.census.open(s.principal.Name, s.tenant)
 	if err != nil {
 		return s.fail(nil, id, err, true)
 	}

@@ -69,3 +69,29 @@ func (s *Server) Counts() Counts {
 	}
 	return sum
 }
+
+// CountsByVhost returns what was counted of messages since the server started,
+// for each vhost that had a channel.
+func (s *Server) CountsByVhost() map[string]Counts {
+	c := s.census
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	sums := map[string]*Counts{}
+	add := func(vhost string, t *tally) {
+		if sums[vhost] == nil {
+			sums[vhost] = new(Counts)
+		}
+		sums[vhost].add(t)
+	}
+	for vhost, t := range c.pasts {
+		add(vhost, t)
+	}
+	for t, vhost := range c.tallies {
+		add(vhost, t)
+	}
+	all := map[string]Counts{}
+	for vhost, sum := range sums {
+		all[vhost] = *sum
+	}
+	return all
+}
