@@ -229,11 +229,11 @@ const clientProperties = `{product:S:oracle,capabilities:F:{consumer_cancel_noti
 // opening is a handshake: the commands, each after the answer to the one before.
 var opening = []string{
 	"connection.start-ok client-properties=" + clientProperties + ` mechanism=PLAIN response="\x00guest\x00guest" locale=en_US`,
-	"connection.tune-ok channel-max=2047 frame-max=131072 heartbeat=0\nconnection.open virtual-host=/",
+	"connection.tune-ok channel-max=2047 frame-max=131072 heartbeat=0\nconnection.open virtual-host=",
 }
 
-// handshake opens a connection.
-func handshake(name, address string, events chan event) (*client, error) {
+// handshake opens a connection in a vhost.
+func handshake(name, address, vhost string, events chan event) (*client, error) {
 	mine := make(chan event, 16)
 	c, err := dial(name, address, mine)
 	if err != nil {
@@ -268,7 +268,11 @@ func handshake(name, address string, events chan event) (*client, error) {
 		}
 		next = nil
 		for line := range strings.Lines(opening[step]) {
-			if next, err = command(next, 0, strings.TrimSpace(line)); err != nil {
+			line = strings.TrimSpace(line)
+			if strings.HasSuffix(line, "virtual-host=") {
+				line += quote(vhost)
+			}
+			if next, err = command(next, 0, line); err != nil {
 				return nil, err
 			}
 		}

@@ -100,17 +100,12 @@ func TestDefinitionsMove(t *testing.T) {
 	}
 	var rabbits [2]string
 	for i := range rabbits {
-		port, err := freePort()
-		if err != nil {
-			t.Fatal(err)
-		}
-		_, stop, err := startRabbitWith(t.TempDir(), "[rabbitmq_management].",
-			"RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS=-rabbitmq_management tcp_config [{ip,\"127.0.0.1\"},{port,"+port+"}]")
+		_, api, stop, err := startRabbit(t.TempDir())
 		if err != nil {
 			t.Skip(err)
 		}
 		t.Cleanup(stop)
-		rabbits[i] = "http://127.0.0.1:" + port + "/api/"
+		rabbits[i] = api
 	}
 	polylog := harness.Start(t).HTTP() + "/api/"
 	for _, put := range everything {

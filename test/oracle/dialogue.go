@@ -14,9 +14,10 @@
 // opened when it is first named, unless "a dial" leaves the handshake to the
 // dialogue. Then comes a method with the fields that are not zero, and behind a
 // bar a content. "a bytes HEX" sends bytes, "a hangup" closes the socket, "wait
-// 50ms" lets time pass. Names with a dollar sign are the dialogue's own; names
-// that a server chose are numbered. The codec here is written from a table of
-// its own (methods.txt), apart from the product's.
+// 50ms" lets time pass, "a vhost $v" opens the connection in that vhost, and
+// "management PUT vhosts/$v {}" asks the management API. Names with a dollar sign
+// are the dialogue's own; names that a server chose are numbered. The codec here
+// is written from a table of its own (methods.txt), apart from the product's.
 package oracle
 
 import (
@@ -104,6 +105,7 @@ func write(all []*dialogue) string {
 // run is one dialogue with one server.
 type run struct {
 	address string
+	api     string // the management API, up to "/api/"
 	prefix  string // what "$" stands for
 	events  chan event
 	clients map[string]*client
@@ -125,26 +127,34 @@ func (r *run) begin() (stop func()) {
 }
 
 // hold runs a dialogue and returns what the server says after each step. With
-// expect it waits no longer than until as much has come as is recorded.
+// expect it waits no longer than until as much has come as is recorded, and ends
+// when for the second time it has not; without, until the answers are there that
+// methods have.
 func (r *run) hold(d *dialogue, expect bool) ([][]string, error) {
 	stop := r.begin()
 	defer stop()
-	var all [][]string
+	all, short := make([][]string, len(d.steps)), 0
 	for i, s := range d.steps {
 		if s.say == "" {
-			all = append(all, nil)
 			continue
 		}
 		if err := r.say(s.say); err != nil {
 			return nil, fmt.Errorf("%s: %w", s.say, err)
 		}
-		wanted := -1
-		if expect && i < len(d.steps)-1 {
-			if wanted = len(s.answers); wanted == 0 {
+		wanted, least := -1, len(s.answers)
+		switch {
+		case expect && i < len(d.steps)-1:
+			if wanted = least; wanted == 0 {
 				<-time.After(r.quiet)
 			}
+		case !expect:
+			least = due(s.say)
 		}
-		all = append(all, r.listen(wanted, len(s.answers)))
+		if all[i] = r.listen(wanted, least); expect && len(all[i]) < least {
+			if short++; short == 2 {
+				break
+			}
+		}
 	}
 	return all, nil
 }
@@ -157,22 +167,29 @@ func (r *run) say(line string) error {
 		return err
 	}
 	who, rest, _ := strings.Cut(line, " ")
+	if who == "management" {
+		return r.manage(rest)
+	}
 	conn := who[:1]
+	word, text, _ := strings.Cut(rest, " ")
 	c := r.clients[conn]
 	if c == nil {
 		var err error
-		if rest == "dial" {
+		switch word {
+		case "dial":
 			c, err = dial(conn, r.address, r.events)
-		} else {
-			c, err = handshake(conn, r.address, r.events)
+		case "vhost":
+			c, err = handshake(conn, r.address, r.resolve(text), r.events)
+		default:
+			c, err = handshake(conn, r.address, "/", r.events)
 		}
 		if err != nil {
 			return err
 		}
 		r.clients[conn] = c
 	}
-	switch word, text, _ := strings.Cut(rest, " "); word {
-	case "dial":
+	switch word {
+	case "dial", "vhost":
 		return nil
 	case "hangup":
 		c.hungUp.Store(true)
@@ -216,11 +233,14 @@ var (
 	// later are headers that RabbitMQ has only since 3.13.
 	later  = regexp.MustCompile(`,x-last-death-[a-z]+:S:[^,}]*`)
 	recent = regexp.MustCompile(`\bT:\d{10}\b|timestamp=\d{10}\b`)
+	// theirs are the names of connections and nodes in what is traced.
+	theirs = regexp.MustCompile(`\b(connection|node):S:("[^"]*"|[^,}]*)`)
 )
 
 // readable is resolve's inverse, for what a server says.
 func (r *run) readable(text string) string {
 	text = strings.ReplaceAll(later.ReplaceAllString(text, ""), r.prefix, "$")
+	text = theirs.ReplaceAllString(text, "$1:S:its")
 	text = chosen.ReplaceAllStringFunc(text, func(name string) string {
 		number, ok := r.made[name]
 		if !ok {
@@ -262,7 +282,7 @@ func (r *run) listen(wanted, recorded int) []string {
 	var lines []string
 	for _, e := range got {
 		who := e.conn
-		if e.text != "closed" && e.text != "protocol-header" {
+		if e.text != "closed" && e.text != "protocol-header" && e.conn != "management" {
 			who += strconv.Itoa(int(e.channel))
 		}
 		lines = append(lines, r.readable(who+" "+e.text))
