@@ -182,6 +182,31 @@ func (a *App) withClient(ctx context.Context, fn func(*kafkaclient.Client) error
 	return fn(client)
 }
 
+// until reads from r until ctx ends: a read of a terminal waits for a person, who
+// may rather have pressed Ctrl-C. That read goes on, and nobody hears of it.
+type until struct {
+	ctx context.Context
+	r   io.Reader
+}
+
+func (u until) Read(p []byte) (int, error) {
+	type outcome struct {
+		n   int
+		err error
+	}
+	own, read := make([]byte, len(p)), make(chan outcome, 1)
+	go func() {
+		n, err := u.r.Read(own)
+		read <- outcome{n, err}
+	}()
+	select {
+	case <-u.ctx.Done():
+		return 0, u.ctx.Err()
+	case o := <-read:
+		return copy(p, own[:o.n]), o.err
+	}
+}
+
 // terminal reports whether a stream is one that a person looks at.
 func terminal(stream any) bool {
 	f, ok := stream.(*os.File)

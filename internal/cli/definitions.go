@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"context"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -74,7 +75,7 @@ func (a *App) definitionsImport() *cobra.Command {
 			"here: a file with them is refused before anything is made, unless --skip-unsupported leaves them out.",
 		Example: "  rabbitmqctl export_definitions definitions.json\n  polylog definitions import definitions.json",
 		RunE: func(cmd *cobra.Command, files []string) error {
-			all, err := a.readDefinitions(files[0])
+			all, err := a.readDefinitions(cmd.Context(), files[0])
 			if err != nil {
 				return err
 			}
@@ -94,8 +95,8 @@ func (a *App) definitionsImport() *cobra.Command {
 	return a.managementFlags(cmd, &c)
 }
 
-func (a *App) readDefinitions(file string) (json.RawMessage, error) {
-	in := a.In
+func (a *App) readDefinitions(ctx context.Context, file string) (json.RawMessage, error) {
+	var in io.Reader = until{ctx, a.In}
 	if file != "-" {
 		f, err := os.Open(file)
 		if err != nil {

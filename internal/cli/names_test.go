@@ -59,19 +59,21 @@ func TestRefusals(t *testing.T) {
 	}
 }
 
-// TestPasswordInterrupted: Ctrl-C ends a command that waits for a password.
-func TestPasswordInterrupted(t *testing.T) {
-	in, w := io.Pipe()
-	defer w.Close()
-	ctx, cancel := context.WithCancel(t.Context())
-	app := &App{In: in, Out: io.Discard, Err: io.Discard}
-	code := make(chan int, 1)
-	go func() { code <- app.Run(ctx, []string{"user", "create", "app"}) }()
-	if _, err := w.Write([]byte("sec")); err != nil { // it reads
-		t.Fatal(err)
-	}
-	cancel()
-	if got := <-code; got != exitInterrupted {
-		t.Errorf("exit %d", got)
+// TestInputInterrupted: Ctrl-C ends a command that waits for its input.
+func TestInputInterrupted(t *testing.T) {
+	for _, command := range []string{"user create app", "definitions import -"} {
+		in, w := io.Pipe()
+		defer w.Close()
+		ctx, cancel := context.WithCancel(t.Context())
+		app := &App{In: in, Out: io.Discard, Err: io.Discard}
+		code := make(chan int, 1)
+		go func() { code <- app.Run(ctx, strings.Fields(command)) }()
+		if _, err := w.Write([]byte("{")); err != nil { // it reads
+			t.Fatal(err)
+		}
+		cancel()
+		if got := <-code; got != exitInterrupted {
+			t.Errorf("%s: exit %d", command, got)
+		}
 	}
 }

@@ -113,33 +113,20 @@ func (a *App) userCreate() *cobra.Command {
 }
 
 // password reads the first line of the input, and shows nothing of what a person
-// types. It ends with ctx, but a read that waits goes on.
+// types.
 func (a *App) password(ctx context.Context) (string, error) {
 	if f, ok := a.In.(*os.File); ok && terminal(f) {
 		fmt.Fprint(a.Err, "password: ")
 		defer a.unseen(f)()
 	}
-	type input struct {
-		line string
-		err  error
+	line, err := bufio.NewReader(until{ctx, a.In}).ReadString('\n')
+	if line = strings.TrimRight(line, "\r\n"); line != "" && ctx.Err() == nil {
+		return line, nil
 	}
-	read := make(chan input, 1)
-	go func() {
-		line, err := bufio.NewReader(a.In).ReadString('\n')
-		read <- input{strings.TrimRight(line, "\r\n"), err}
-	}()
-	select {
-	case <-ctx.Done():
-		return "", ctx.Err()
-	case in := <-read:
-		switch {
-		case in.line != "":
-			return in.line, nil
-		case in.err != nil && !errors.Is(in.err, io.EOF):
-			return "", fmt.Errorf("reading the password: %w", in.err)
-		}
-		return "", errors.New("the input has no password")
+	if err != nil && !errors.Is(err, io.EOF) {
+		return "", fmt.Errorf("reading the password: %w", err)
 	}
+	return "", errors.New("the input has no password")
 }
 
 // unseen keeps a terminal from showing what is typed, where the system has stty,
