@@ -341,7 +341,7 @@ func (d *desk) answer(get *getting, x Delivery, f *fetched) {
 	}
 	if d.Set().Expires() { // what has expired behind it is not counted
 		x.Record = f.record.Clone()
-		d.expire()
+		d.expireBy(d.q.time())
 	}
 	get.done(&x, d.Ready(), true, nil)
 }
@@ -397,13 +397,16 @@ func (d *desk) deadline(f *fetched) record.LogTime {
 
 // expire lets the first records of the levels die whose time is over, and notes
 // when the next one's will be.
-func (d *desk) expire() {
+func (d *desk) expire() { d.expireBy(d.q.now) }
+
+// expireBy is expire at a time that may be later than the last entry's.
+func (d *desk) expireBy(now record.LogTime) {
 	if !d.Set().Expires() {
 		return
 	}
 	next := never
 	for n := range d.Levels() {
-		next = min(next, d.expireLevel(uint8(n)))
+		next = min(next, d.expireLevel(uint8(n), now))
 	}
 	d.q.due.set(d, next)
 }
@@ -414,7 +417,7 @@ func (d *desk) justCame(f *fetched, deadline record.LogTime) bool {
 	return deadline == f.time && f.time == d.q.now && len(d.gets) == 0
 }
 
-func (d *desk) expireLevel(n uint8) record.LogTime {
+func (d *desk) expireLevel(n uint8, now record.LogTime) record.LogTime {
 	for len(d.heads) <= int(n) {
 		d.heads = append(d.heads, headAt{offset: -1})
 	}
@@ -424,7 +427,7 @@ func (d *desk) expireLevel(n uint8) record.LogTime {
 		if !ok {
 			return never
 		}
-		if w.From == head.offset && (head.deadline > d.q.now || d.q.hold) {
+		if w.From == head.offset && (head.deadline > now || d.q.hold) {
 			return head.deadline
 		}
 		f, ok := d.find(w)
@@ -435,7 +438,7 @@ func (d *desk) expireLevel(n uint8) record.LogTime {
 			continue
 		}
 		*head = headAt{f.record.Offset, d.deadline(f)}
-		if head.deadline <= d.q.now && !d.q.hold {
+		if head.deadline <= now && !d.q.hold {
 			d.Die(w, d.found(f), lease.Expired, head.deadline)
 		}
 	}
