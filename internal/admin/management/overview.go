@@ -34,8 +34,7 @@ func (a *api) overview(q *request) {
 	objects := map[string]int{"connections": 0, "channels": 0, "consumers": 0, "exchanges": 0, "queues": 0}
 	tenants, _ := q.tenants()
 	for _, vhost := range tenants {
-		for x := range q.broker.Exchanges(vhost) {
-			_ = x
+		for range q.broker.Exchanges(vhost) {
 			objects["exchanges"]++
 		}
 		for queue := range q.broker.Queues(vhost) {

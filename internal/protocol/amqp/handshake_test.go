@@ -298,3 +298,19 @@ func TestExclusiveQueuesEndBeforeTheErrorIsTold(t *testing.T) {
 	next.channel(1)
 	next.queue(1, wire.QueueDeclare{Queue: []byte("mine"), Exclusive: true})
 }
+
+// TestFramesLost: behind a frame that is too large nobody finds the next. The
+// client is told once, and what it goes on to send is dropped.
+func TestFramesLost(t *testing.T) {
+	p := open(t, server(t, openBroker(t), nil))
+	p.raw([]byte{byte(wire.FrameMethod), 0, 0, 0x7f, 0xff, 0xff, 0xff, 1, 2, 3})
+	if m := expect[wire.ConnectionClose](p, 0); m.ReplyCode != uint16(codeFrameError) {
+		t.Errorf("closed with %d %s", m.ReplyCode, m.ReplyText)
+	}
+	for range 3 {
+		p.raw(make([]byte, maxReadBuffer))
+	}
+	if f, ok := p.next(false); ok {
+		t.Errorf("it says more: %v", f)
+	}
+}

@@ -97,6 +97,8 @@ type session struct {
 	// told says that the client knows that it is blocked.
 	told bool
 
+	deaf bool // what comes is no frames any more, and is dropped
+
 	answer   chan struct{} // see ask
 	answered func()
 
@@ -160,10 +162,11 @@ func (s *session) feed(b []byte) (n, need int, err error) {
 			return n, 0, err
 		}
 	}
-	for {
+	for !s.deaf {
 		f, size, ok, err := wire.ParseFrame(b[n:], s.frameMax)
 		if err != nil {
-			return n, 0, s.fail(nil, 0, refuse(codeFrameError, "%v", err), true)
+			s.deaf = true // nobody can tell where the next frame begins
+			return len(b), 0, s.fail(nil, 0, refuse(codeFrameError, "%v", err), true)
 		}
 		if !ok {
 			return n, size, nil
@@ -173,6 +176,7 @@ func (s *session) feed(b []byte) (n, need int, err error) {
 			return n, 0, err
 		}
 	}
+	return len(b), 0, nil
 }
 
 // frame takes in one frame. An error ends the connection.
