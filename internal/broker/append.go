@@ -14,8 +14,12 @@ import (
 // are the results.
 type Append struct {
 	// Batch is one record batch, checked with record.Validate by the caller. It
-	// belongs to the broker until Done; the broker copies and never writes it.
+	// belongs to the broker until Done; the broker never writes it.
 	Batch []byte
+	// Lent spares the broker a copy of a large batch: it goes into the log from where
+	// it lies, by the checksum that it bears. Its memory must then not be changed
+	// after an ErrUnknownFate either: it may yet be written.
+	Lent bool
 	// Done is called once, on the shard's loop (or in Partition.Append if the
 	// batch is refused at once), after the results were filled in. It must not
 	// block. Keep it in the pooled object: setting it anew costs an allocation.
@@ -105,6 +109,7 @@ func (p *Partition) admit(a *Append) error {
 	if h := p.shard.b.health.get(); h.State >= store.DiskFull {
 		return refusalBy(h)
 	}
+	a.proposal.spliced = a.Lent && !settings.LogAppendTime && len(a.proposal.batch) >= leastSplice
 	return p.shard.b.admit(a.proposal.Size())
 }
 
@@ -128,9 +133,10 @@ type appendProposal struct {
 	partition *Partition // the first target
 	// batch is what goes into the log: Append.Batch, or a copy under the codec
 	// that the topic stores.
-	batch []byte
-	next  *appendProposal // of the same partition in the same entry
-	at    int             // its place among the proposals of its entry
+	batch   []byte
+	spliced bool            // batch goes into the log from where it lies
+	next    *appendProposal // of the same partition in the same entry
+	at      int             // its place among the proposals of its entry
 
 	published
 }
@@ -139,7 +145,13 @@ type appendProposal struct {
 func (p *appendProposal) Size() int { return len(p.batch) + proposalOverhead }
 
 // Bulk implements replica.Bulk: what apply keeps of a batch is in its header.
-func (p *appendProposal) Bulk() {}
+func (p *appendProposal) Bulk() (spliced int) {
+	if !p.spliced {
+		return 0
+	}
+	sealed, _ := record.Sealed(p.batch)
+	return len(sealed)
+}
 
 // Done implements replica.Proposal.
 func (p *appendProposal) Done(err error) {

@@ -55,6 +55,12 @@ func endCommand(dst []byte, start int) {
 	binary.LittleEndian.PutUint32(dst[start+1:], uint32(len(dst)-start-commandHeader))
 }
 
+// lengthen adds n bytes that follow elsewhere to the command that began at start.
+func lengthen(dst []byte, start, n int) {
+	size := dst[start+1:]
+	binary.LittleEndian.PutUint32(size, binary.LittleEndian.Uint32(size)+uint32(n))
+}
+
 // target is a partition, at a priority level, that an append command is for.
 type target struct {
 	partition record.PartitionID

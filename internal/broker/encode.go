@@ -6,6 +6,7 @@ import (
 	"github.com/polylog-mq/polylog/internal/fault"
 	"github.com/polylog-mq/polylog/internal/record"
 	"github.com/polylog-mq/polylog/internal/replica"
+	"github.com/polylog-mq/polylog/internal/store"
 )
 
 // Encode implements replica.StateMachine. Appends that no other command stands
@@ -44,6 +45,15 @@ func (s *shard) Encode(dst []byte, now record.LogTime, batch []replica.Proposal)
 	}
 	dst, _ = s.encodeAppends(dst, now, at)
 	return dst
+}
+
+// Splice implements replica.Splicer.
+func (s *shard) Splice(dst []byte, splices []store.Splice, now record.LogTime, batch []replica.Proposal) ([]byte, []store.Splice) {
+	s.splicing, s.splices = true, splices
+	dst = s.Encode(dst, now, batch)
+	splices = s.splices
+	s.splicing, s.splices = false, nil
+	return dst, splices
 }
 
 // alone reports whether a publish stands in a command of its own: it has several
@@ -106,12 +116,19 @@ func (s *shard) chain(a *appendProposal) {
 // batch becomes the entry's proposal number at.
 func (s *shard) encodeAppends(dst []byte, now record.LogTime, at int) ([]byte, int) {
 	for i, p := range s.chains {
-		start := len(dst)
+		start, apart := len(dst), 0
 		dst = p.chain.first.appendHeader(beginCommand(dst, kindAppend))
 		settings := p.settings.Load()
 		for a := p.chain.first; a != nil; a = a.next {
 			a.at = at
 			at++
+			if s.splicing && a.spliced && (settings == nil || !settings.LogAppendTime) {
+				sealed, sum := record.Sealed(a.batch)
+				dst = append(dst, a.batch[:len(a.batch)-len(sealed)]...)
+				s.splices = append(s.splices, store.Splice{At: len(dst), Bytes: sealed, Sum: sum})
+				apart += len(sealed)
+				continue
+			}
 			begin := len(dst)
 			dst = append(dst, a.batch...)
 			if settings != nil && settings.LogAppendTime {
@@ -119,6 +136,7 @@ func (s *shard) encodeAppends(dst []byte, now record.LogTime, at int) ([]byte, i
 			}
 		}
 		endCommand(dst, start)
+		lengthen(dst, start, apart)
 		p.chain.first, p.chain.last = nil, nil
 		s.chains[i] = nil
 	}

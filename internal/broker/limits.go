@@ -14,6 +14,11 @@ const (
 	// DefaultShards is the number of data shards of a fresh cluster.
 	DefaultShards = 16
 
+	// leastSplice is from how many bytes on a batch that is lent goes into the log
+	// from where it lies. (To continue the log's checksum over one takes as long as
+	// to sum up 5 KB.)
+	leastSplice = 8 << 10
+
 	// pauseShare is the part of them from which connections pause: far enough
 	// below, so that what they have read already still finds room, in one shard
 	// if need be.

@@ -19,9 +19,12 @@ type shard struct {
 
 	topics    *topic.Partitions
 	producers *dedup.Table
-	groups    *groups
-	txns      *txns
-	queues    *queues
+	// splices are what Splice has left out so far, while it is splicing.
+	splices  []store.Splice
+	splicing bool
+	groups   *groups
+	txns     *txns
+	queues   *queues
 	// components lists what a shard is made of beside its partitions and
 	// producers. Their order is that of their ticks and of their pages.
 	components []component

@@ -165,6 +165,12 @@ var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 // checksum returns the CRC-32C of a whole batch.
 func checksum(batch []byte) uint32 { return crc32.Checksum(batch[posAttr:], castagnoli) }
 
+// Sealed returns the part of a batch that its checksum covers, which is its end, and
+// that checksum, as CRC32C has it.
+func Sealed(batch []byte) (b []byte, sum uint32) {
+	return batch[posAttr:], binary.BigEndian.Uint32(batch[posCRC:])
+}
+
 // SetBaseOffset numbers the batch's records from o. The checksum stays valid.
 func SetBaseOffset(batch []byte, o Offset) {
 	binary.BigEndian.PutUint64(batch[:posLength], uint64(o))

@@ -55,8 +55,22 @@ func (g *Group) leadAlone() {
 // appendAlone gives the entry of a batch to the store.
 func (g *Group) appendAlone(b *batch, data []byte) {
 	g.sole.last++
-	b.index, b.data = g.sole.last, data
-	g.loop.addAlone(g, store.Entry{Index: b.index, Term: g.term, Kind: uint8(raftpb.EntryNormal), Data: data})
+	b.index, b.data, b.body = g.sole.last, data, data
+	g.loop.addAlone(g, store.Entry{Index: b.index, Term: g.term, Kind: uint8(raftpb.EntryNormal), Data: data, Splices: b.splices})
+}
+
+// joined takes an entry from the store that has put it together, to be applied. Its
+// proposals may have been answered meanwhile: then nobody is left to apply it for.
+func (g *Group) joined(e *store.Entry) {
+	for _, b := range g.inFlight {
+		if b.index == e.Index {
+			b.data, b.chunk = e.Data, e.Chunk
+			return
+		}
+	}
+	if e.Chunk != nil {
+		e.Chunk.Release()
+	}
 }
 
 // goOnAlone applies what has become durable, and calls Raft back if a change of

@@ -148,7 +148,7 @@ func TestRaftAfterManyEntries(t *testing.T) {
 // bulkBlob is a proposal of which nothing is kept.
 type bulkBlob struct{ blob }
 
-func (*bulkBlob) Bulk() {}
+func (*bulkBlob) Bulk() int { return 0 }
 
 // TestASmallEntryAllocatesLittle counts from the proposal to the answer: the
 // store's entry, and its data if those may be kept.

@@ -12,7 +12,7 @@ import (
 func TestMemoryOfEntriesIsUsedAgain(t *testing.T) {
 	c := newCluster(t, 71, 1, func(c *cluster) {
 		o := smallStore(c.clock)
-		o.WALFileSize, o.TailBytes = 4<<20, 1<<20
+		o.WALFileSize, o.TailBytes = 4<<20, 64<<10
 		c.newStore = func() testStore { return newDiskStore(t, crashfs.New(), o) }
 	})
 	l := c.leader()

@@ -16,10 +16,11 @@ import (
 // from any goroutine and never block; functions given to them are called on
 // the group's loop.
 type Group struct {
-	id   record.ShardID
-	host *Host
-	loop *loop
-	sm   StateMachine
+	id      record.ShardID
+	host    *Host
+	loop    *loop
+	sm      StateMachine
+	splicer Splicer // sm, if it is one
 
 	// For any goroutine.
 	bytes   atomic.Int64 // of the proposals held
@@ -79,6 +80,7 @@ type status struct {
 
 func newGroup(h *Host, id record.ShardID, sm StateMachine) (*Group, error) {
 	g := &Group{id: id, host: h, loop: h.loops[int(id)%len(h.loops)], sm: sm}
+	g.splicer, _ = sm.(Splicer)
 	g.leading.init(g)
 	g.reads.asked = uint64(h.clock.Now().UnixNano())
 	if err := g.start(); err != nil {

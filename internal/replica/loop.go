@@ -322,7 +322,7 @@ func (l *loop) add(g *Group, hard *store.HardState, ents []*raftpb.Entry, respon
 func (l *loop) addAlone(g *Group, e store.Entry) {
 	w := l.openWrite()
 	s := slot{g: g, from: len(w.entries), alone: e.Index}
-	w.bytes += len(e.Data)
+	w.bytes += e.Size()
 	w.entries = append(w.entries, e)
 	w.close(s)
 }
@@ -374,6 +374,7 @@ func (l *loop) appended(w *write) {
 		s.g.writing--
 		if s.alone > 0 {
 			s.g.sole.durable = s.alone
+			s.g.joined(&w.entries[s.from])
 		}
 		s.g.respond(s.responses)
 		l.touch(s.g)

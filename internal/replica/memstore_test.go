@@ -57,6 +57,7 @@ type memRun struct {
 
 type memAppend struct {
 	parts []store.Append
+	given []*store.Entry // those in pieces
 	done  func(error)
 }
 
@@ -160,18 +161,26 @@ func (s *memStore) Append(batch []store.Append, done func(error)) {
 		done(s.dead)
 		return
 	}
+	var given []*store.Entry
+	for i := range batch {
+		for j := range batch[i].Entries {
+			if e := &batch[i].Entries[j]; len(e.Splices) > 0 {
+				given = append(given, e)
+			}
+		}
+	}
 	batch = copyParts(batch)
 	for i := range batch { // the caller uses the memory again
 		for j := range batch[i].Entries {
 			e := &batch[i].Entries[j]
-			e.Data = bytes.Clone(e.Data)
+			e.Data, e.Splices = e.Whole(), nil
 		}
 	}
 	s.now.append(batch)
 	for _, p := range batch {
 		s.sinceCheckpoint += len(p.Entries)
 	}
-	s.queue = append(s.queue, memAppend{copyParts(batch), done})
+	s.queue = append(s.queue, memAppend{copyParts(batch), given, done})
 	select {
 	case s.ready <- struct{}{}:
 	default:
@@ -199,6 +208,9 @@ func (s *memStore) Flush() bool {
 	for _, a := range queue {
 		if s.dead == nil {
 			s.disk.append(a.parts)
+			for _, e := range a.given {
+				e.Data, e.Splices = e.Whole(), nil
+			}
 		}
 		a.done(s.dead)
 	}

@@ -11,6 +11,7 @@ import (
 
 	"github.com/polylog-mq/polylog/internal/clock"
 	"github.com/polylog-mq/polylog/internal/record"
+	"github.com/polylog-mq/polylog/internal/store"
 )
 
 // leading is a group's part in proposing: it does something only while this
@@ -56,11 +57,16 @@ type batch struct {
 	bytes     int
 	size      int  // of the entry
 	answered  bool // its callers were told that the outcome is unknown
+	written   bool // and applied
 
 	// Of a member that leads alone.
 	index record.Index
-	data  []byte // the entry
-	bulk  bool   // its memory is to be used again
+	data  []byte // the entry, from when it is durable on
+	body  []byte // memory of the loop's that is to be used again
+	bulk  bool   // there is some
+	// What of the entry lies elsewhere until the store has put it together, in chunk.
+	splices []store.Splice
+	chunk   *store.Chunk
 }
 
 func (l *leading) init(g *Group) {
@@ -191,7 +197,11 @@ func (g *Group) gather() *batch {
 func (g *Group) proposeBatch(b *batch) bool {
 	now, mono := g.logTime()
 	body := appendEntryHeader(g.newBody(b), now, g.clock.Holding())
-	body = g.sm.Encode(body, now, b.proposals)
+	if b.bulk && g.splicer != nil {
+		body, b.splices = g.splicer.Splice(body, b.splices, now, b.proposals)
+	} else {
+		body = g.sm.Encode(body, now, b.proposals)
+	}
 	if !b.bulk {
 		if g.loop.body = body; cap(body) > 2*g.host.tune.entryBytes {
 			g.loop.body = nil // one large proposal must not stay
@@ -209,7 +219,7 @@ func (g *Group) proposeBatch(b *batch) bool {
 			panic(&raftPanic{"proposing: " + err.Error()})
 		}
 	}
-	b.size = len(body)
+	b.size = store.Spliced(body, b.splices)
 	g.inFlight = append(g.inFlight, b)
 	g.flying += b.size
 	g.tickDue = false
@@ -225,7 +235,13 @@ func (g *Group) proposeBatch(b *batch) bool {
 // kept (Bulk) get memory that is used again when they are applied.
 func (g *Group) newBody(b *batch) []byte {
 	if b.bulk = g.node == nil && bulk(b.proposals); b.bulk {
-		return g.loop.bodies.take(b.bytes + entryHeaderSize)
+		size := b.bytes + entryHeaderSize
+		if g.splicer != nil {
+			for _, p := range b.proposals {
+				size -= p.(Bulk).Bulk()
+			}
+		}
+		return g.loop.bodies.take(size)
 	}
 	return g.loop.body[:0]
 }
@@ -247,11 +263,13 @@ func (g *Group) reuse(b *batch) {
 		return
 	}
 	if g.host.tune.poison {
-		for i := range b.data {
-			b.data[i] = poison
+		for i := range b.body {
+			b.body[i] = poison
 		}
 	}
-	g.loop.bodies.put(b.data)
+	g.loop.bodies.put(b.body)
+	clear(b.splices)
+	b.written = true
 }
 
 // bodies are memory for entries, for use again.
@@ -367,7 +385,15 @@ func (g *Group) answer(b *batch, err error) {
 // finish answers the proposals of a batch and keeps the batch for use again.
 func (g *Group) finish(b *batch, err error) {
 	g.answer(b, err)
-	*b = batch{proposals: b.proposals}
+	if b.chunk != nil {
+		b.chunk.Release()
+	}
+	// What may not be written yet still needs its splices.
+	next := batch{proposals: b.proposals}
+	if b.written {
+		next.splices = b.splices[:0]
+	}
+	*b = next
 	g.spare = append(g.spare, b)
 }
 

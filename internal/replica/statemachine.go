@@ -1,6 +1,9 @@
 package replica
 
-import "github.com/polylog-mq/polylog/internal/record"
+import (
+	"github.com/polylog-mq/polylog/internal/record"
+	"github.com/polylog-mq/polylog/internal/store"
+)
 
 // StateMachine is what a group's entries mean. Every method is called on the
 // group's loop, one at a time, and must not block.
@@ -92,5 +95,17 @@ type Proposal interface {
 // entry of such alone is used again.
 type Bulk interface {
 	Proposal
-	Bulk()
+	// Bulk returns how many of its bytes Splice leaves where they lie. They must
+	// not change before Done, and where that says ErrUnknown, never: they may yet
+	// be written.
+	Bulk() (spliced int)
+}
+
+// Splicer is a StateMachine that can leave large parts of proposals where they lie,
+// for the log to put together.
+type Splicer interface {
+	StateMachine
+	// Splice is Encode for Bulk proposals alone. What it leaves out of dst it
+	// appends to splices, each with the length that dst has then as its place.
+	Splice(dst []byte, splices []store.Splice, now record.LogTime, batch []Proposal) ([]byte, []store.Splice)
 }

@@ -5,6 +5,7 @@ import (
 
 	"github.com/polylog-mq/polylog/internal/record"
 	"github.com/polylog-mq/polylog/internal/store/segment"
+	"github.com/polylog-mq/polylog/internal/store/wal"
 )
 
 // Run says where consecutive records of a partition lie. Given to AddRuns and
@@ -33,7 +34,28 @@ type Entry struct {
 	Term  record.Term
 	Kind  uint8 // Raft's entry type, not interpreted
 	Data  []byte
+	// Splices are parts of the data that lie elsewhere: it is put together in the
+	// log. They and Data are then immutable until Append's done is called. By then,
+	// unless with an error, Data has become the whole, as it lies in Chunk, which is
+	// held for the caller to release, and Splices is nil.
+	Splices []Splice
+	Chunk   *Chunk
 }
+
+// Splice is a part of an entry's data that lies elsewhere.
+type Splice = wal.Splice
+
+// Chunk is memory of the log. It is released by who was given it.
+type Chunk = wal.Chunk
+
+// Spliced returns the size of data with its splices, in bytes.
+func Spliced(data []byte, splices []Splice) int { return wal.Spliced(data, splices) }
+
+// Size returns the bytes of the entry's data, splices included.
+func (e *Entry) Size() int { return wal.Spliced(e.Data, e.Splices) }
+
+// Whole returns the entry's data with its splices, as a copy.
+func (e *Entry) Whole() []byte { return wal.Join(make([]byte, 0, e.Size()), e.Data, e.Splices) }
 
 // HardState is what a Raft member must not forget.
 type HardState struct {

@@ -12,6 +12,7 @@ type appending struct {
 	s       *Store
 	batch   wal.Batch
 	entries []*entry // one per entry frame, in the order of the frames
+	spliced []*Entry // those of the caller's that have splices, in that order
 	done    func(error)
 }
 
@@ -46,21 +47,27 @@ func (a *appending) add(in *Append) {
 	a.batch.Sync = a.batch.Sync || in.Sync
 	first := len(a.entries)
 	var bytes int64
-	// The entries, and the slice headers that they point to, in one piece.
+	// The entries, and what they point to, in one piece; but what has splices is let
+	// go of as soon as it is written.
 	made := make([]struct {
 		entry entry
-		data  []byte
+		data  unwritten
 	}, len(in.Entries))
 	for i := range in.Entries {
 		e, m := &in.Entries[i], &made[i]
-		m.data = e.Data
-		m.entry.term, m.entry.kind, m.entry.size = e.Term, e.Kind, uint32(len(e.Data))
-		m.entry.data.Store(&m.data)
+		m.entry.term, m.entry.kind, m.entry.size = e.Term, e.Kind, uint32(e.Size())
+		if len(e.Splices) > 0 {
+			a.spliced = append(a.spliced, e)
+			m.entry.data.Store(&unwritten{e.Data, e.Splices})
+		} else {
+			m.data.data = e.Data
+			m.entry.data.Store(&m.data)
+		}
 		a.entries = append(a.entries, &m.entry)
 		a.batch.Frames = append(a.batch.Frames, wal.Frame{
-			Kind: wal.KindEntry, EntryKind: e.Kind, Group: in.Group, Index: e.Index, Term: e.Term, Body: e.Data,
+			Kind: wal.KindEntry, EntryKind: e.Kind, Group: in.Group, Index: e.Index, Term: e.Term, Body: e.Data, Splices: e.Splices,
 		})
-		bytes += wal.FrameSize(len(e.Data))
+		bytes += wal.FrameSize(e.Size())
 	}
 	l.mu.Lock()
 	if len(in.Entries) > 0 {
@@ -81,23 +88,39 @@ func (a *appending) add(in *Append) {
 	a.s.stats.Appended.Add(uint64(bytes))
 }
 
+// joined makes an entry's data the whole that a frame has become. It is called
+// while the lane calls Done, when it still keeps all that it has just written.
+func (e *Entry) joined(at wal.Position, f *wal.Frame) {
+	if !f.Chunk.Hold() {
+		panic("store: the log lets go of an entry before it has told of it")
+	}
+	e.Data, e.Splices, e.Chunk = f.Chunk.Bytes(at.Offset, e.Size()), nil, f.Chunk
+}
+
 // finish is the lane's Done.
 func (a *appending) finish(pos []wal.Position, err error) {
 	s, done := a.s, a.done
 	if err == nil {
-		n := 0
+		n, spliced := 0, a.spliced
 		for i := range a.batch.Frames {
-			if a.batch.Frames[i].Kind == wal.KindEntry {
-				a.entries[n].landed(pos[i], a.batch.Frames[i].Chunk)
-				n++
+			f := &a.batch.Frames[i]
+			if f.Kind != wal.KindEntry {
+				continue
 			}
+			a.entries[n].landed(pos[i], f.Chunk)
+			if len(f.Splices) > 0 {
+				spliced[0].joined(pos[i], f)
+				spliced = spliced[1:]
+			}
+			n++
 		}
 	} else {
 		err = s.die(fmt.Errorf("writing the log: %w", err))
 	}
 	clear(a.entries)
+	clear(a.spliced)
 	clear(a.batch.Frames)
-	a.entries, a.batch.Frames = a.entries[:0], a.batch.Frames[:0]
+	a.entries, a.spliced, a.batch.Frames = a.entries[:0], a.spliced[:0], a.batch.Frames[:0]
 	a.s, a.done = nil, nil
 	appendings.Put(a)
 	if done != nil {

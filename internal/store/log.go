@@ -21,9 +21,15 @@ type entry struct {
 	size uint32
 	// data is the entry's bytes until a flush has written them. Then at is where
 	// they lie, also in chunk, for as long as that can be held.
-	data  atomic.Pointer[[]byte]
+	data  atomic.Pointer[unwritten]
 	at    wal.Position
 	chunk atomic.Pointer[wal.Chunk]
+}
+
+// unwritten is the data of an entry that no flush has written yet.
+type unwritten struct {
+	data    []byte
+	splices []Splice
 }
 
 // hold returns the chunk that has the entry's data, held for the caller; nil if
@@ -128,7 +134,10 @@ func (l *Log) Entries(lo, hi record.Index, maxBytes int) ([]Entry, error) {
 	for i, e := range found {
 		out[i] = Entry{Index: lo + record.Index(i), Term: e.term, Kind: e.kind}
 		if d := e.data.Load(); d != nil {
-			out[i].Data = *d
+			out[i].Data = d.data
+			if len(d.splices) > 0 {
+				out[i].Data = wal.Join(make([]byte, 0, e.size), d.data, d.splices)
+			}
 		} else if c := e.hold(); c != nil {
 			out[i].Data = bytes.Clone(c.Bytes(e.at.Offset, int(e.size)))
 			c.Release()

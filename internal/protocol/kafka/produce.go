@@ -43,7 +43,8 @@ type produceCall struct {
 	used  int            // how many of parts
 	// pending counts the batches without a verdict, and one for the handler.
 	pending atomic.Int32
-	quiet   bool // the broker is to be helped
+	quiet   bool        // the broker is to be helped
+	kept    atomic.Bool // the request's bytes may be written after its answer
 
 	// The methods below, bound once.
 	answerFn  step
@@ -158,7 +159,7 @@ func (p *produceCall) topic(w *wire.ProduceWalk) (t *broker.Topic, refusal int16
 func (p *produceCall) part() *producePart {
 	if p.used == len(p.parts) {
 		part := &producePart{owner: p}
-		part.Done = part.done
+		part.Done, part.Lent = part.done, true
 		p.parts = append(p.parts, part)
 	}
 	part := p.parts[p.used]
@@ -238,6 +239,9 @@ func (part *producePart) refuse(code int16, err error) {
 func (part *producePart) done(a *broker.Append) {
 	if a.Err != nil {
 		part.refuse(producedCode(a.Err), a.Err)
+		if errors.Is(a.Err, broker.ErrUnknownFate) {
+			part.owner.kept.Store(true)
+		}
 	}
 	a.Batch = nil
 	part.owner.settled()
@@ -261,6 +265,9 @@ func (p *produceCall) settled() {
 
 // answer writes the response.
 func (p *produceCall) answer(c *call, out *wire.Output) bool {
+	if p.kept.Load() {
+		c.frame.Abandon()
+	}
 	if p.req.Acks == acksNone {
 		c.failure = p.unheard()
 		return true
@@ -350,6 +357,7 @@ func (p *produceCall) recycle() {
 		part.partition, part.Err, part.message = nil, nil, ""
 	}
 	pool := &p.server.produceCalls
+	p.kept.Store(false)
 	p.call = nil
 	pool.Put(p)
 }

@@ -109,8 +109,9 @@ func (w *world) batch() {
 		b.Frames = append(b.Frames, f)
 	}
 	first := len(w.log)
-	for _, f := range b.Frames {
-		w.log = append(w.log, wrote{f: f})
+	for i := range b.Frames {
+		w.log = append(w.log, wrote{f: b.Frames[i]})
+		w.cut(&b.Frames[i])
 	}
 	b.Done = func(pos []Position, err error) {
 		if err != nil && !errors.Is(err, ErrClosed) {
@@ -124,6 +125,23 @@ func (w *world) batch() {
 		}
 	}
 	w.l.Append(b)
+}
+
+// cut leaves the body of some entries in pieces.
+func (w *world) cut(f *Frame) {
+	if f.Kind != KindEntry || w.rng.IntN(3) > 0 {
+		return
+	}
+	whole := f.Body
+	f.Body = nil
+	for len(whole) > 0 {
+		n := 1 + w.rng.IntN(len(whole))
+		f.Splices = append(f.Splices, Splice{At: len(f.Body), Bytes: whole[:n], Sum: checksum(0, whole[:n])})
+		whole = whole[n:]
+		n = w.rng.IntN(len(whole) + 1)
+		f.Body = append(f.Body, whole[:n]...)
+		whole = whole[n:]
+	}
 }
 
 // act does one random thing.

@@ -58,7 +58,7 @@ func (l *Lane) flushStep() {
 		l.step = append(l.step, outcome{b, first, err})
 		sync = sync || b.Sync && err == nil
 		for i := range b.Frames {
-			size += int(FrameSize(len(b.Frames[i].Body)))
+			size += int(FrameSize(b.Frames[i].size()))
 		}
 	}
 	err := l.Err()
@@ -96,7 +96,7 @@ func (l *Lane) write(b *Batch) error {
 	}
 	for i := range b.Frames {
 		f := &b.Frames[i]
-		if !l.w.fits(FrameSize(len(f.Body))) {
+		if !l.w.fits(FrameSize(f.size())) {
 			if err := l.rotate(); err != nil {
 				return l.die(err)
 			}
@@ -122,7 +122,7 @@ func (l *Lane) plan(b *Batch) (rotations int, err error) {
 	at, size := l.w.offset(), l.w.size
 	for i := range b.Frames {
 		f := &b.Frames[i]
-		n := len(f.Body)
+		n := f.size()
 		if f.Kind == KindHardState {
 			if _, known := l.heads.find(f.Group); !known {
 				groups++

@@ -74,13 +74,48 @@ type Frame struct {
 	Index     record.Index
 	Term      record.Term
 	Body      []byte
+	// Splices are parts of the body that lie elsewhere and are brought together
+	// with it in the log alone, in the order of At. They, too, must not change
+	// between Append and Done. Only an entry may have some.
+	Splices []Splice
 
 	// Chunk is set by the lane while it calls Done: the memory in which the body
 	// lies from then on, at its Position, for who holds it.
 	Chunk *Chunk
 
-	sum uint32 // the checksum of Body alone, if that has sumAhead bytes
+	sum uint32 // the checksum of Body alone, if that has sumAhead bytes and no splices
 }
+
+// Splice is a part of a body that belongs before the byte At of what Frame.Body
+// has of it.
+type Splice struct {
+	At    int
+	Bytes []byte
+	Sum   uint32 // CRC32C of Bytes, as 0 begins it
+}
+
+// Spliced returns the size of a body with its splices, in bytes.
+func Spliced(body []byte, splices []Splice) int {
+	n := len(body)
+	for i := range splices {
+		n += len(splices[i].Bytes)
+	}
+	return n
+}
+
+// Join appends a body to dst, with its splices in their places.
+func Join(dst, body []byte, splices []Splice) []byte {
+	at := 0
+	for i := range splices {
+		s := &splices[i]
+		dst = append(append(dst, body[at:s.At]...), s.Bytes...)
+		at = s.At
+	}
+	return append(dst, body[at:]...)
+}
+
+// size is that of the body, with its splices.
+func (f *Frame) size() int { return Spliced(f.Body, f.Splices) }
 
 // FrameSize returns the bytes that a body of n bytes takes in a file.
 func FrameSize(n int) int64 { return headerSize + int64(n) }

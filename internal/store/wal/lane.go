@@ -146,7 +146,7 @@ type Batch struct {
 // bounds what it has queued.
 func (l *Lane) Append(b *Batch) {
 	for i := range b.Frames {
-		if f := &b.Frames[i]; len(f.Body) >= sumAhead {
+		if f := &b.Frames[i]; len(f.Body) >= sumAhead && len(f.Splices) == 0 {
 			f.sum = checksum(0, f.Body)
 		}
 	}

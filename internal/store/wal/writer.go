@@ -59,24 +59,43 @@ func (w *writer) enter(base int64, need int) {
 
 // frame appends a frame and returns where its body begins.
 func (w *writer) frame(f *Frame, sequence, durable uint64) (int64, error) {
-	if n := len(f.Body); n >= sumAhead {
-		w.chain = combine(w.chain, f.sum, n)
-	} else {
-		w.chain = checksum(w.chain, f.Body)
-	}
+	size := f.size()
+	w.chain = f.chained(w.chain)
 	h := header{
-		lane: w.lane, kind: f.Kind, entryKind: f.EntryKind, length: uint32(len(f.Body)), file: w.num,
+		lane: w.lane, kind: f.Kind, entryKind: f.EntryKind, length: uint32(size), file: w.num,
 		sequence: sequence, durable: durable, index: f.Index, term: f.Term, group: f.Group, chain: w.chain,
 	}
 	h.encode(&w.head, w.salt)
-	if err := w.room(headerSize + len(f.Body)); err != nil {
+	if err := w.room(headerSize + size); err != nil {
 		return 0, err
 	}
 	at := w.offset() + headerSize
 	w.add(w.head[:])
-	w.add(f.Body)
+	from := 0
+	for i := range f.Splices {
+		s := &f.Splices[i]
+		w.add(f.Body[from:s.At])
+		w.add(s.Bytes)
+		from = s.At
+	}
+	w.add(f.Body[from:])
 	f.Chunk = w.chunk
 	return at, nil
+}
+
+// chained continues a chain of checksums over the body, of which it reads no more
+// than was not summed before.
+func (f *Frame) chained(chain uint32) uint32 {
+	if len(f.Splices) == 0 && len(f.Body) >= sumAhead {
+		return combine(chain, f.sum, len(f.Body))
+	}
+	from := 0
+	for i := range f.Splices {
+		s := &f.Splices[i]
+		chain = combine(checksum(chain, f.Body[from:s.At]), s.Sum, len(s.Bytes))
+		from = s.At
+	}
+	return checksum(chain, f.Body[from:])
 }
 
 // room sees to it that the next n bytes lie together in a chunk that is kept.

@@ -6,6 +6,8 @@ import "sync"
 type Frame struct {
 	// B is the content.
 	B []byte
+
+	abandoned bool
 }
 
 // framePools has a pool of *Frame for each of frameSizes.
@@ -40,8 +42,15 @@ func (f *Frame) Grow(n int) *Frame {
 	return g
 }
 
+// Abandon says that somebody may look at the frame for longer than its owner: Free
+// then leaves it to the garbage collector.
+func (f *Frame) Abandon() { f.abandoned = true }
+
 // Free gives the frame back. Nothing may alias it any more.
 func (f *Frame) Free() {
+	if f.abandoned {
+		return
+	}
 	for i, size := range frameSizes {
 		if cap(f.B) == size {
 			framePools[i].Put(f)
