@@ -250,10 +250,10 @@ func measure(ctx context.Context, l line, t target) (report.Sample, error) {
 	r, err := l.load(ctx, addr, prefix,
 		func() { before, errBefore = t.server.Usage() },
 		func() { after, errAfter = t.server.Usage() })
-	if err := errors.Join(err, errBefore, errAfter); err != nil {
+	if err := errors.Join(err, errBefore, errAfter, amqp.Delete(addr, prefix, l.queues)); err != nil {
 		return report.Sample{}, err
 	}
 	return report.Sample{
 		Result: r, CPUSeconds: (after.CPU - before.CPU).Seconds(), Resident: after.Resident, BytesWritten: after.Written - before.Written,
-	}, amqp.Delete(addr, prefix, l.queues)
+	}, nil
 }

@@ -8,6 +8,7 @@ import (
 	"errors"
 	"flag"
 	"fmt"
+	"io"
 	"os"
 	"os/signal"
 	"path/filepath"
@@ -30,7 +31,7 @@ func main() {
 // options are the command's flags.
 type options struct {
 	root, scratch, results string
-	only                   string
+	only, against          string
 	rounds                 int
 	duration, warmup       time.Duration
 	budget, queuing        time.Duration
@@ -70,6 +71,7 @@ func run() error {
 	flag.IntVar(&o.idle, "idle", 10_000, "connections of the line about idle ones; the limit of open files must be above that")
 	flag.IntVar(&o.declared, "declared", 10_000, "queues of the line about declaring them")
 	flag.DurationVar(&o.budget, "budget", 0, "time for the whole run: loads are shortened, and rounds left out, to keep it; 0: as long as it takes")
+	flag.StringVar(&o.against, "against", "", "another polylog program, as one more column")
 	flag.BoolVar(&o.skipRabbit, "skip-rabbitmq", false, "measure Polylog alone")
 	flag.Parse()
 	if o.budget > 0 {
@@ -131,6 +133,20 @@ func compare(ctx context.Context, o options) (err error) {
 	for _, t := range targets {
 		rep.AddServer(t.column, t.server)
 	}
+	name := "amqp"
+	if o.only != "" {
+		name = "partial"
+	}
+	if err := runAll(ctx, o, only, targets, rep); err != nil {
+		// What there is may help to find out why, but must not pass for a run.
+		return errors.Join(rep.Write(o.results, name+"-unfinished", io.Discard), err)
+	}
+	return rep.Write(o.results, name, os.Stdout)
+}
+
+// runAll runs the lines, round by round. It stops when a server has died: what
+// would follow compares nothing.
+func runAll(ctx context.Context, o options, only *regexp.Regexp, targets []target, rep *report.Report) error {
 	all := lines(o)
 	for _, l := range all {
 		rep.Aim(l.name, l.goals...)
@@ -144,15 +160,12 @@ func compare(ctx context.Context, o options) (err error) {
 			}
 		}
 	}
-	name := "amqp"
-	if o.only != "" {
-		name = "partial"
-	}
-	return rep.Write(o.results, name, os.Stdout)
+	return nil
 }
 
 // runLine runs a line on every target. What is run once comes last, and has its
-// time.
+// time. A load that fails is noted, and the others go on; an error says that a
+// server is gone.
 func runLine(ctx context.Context, o options, l line, round int, targets []target, rep *report.Report) error {
 	if !l.once && !o.deadline.IsZero() && time.Now().After(o.deadline) {
 		if round == 0 {
@@ -163,9 +176,14 @@ func runLine(ctx context.Context, o options, l line, round int, targets []target
 	for _, t := range targets {
 		fmt.Fprintf(os.Stderr, "%s  %-48s %-18s round %d of %d\n",
 			time.Now().Format(time.TimeOnly), l.name, t.column, min(round+1, o.rounds), o.rounds)
-		s, err := measure(ctx, l, t)
-		if err != nil {
+		s, err := watched(ctx, l, t)
+		if err := errors.Join(ctx.Err(), t.server.Died()); err != nil {
 			return fmt.Errorf("%s on %s: %w", l.name, t.column, err)
+		}
+		if err != nil {
+			fmt.Fprintln(os.Stderr, "  failed:", err)
+			rep.Leave("%s on %s: %v", l.name, t.column, err)
+			continue
 		}
 		if s.Records < l.least {
 			rep.Leave("%s on %s: only %d, in the time that there was", l.name, t.column, s.Records)
@@ -173,6 +191,27 @@ func runLine(ctx context.Context, o options, l line, round int, targets []target
 		rep.Add(l.name, l.limit, t.column, s)
 	}
 	return nil
+}
+
+// watched is measure that ends when the server does.
+func watched(ctx context.Context, l line, t target) (report.Sample, error) {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	go func() {
+		select {
+		case <-t.server.Gone():
+			cancel()
+		case <-ctx.Done():
+		}
+	}()
+	s, err := measure(ctx, l, t)
+	if err != nil {
+		select { // a broken connection may be how one hears of it first
+		case <-t.server.Gone():
+		case <-time.After(time.Second):
+		}
+	}
+	return s, err
 }
 
 func startTargets(o options, dir string) ([]target, func() error, error) {
@@ -188,12 +227,20 @@ func startTargets(o options, dir string) ([]target, func() error, error) {
 	if err != nil {
 		return nil, nil, err
 	}
-	polylog, err := startIn(dir, "polylog", func(d string) (*peer.Server, error) { return peer.StartPolylog(bin, d) })
-	if err != nil {
-		return nil, nil, err
+	var targets []target
+	for _, p := range [...]struct{ column, folder, program string }{
+		{"polylog", "polylog", bin}, {"polylog, other build", "other", o.against},
+	} {
+		if p.program == "" {
+			continue
+		}
+		s, err := startIn(dir, p.folder, func(d string) (*peer.Server, error) { return peer.StartPolylog(p.program, d) })
+		if err != nil {
+			return nil, nil, errors.Join(err, stop())
+		}
+		servers = append(servers, s)
+		targets = append(targets, target{column: p.column, server: s})
 	}
-	servers = append(servers, polylog)
-	targets := []target{{column: "polylog", server: polylog}}
 	if o.skipRabbit {
 		return targets, stop, nil
 	}
