@@ -70,6 +70,8 @@ const (
 	behindBytes    = 16 << 20
 	keenTime       = 10 * time.Millisecond
 	recordOverhead = 96
+	// markTime is for about how long a queue asks for leave to deliver at a time.
+	markTime = 10 * time.Millisecond
 	// readLeast and readBytes bound how much of a queue is read at a time,
 	// keptReadings is how many queues of a shard keep what they have read, and
 	// arenaBytes how much memory is taken at a time for records that were

@@ -35,7 +35,11 @@ type desk struct {
 	// flying counts what is on its way into a queue that can be full.
 	flying, flyingBytes int64
 	// gaveAt is when consumers were given something last, by the monotonic clock.
-	gaveAt  time.Duration
+	gaveAt time.Duration
+	// pacedAt and paced are when, and at how many deliveries, their pace was looked
+	// at last.
+	pacedAt time.Duration
+	paced   int64
 	rate    rate
 	handing handings
 	watch   consumerWatch
@@ -370,6 +374,7 @@ func (d *desk) found(f *fetched) lease.Found {
 func (d *desk) handOver() {
 	if len(d.served) > 0 {
 		d.gaveAt = d.q.s.b.opts.Clock.Mono()
+		d.pace()
 	}
 	for i, c := range d.served {
 		if d.Strict() {
@@ -381,6 +386,18 @@ func (d *desk) handOver() {
 		d.served[i] = nil
 	}
 	d.served = d.served[:0]
+}
+
+// pace has leave asked for as far ahead as records are given in markTime, at the
+// latest pace: each time costs a commit.
+func (d *desk) pace() {
+	took := d.gaveAt - d.pacedAt
+	if took < markTime/2 {
+		return
+	}
+	given := d.queue.stats.delivered.Load()
+	d.Pace(int64(float64(given-d.paced) * float64(markTime) / float64(took)))
+	d.pacedAt, d.paced = d.gaveAt, given
 }
 
 // deadline returns until when a record may wait.

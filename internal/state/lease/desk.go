@@ -16,6 +16,8 @@ type Desk struct {
 	term record.Term
 
 	levels []level
+	// ahead is how far ahead of what it gives the desk asks for leave.
+	ahead record.Offset
 	// maybe has a bit for every level that may have something to give.
 	maybe [4]uint64
 
@@ -54,7 +56,7 @@ type level struct {
 // NewDesk opens a desk over a set, at the beginning of a leader's term.
 func NewDesk(set *Set, term record.Term) *Desk {
 	d := &Desk{
-		set: set, term: term, out: Change{Partition: set.id}, away: map[record.Offset]uint8{},
+		set: set, term: term, ahead: markAhead, out: Change{Partition: set.id}, away: map[record.Offset]uint8{},
 		lending: map[record.Offset]struct{}{}, forgetting: map[record.Offset]struct{}{}, groups: newGroups(),
 	}
 	d.Configure()
@@ -338,10 +340,16 @@ func (d *Desk) ask(n uint8, o record.Offset) bool {
 // askAhead asks for leave to go beyond o in a level, if there is little left.
 func (d *Desk) askAhead(n uint8, o record.Offset) {
 	l := &d.levels[n]
-	if o+markAhead/2 >= d.set.Marked(n) && o+markAhead/2 >= l.asked {
-		l.asked = o + markAhead
+	if o+d.ahead/2 >= d.set.Marked(n) && o+d.ahead/2 >= l.asked {
+		l.asked = o + d.ahead
 		d.out.Marks = append(d.out.Marks, Mark{n, l.asked})
 	}
+}
+
+// Pace has the desk ask for leave as far ahead as records will be given in a while,
+// n, within bounds.
+func (d *Desk) Pace(n int64) {
+	d.ahead = record.Offset(min(max(n, markAhead), maxAhead))
 }
 
 // Die lets the record die.

@@ -38,10 +38,12 @@ const (
 
 // Limits of a desk.
 const (
-	// markAhead is how far ahead of what it delivers the leader asks for leave,
-	// in offsets of a level: so many records at most are taken for delivered
-	// after a crash although they were not.
+	// markAhead and maxAhead bound how far ahead of what it delivers the leader asks
+	// for leave, in offsets of a level: so many records at most are taken for
+	// delivered after a crash although they were not. It is more than the least
+	// where that many are given at once (Pace).
 	markAhead = 1024
+	maxAhead  = 8 * markAhead
 	// maxPatient is how many ranges of settled records may wait to be told.
 	maxPatient = 1 << 10
 	// maxParked bounds the records that a desk has looked at and that wait for
