@@ -31,6 +31,7 @@ type Server struct {
 	cmd     *exec.Cmd
 	exited  chan struct{} // closed when the process is gone
 	outcome error         // then: how it ended
+	after   []string      // a command that ends what else it has started
 }
 
 // Usage is what a server process has used so far.
@@ -116,9 +117,22 @@ func (s *Server) Stop() error {
 	}
 	select {
 	case <-s.exited:
-		return s.signal(syscall.SIGKILL) // what outlives the script that started it
+		err := s.signal(syscall.SIGKILL) // what outlives the script that started it
+		s.farewell()
+		return err
 	case <-time.After(20 * time.Second):
-		return s.Kill()
+		err := s.Kill()
+		s.farewell()
+		return err
+	}
+}
+
+// farewell ends what the server has started apart from itself, if it can.
+func (s *Server) farewell() {
+	if len(s.after) > 0 {
+		cmd := exec.Command(s.after[0], s.after[1:]...)
+		cmd.Env = append(os.Environ(), s.env...)
+		_ = cmd.Run()
 	}
 }
 

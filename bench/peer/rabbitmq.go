@@ -43,7 +43,7 @@ func StartRabbitMQ(dir string) (*Server, error) {
 	if err != nil {
 		return nil, err
 	}
-	s.AMQP = s.Addr
+	s.AMQP, s.after = s.Addr, []string{"epmd", "-kill"} // of the port in its environment
 	s.Version = "unknown"
 	if log, err := os.ReadFile(filepath.Join(dir, "rabbitmq.log")); err == nil {
 		if m := rabbitVersion.FindSubmatch(log); m != nil {
