@@ -60,6 +60,7 @@ type Publish struct {
 // publishing is the part of a Publish that the broker works on.
 type publishing struct {
 	left    atomic.Int32
+	quiet   bool
 	mu      sync.Mutex // guards Err while several shards answer
 	logged  facts
 	one     appendProposal // of the first shard; more has the others
@@ -82,8 +83,14 @@ type published struct {
 
 // Publish appends a batch to queues. It never blocks. What one goroutine
 // publishes keeps its order in every queue. The bytes are stored once per shard.
-func (b *Broker) Publish(p *Publish) {
-	p.Err = nil
+func (b *Broker) Publish(p *Publish) { b.publish(p, false) }
+
+// PublishQuietly is Publish for a caller that calls Help when it has published all it
+// has at hand: until then nobody is told.
+func (b *Broker) PublishQuietly(p *Publish) { b.publish(p, true) }
+
+func (b *Broker) publish(p *Publish, quiet bool) {
+	p.Err, p.quiet = nil, quiet
 	p.logged = p.Facts.logged()
 	p.more = p.more[:0]
 	p.left.Store(1) // for this function
@@ -144,6 +151,10 @@ func (p *Publish) to(a *appendProposal, part *Partition, targets []target) {
 	*a = appendProposal{publish: p, partition: part, batch: p.Batch, published: published{targets: targets}}
 	if err := s.admitPublish(a); err != nil {
 		p.answered(err)
+		return
+	}
+	if p.quiet {
+		s.group.ProposeQuietly(a)
 		return
 	}
 	s.group.Propose(a)

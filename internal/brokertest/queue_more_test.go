@@ -542,3 +542,33 @@ func TestQueuesOfTenantsShareAShard(t *testing.T) {
 		t.Errorf("delivered after %d of %d", before, greedy)
 	}
 }
+
+// TestQueueGivesWhatHasLeftMemory reads records of what is in memory, and gives some
+// of them when that has moved on: what was read stays as it is until it is given.
+func TestQueueGivesWhatHasLeftMemory(t *testing.T) {
+	n := Start(t, Options{Store: func(o *store.Options) { o.WALFileSize, o.TailBytes = 256<<10, 128<<10 }})
+	q := n.CreateQueue("q", func(*broker.QueueSettings) {})
+	body := func(i int) string { return strings.Repeat(fmt.Sprintf("%06d", i), 120) }
+	fill := func(from, to int) {
+		for i := from; i < to; i++ {
+			mustPublish(t, n, q, body(i))
+		}
+	}
+	w := work(t, n, q, func(s *broker.ConsumerSpec) { s.Credit, s.NoAck = 0, true })
+	fill(0, 120)
+	w.consumer.Grant(80) // reads more and more at a time
+	n.Settle()
+	fill(120, 1200)
+	for i := 80; i < 1200; i++ {
+		w.consumer.Grant(1)
+		n.Settle()
+	}
+	if len(w.got) != 1200 {
+		t.Fatalf("%d records", len(w.got))
+	}
+	for i, v := range w.got {
+		if v != body(i) {
+			t.Fatalf("record %d is %.60q", i, v)
+		}
+	}
+}

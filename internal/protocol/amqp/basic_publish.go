@@ -299,6 +299,7 @@ func (ch *channel) lose(err error) {
 // awaitDisk returns when the disk takes messages, or the connection ends.
 func (s *session) awaitDisk() {
 	for s.server.opts.Broker.Health().State == store.DiskFull {
+		s.loud()
 		if !s.told && s.can.connectionBlocked {
 			s.out.method(0, &wire.ConnectionBlocked{Reason: []byte("low on disk")})
 		}

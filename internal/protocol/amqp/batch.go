@@ -172,14 +172,19 @@ func (ch *channel) send(b *batch) {
 	}
 	for {
 		b.stage.Store(handing)
-		ch.server.opts.Broker.Publish(&b.Publish)
+		if ch.quiet {
+			ch.server.opts.Broker.PublishQuietly(&b.Publish)
+		} else {
+			ch.server.opts.Broker.Publish(&b.Publish)
+		}
 		switch {
 		case b.stage.CompareAndSwap(handing, flying):
 			return
 		case b.stage.Load() == over:
 			ch.server.giveBack(b)
 			return
-		case !ch.breathe():
+		}
+		if ch.help(); !ch.breathe() {
 			b.finish()
 			ch.server.giveBack(b)
 			return

@@ -21,6 +21,10 @@ func (ch *channel) touch() {
 
 // endBurst hands over what the burst has gathered.
 func (s *session) endBurst() {
+	if s.helps() {
+		s.quiet = true
+		s.out.hold()
+	}
 	for i, ch := range s.dirty {
 		s.dirty[i] = nil
 		ch.touched = false
@@ -29,8 +33,44 @@ func (s *session) endBurst() {
 		}
 	}
 	s.dirty = s.dirty[:0]
+	s.help()
 	s.widen()
 	s.replenish()
+}
+
+// helps reports whether the reader may as well write the log itself: it has nothing
+// else to do, since the client waits for this one batch.
+func (s *session) helps() bool {
+	if !s.drained || len(s.dirty) != 1 {
+		return false
+	}
+	p := &s.dirty[0].packing
+	if len(p.open) != 1 || p.open[0].builder.Size() > mostHelped {
+		return false
+	}
+	s.flow.Lock()
+	defer s.flow.Unlock()
+	return s.flow.underWay == 0
+}
+
+// help helps the broker, if that was promised, and writes what comes of it.
+func (s *session) help() {
+	if !s.quiet {
+		return
+	}
+	s.server.opts.Broker.Help()
+	s.loud()
+}
+
+// loud ends what helps has begun: others see to the outbox again.
+func (s *session) loud() {
+	if !s.quiet {
+		return
+	}
+	s.quiet = false
+	if s.out.letGo() {
+		s.here()
+	}
 }
 
 // began and ended count what is under way: n is 1 for a batch, 0 for what does

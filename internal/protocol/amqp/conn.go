@@ -20,6 +20,9 @@ func (s *Server) newConn(nc net.Conn) *conn {
 	c.session = newSession(s, nc.RemoteAddr().String(), isLoopback(nc.RemoteAddr()))
 	c.session.certificate = listen.Certificate(nc)
 	c.session.blocking, c.session.poke, c.session.named = c.waitForRoom, c.poke, c.name
+	if c.socket = listen.NewSocket(nc); c.socket != nil {
+		c.session.here = c.answer
+	}
 	c.session.breathe = func() bool { return c.pause() == nil && c.session.phase == running }
 	c.resume = func() { signal(c.room) }
 	return c
@@ -45,12 +48,20 @@ type conn struct {
 	// What went over the socket: the reader's numbers, and the writer's.
 	received, reads int64
 	sent, writes    atomic.Int64
+	armed           time.Time // the read deadline that is set, if hasArmed
+	hasArmed        bool
 
 	// The writer's.
-	spare []byte
 	beat  *time.Timer
 	every time.Duration // between heartbeats; 0 none
-	wrote bool          // since the last one
+	wrote atomic.Bool   // since the last one
+
+	socket  *listen.Socket // nil: only nc can write
+	writing sync.Mutex     // guards the following, and the order of what is written
+	spare   []byte
+	rest    []byte    // what answer was to write and did not
+	slow    time.Time // the write deadline
+	over    bool      // the writer has ended
 }
 
 var errGone = errors.New("the connection was given up")
@@ -60,7 +71,11 @@ func (c *conn) Serve() {
 	written := make(chan struct{})
 	go func() {
 		defer close(written)
-		if err := c.writeLoop(); err != nil {
+		err := c.writeLoop()
+		c.writing.Lock()
+		c.over = true
+		c.writing.Unlock()
+		if err != nil {
 			c.note("writing", err)
 			c.Abort()
 		}
@@ -166,7 +181,7 @@ func (c *conn) readLoop() error {
 // not known yet.
 func (c *conn) read(need int, deadline time.Time) error {
 	c.makeRoom(need)
-	if err := c.nc.SetReadDeadline(deadline); err != nil {
+	if err := c.arm(deadline); err != nil {
 		return err
 	}
 	if c.session.runPosted() {
@@ -176,10 +191,27 @@ func (c *conn) read(need int, deadline time.Time) error {
 	c.end += n
 	c.received += int64(n)
 	c.reads++
-	if n > 0 || errors.Is(err, os.ErrDeadlineExceeded) && c.session.runPosted() {
+	if errors.Is(err, os.ErrDeadlineExceeded) {
+		// It was poke's, or one of before.
+		c.hasArmed = false
+		if c.session.runPosted() || deadline.IsZero() || time.Now().Before(deadline) {
+			return nil
+		}
+	}
+	if n > 0 {
 		return nil
 	}
 	return err
+}
+
+// arm sees to it that reading ends at the deadline, or before that, to be gone on
+// with: to set a deadline for every read costs more than to look at the clock.
+func (c *conn) arm(deadline time.Time) error {
+	if c.hasArmed && (deadline.IsZero() || !c.armed.IsZero() && !c.armed.After(deadline)) {
+		return nil
+	}
+	c.hasArmed, c.armed = true, deadline
+	return c.nc.SetReadDeadline(deadline)
 }
 
 // makeRoom sees to it that there is room behind what is not parsed yet: for the
@@ -285,19 +317,13 @@ func (c *conn) writeLoop() error {
 	out := c.session.out
 	for {
 		last := c.ending.Load()
-		b := out.take(c.spare)
-		if len(b) > 0 {
-			if err := c.write(b); err != nil {
-				return err
-			}
-		}
-		c.spare = b
-		if cap(b) > maxKeptOutput {
-			c.spare = nil
+		some, err := c.writeAll(out)
+		if err != nil {
+			return err
 		}
 		c.session.replenish()
 		switch {
-		case len(b) > 0:
+		case some:
 		case last:
 			return nil
 		default:
@@ -311,6 +337,26 @@ func (c *conn) writeLoop() error {
 	}
 }
 
+// writeAll writes what there is, and reports whether there was anything.
+func (c *conn) writeAll(out *outbox) (some bool, err error) {
+	c.writing.Lock()
+	defer c.writing.Unlock()
+	if some = len(c.rest) > 0; some {
+		if err := c.write(c.rest); err != nil {
+			return true, err
+		}
+		c.rest = c.rest[:0]
+	}
+	b := out.take(c.spare)
+	if c.spare = b; cap(b) > maxKeptOutput {
+		c.spare = nil
+	}
+	if len(b) == 0 {
+		return some, nil
+	}
+	return true, c.write(b)
+}
+
 // await waits until there is something to write, or time for a heartbeat.
 func (c *conn) await() {
 	if t := time.Duration(c.session.beats.Load()) * time.Second / 2; t != c.every {
@@ -322,28 +368,43 @@ func (c *conn) await() {
 	case <-c.beat.C:
 		if c.every > 0 {
 			c.beat.Reset(c.every)
-			if !c.wrote {
+			if !c.wrote.Swap(false) {
 				c.session.out.append(wire.AppendHeartbeat)
 			}
-			c.wrote = false
 		}
 	}
 }
 
-// write writes b in parts, each under a deadline of its own.
+// write writes b in parts.
 func (c *conn) write(b []byte) error {
-	c.wrote = true
 	for len(b) > 0 {
 		part := b[:min(len(b), maxWrite)]
-		if err := c.nc.SetWriteDeadline(time.Now().Add(c.server.times.write)); err != nil {
+		if err := c.mayWrite(); err != nil {
 			return err
 		}
 		if _, err := c.nc.Write(part); err != nil {
 			return err
 		}
-		c.sent.Add(int64(len(part)))
-		c.writes.Add(1)
+		c.written(len(part))
 		b = b[len(part):]
 	}
 	return nil
+}
+
+// written counts a write of n bytes.
+func (c *conn) written(n int) {
+	c.wrote.Store(true)
+	c.sent.Add(int64(n))
+	c.writes.Add(1)
+}
+
+// mayWrite sees to it that there is at least the whole of the write timeout for the
+// next bytes, and at most twice that.
+func (c *conn) mayWrite() error {
+	now, limit := time.Now(), c.server.times.write
+	if c.slow.Sub(now) >= limit {
+		return nil
+	}
+	c.slow = now.Add(2 * limit)
+	return c.nc.SetWriteDeadline(c.slow)
 }

@@ -17,7 +17,9 @@
 // is used up, the burst ends: batches, settles and grants of credit are handed
 // to the broker, many at a time (burst.go). The writer takes what others have
 // put into the connection's outbox (outbox.go) and writes it with one system
-// call.
+// call. Where the burst was one batch that the client waits for, the reader does
+// the rest as well: it steps the broker's loops and writes what comes of it
+// (session.help, answer.go).
 //
 // Deliveries come on the loops of the broker's shards: a channel numbers each
 // (unacked.go) and encodes it into the outbox whole, so that contents never

@@ -61,6 +61,11 @@ const (
 	// outboxHigh is for how many bytes in the outbox consumers get no more
 	// credit until the writer has taken them.
 	outboxHigh = 1 << 20
+	// maxPrompt is how much of the outbox others than the writer write, in bytes.
+	maxPrompt = 16 << 10
+	// mostHelped is how large a burst may be, in bytes, after which the reader
+	// writes the log itself.
+	mostHelped = 32 << 10
 	// maxKeptOutput is the largest outbox buffer that is used again, in bytes.
 	maxKeptOutput = 2 << 20
 	// A consumer's window is how many deliveries it may have on their way to

@@ -16,6 +16,7 @@ type outbox struct {
 	confirming []*channel
 
 	wake chan struct{}
+	held bool // nobody is woken: whoever holds it looks after it
 }
 
 func newOutbox() *outbox { return &outbox{wake: make(chan struct{}, 1)} }
@@ -23,7 +24,7 @@ func newOutbox() *outbox { return &outbox{wake: make(chan struct{}, 1)} }
 // append lets fn append frames to what is there.
 func (o *outbox) append(fn func(b []byte) []byte) {
 	o.mu.Lock()
-	first := o.emptyLocked()
+	first := o.emptyLocked() && !o.held
 	if !o.closed {
 		o.b = fn(o.b)
 	}
@@ -43,7 +44,7 @@ func (o *outbox) emptyLocked() bool { return len(o.b) == 0 && len(o.confirming) 
 // confirm says that a channel has publishes to confirm.
 func (o *outbox) confirm(ch *channel) {
 	o.mu.Lock()
-	first := o.emptyLocked()
+	first := o.emptyLocked() && !o.held
 	if !o.closed {
 		o.confirming = append(o.confirming, ch)
 	}
@@ -51,6 +52,21 @@ func (o *outbox) confirm(ch *channel) {
 	if first {
 		signal(o.wake)
 	}
+}
+
+// hold has nobody woken until letGo, which reports whether there is something to
+// write.
+func (o *outbox) hold() {
+	o.mu.Lock()
+	o.held = true
+	o.mu.Unlock()
+}
+
+func (o *outbox) letGo() (some bool) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.held = false
+	return !o.emptyLocked()
 }
 
 // congested reports whether the client reads too slowly to be given more.
@@ -66,6 +82,20 @@ func (o *outbox) congested() bool {
 func (o *outbox) take(spare []byte) []byte {
 	o.mu.Lock()
 	defer o.mu.Unlock()
+	return o.takeLocked(spare)
+}
+
+// takeLittle is take, unless there is so much that the writer should write it.
+func (o *outbox) takeLittle(spare []byte) (b []byte, ok bool) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if len(o.b) > maxPrompt {
+		return nil, false
+	}
+	return o.takeLocked(spare), true
+}
+
+func (o *outbox) takeLocked(spare []byte) []byte {
 	for i, ch := range o.confirming {
 		o.b = ch.confirms.appendTo(o.b, ch.number)
 		o.confirming[i] = nil

@@ -54,6 +54,11 @@ type session struct {
 	poke func()
 	// named returns the connection's name.
 	named func() string
+	// here writes what is in the outbox, as far as that goes without waiting.
+	here func()
+	// drained says that no byte is left of what was read, quiet that what is being
+	// published is told nobody of: the reader helps the broker (helps).
+	drained, quiet bool
 	// over says that the connection is to end without a word.
 	over   bool
 	posted struct {
@@ -145,6 +150,7 @@ func newSession(s *Server, client string, loopback bool) *session {
 		channels:  make(map[uint16]*channel),
 		answer:    make(chan struct{}, 1), poke: func() {}, named: func() string { return client },
 	}
+	x.here = func() { signal(x.out.wake) }
 	x.streamer.init(x)
 	x.answered = func() { x.answer <- struct{}{} }
 	x.flow.idle = sync.NewCond(&x.flow.Mutex)
@@ -169,6 +175,7 @@ func (s *session) feed(b []byte) (n, need int, err error) {
 			return len(b), 0, s.fail(nil, 0, refuse(codeFrameError, "%v", err), true)
 		}
 		if !ok {
+			s.drained = n == len(b)
 			return n, size, nil
 		}
 		n += size
