@@ -26,6 +26,7 @@ func TestAnswersKeepTheirOrder(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer func() { _ = client.Close() }()
+	_ = client.SetDeadline(time.Now().Add(30 * time.Second))
 	nc, err := l.Accept()
 	if err != nil {
 		t.Fatal(err)
