@@ -148,6 +148,9 @@ func (k *worker) tick() {
 	pace := k.w.o.Pace
 	if k.ending { // what has piled up must go within a minute
 		pace /= 8
+		if k.queue.settings.SingleActive { // by one worker
+			pace /= 4
+		}
 	}
 	k.w.after(around(k.w.clients, pace), k.tick)
 	switch {
