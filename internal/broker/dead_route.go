@@ -128,13 +128,11 @@ func levelOf(r *record.Record, level uint8) uint8 {
 // went by.
 func (d *desk) route(a *address, s *lease.Settings) (Routes, error) {
 	exchange := []byte(s.DeadLetterExchange)
-	routes, err := d.router().Route(exchange, a.key, a.headers)
-	for _, keys := range [...][]string{a.copies, a.blind} {
-		for _, key := range keys {
-			if err == nil {
-				routes, err = d.router().RouteMore(routes, exchange, []byte(key), a.headers)
-			}
+	keys := [][]byte{a.key}
+	for _, further := range [...][]string{a.copies, a.blind} {
+		for _, key := range further {
+			keys = append(keys, []byte(key))
 		}
 	}
-	return routes, err
+	return d.router().RouteAll(exchange, keys, a.headers)
 }

@@ -52,7 +52,7 @@ type Router struct {
 }
 
 // Properties lets exchanges that hash a property of the message ask for it: fn is
-// called in Route and RouteMore, with AMQP's name of the property, and returns nil
+// called in Route and RouteAll, with AMQP's name of the property, and returns nil
 // if the message has none.
 func (r *Router) Properties(fn func(name string) []byte) { r.found.Property = fn }
 
@@ -94,7 +94,7 @@ func (r *Router) Route(exchange, key []byte, headers Table) (Routes, error) {
 	if known, ok := r.known[string(r.key)]; ok {
 		return known, nil
 	}
-	routes, varies, err := r.ask(exchange, key, headers)
+	routes, varies, err := r.ask(exchange, key, nil, headers)
 	if err == nil && !varies {
 		r.remember(routes)
 	}
@@ -120,13 +120,21 @@ func (r *Router) remember(routes Routes) {
 	r.kept += len(routes.Queues)
 }
 
-// ask finds out where a message goes.
-func (r *Router) ask(exchange, key []byte, headers Table) (routes Routes, varies bool, err error) {
-	if len(exchange) == 0 {
+// ask finds out where a message goes that has this key and maybe more.
+func (r *Router) ask(exchange, key []byte, more [][]byte, headers Table) (routes Routes, varies bool, err error) {
+	byName := func() {
 		routes.addByName(r.b, r.tenant, key)
+		for _, key := range more {
+			routes.addByName(r.b, r.tenant, key)
+		}
+	}
+	if len(exchange) == 0 {
+		byName()
 		return routes, false, nil
 	}
 	f := &r.found
+	f.More = more
+	defer func() { f.More = nil }()
 	if err := r.b.routing.snapshot.Load().Lookup(f, r.tenant, exchange, key, headers); err != nil {
 		return routes, false, err
 	}
@@ -140,7 +148,7 @@ func (r *Router) ask(exchange, key []byte, headers Table) (routes Routes, varies
 		}
 	}
 	if f.ByName {
-		routes.addByName(r.b, r.tenant, key)
+		byName()
 	}
 	return routes, f.Varies, nil
 }
@@ -179,18 +187,14 @@ func (t *Topic) takerOf(p *Partition) *Queue {
 	return q
 }
 
-// RouteMore is Route for a further key (AMQP's CC and BCC headers): the queues
-// of both, each once.
-func (r *Router) RouteMore(found Routes, exchange, key []byte, headers Table) (Routes, error) {
-	more, err := r.Route(exchange, key, headers)
-	if err != nil || len(found.Queues) == 0 {
-		return more, err
+// RouteAll is Route for a message with several keys (AMQP's CC and BCC headers;
+// the first is its own): the queues of all, each once. An exchange's alternate
+// gets the message if none of the keys leads anywhere. What is found for more
+// than one key is not remembered.
+func (r *Router) RouteAll(exchange []byte, keys [][]byte, headers Table) (Routes, error) {
+	if len(keys) == 1 {
+		return r.Route(exchange, keys[0], headers)
 	}
-	queues := slices.Clip(found.Queues)
-	for _, q := range more.Queues {
-		if !slices.Contains(queues, q) {
-			queues = append(queues, q)
-		}
-	}
-	return Routes{Queues: queues, Delayed: found.Delayed || more.Delayed}, nil
+	routes, _, err := r.ask(exchange, keys[0], keys[1:], headers)
+	return routes, err
 }

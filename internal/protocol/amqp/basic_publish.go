@@ -206,15 +206,14 @@ func (ch *channel) rewrite(p *wire.Properties) {
 func (ch *channel) route(p *wire.Properties) (broker.Routes, error) {
 	c := &ch.content
 	headers := broker.Table(p.Headers)
-	routes, err := ch.router.Route(c.exchange, c.key, headers)
+	ch.keys = append(ch.keys[:0], c.key)
 	for _, name := range [...]string{"CC", "BCC"} {
 		v, _ := p.Headers.Get(name)
 		for e := range v.Elements() {
-			if err == nil {
-				routes, err = ch.router.RouteMore(routes, c.exchange, e.Raw, headers)
-			}
+			ch.keys = append(ch.keys, e.Raw)
 		}
 	}
+	routes, err := ch.router.RouteAll(c.exchange, ch.keys, headers)
 	switch {
 	case errors.Is(err, broker.ErrUnknownExchange):
 		return routes, noExchange(string(c.exchange), ch.tenant)

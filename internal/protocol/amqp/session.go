@@ -92,6 +92,7 @@ type session struct {
 	// there are none.
 	owner  *broker.Session
 	router *broker.Router
+	keys   [][]byte       // of the message that is being routed
 	tracer *broker.Router // see trace.go; nil before the first copy
 
 	// behind is a queue that the burst has published to and that is behind.

@@ -29,6 +29,11 @@ type Found struct {
 	// Inside is the caller's, too: it publishes for the broker, which may publish
 	// to internal exchanges.
 	Inside bool
+	// More are the message's further keys, the caller's as well (AMQP's CC and
+	// BCC): each exchange is passed with all keys at once, so that its alternate is
+	// for a message none of whose keys leads anywhere. Where one of several is
+	// chosen the first key decides alone.
+	More [][]byte
 
 	tables []*table // passed or to be passed, in this order
 	walk   walk
@@ -128,11 +133,18 @@ func (s *Snapshot) through(f *Found, tenant *tenantTables, t *table, key []byte,
 	case Direct:
 		dests, _ := find(t.keys, key)
 		take(dests)
+		for _, key := range f.More {
+			dests, _ := find(t.keys, key)
+			take(dests)
+		}
 	case Fanout:
 		take(t.all)
 	case Topic:
 		if t.topics != nil {
 			t.topics.match(&f.walk, key, take)
+			for _, key := range f.More {
+				t.topics.match(&f.walk, key, take)
+			}
 		}
 	case Headers:
 		f.Varies = true

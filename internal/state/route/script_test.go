@@ -160,6 +160,8 @@ func (w *world) run(c *script.Command) string {
 		return ""
 	case "route":
 		return w.route(c)
+	case "route-all":
+		return w.targets("", c.Args[0], c.Args[1], nil, c.Args[2:]...)
 	case "show":
 		return w.show(c.Str("tenant", ""))
 	}
@@ -184,8 +186,12 @@ func (w *world) route(c *script.Command) string {
 	return out.String()
 }
 
-func (w *world) targets(tenant, exchange, key string, headers Table) string {
+// targets asks where a message with these keys goes.
+func (w *world) targets(tenant, exchange, key string, headers Table, more ...string) string {
 	var f Found
+	for _, key := range more {
+		f.More = append(f.More, []byte(key))
+	}
 	if err := w.s.Snapshot().Lookup(&f, tenant, []byte(exchange), []byte(key), headers); err != nil {
 		return "refused: " + err.Error()
 	}
