@@ -67,13 +67,10 @@ func (x *transactor) incarnate() {
 	old := x.now
 	s := &incarnation{x: x, producer: -1, epoch: -1, seq: map[int32]int32{}}
 	x.now = s
-	s.try("begins", func(b *broker.Broker, done func(error)) {
+	s.try("begins", func(b *broker.Broker, done answer) {
 		c := &txn.Init{ID: x.id, Timeout: int32(txnTimeout.Milliseconds()), Producer: -1, Epoch: -1}
 		b.InitTransactions(c, func(r txn.Reply, err error) {
-			if err == nil {
-				s.producer, s.epoch = r.Producer, r.Epoch
-			}
-			done(err)
+			done(err, func() { s.producer, s.epoch = r.Producer, r.Epoch })
 		})
 	}, func() {
 		if old != nil {
@@ -99,21 +96,22 @@ func (s *incarnation) supersede(by *incarnation) {
 func (s *incarnation) findInput(then func()) {
 	x := s.x
 	least := x.committed
-	s.try("asks for its input", func(b *broker.Broker, done func(error)) {
+	s.try("asks for its input", func(b *broker.Broker, done answer) {
 		t := b.Topic(x.input.name)
 		if t == nil {
-			done(broker.ErrNotLeader)
+			done(broker.ErrNotLeader, nil)
 			return
 		}
 		b.FetchOffsets(x.id, []broker.GroupPartition{{Topic: t.ID}}, func(os []group.Offset, err error) {
+			var pos record.Offset
 			switch {
 			case err != nil:
 			case os[0].Unstable:
 				err = txn.ErrConcurrent
 			default:
-				s.pos = max(os[0].Offset, 0)
+				pos = max(os[0].Offset, 0)
 			}
-			done(err)
+			done(err, func() { s.pos = pos })
 		})
 	}, func() {
 		if s.pos < least {
@@ -212,14 +210,19 @@ func (w *world) coordinator(id string) *node {
 	return nil
 }
 
+// answer ends a request: refused, or granted with what the client learns from it,
+// if there is anything. An answer that comes too late is not heard, and nothing is
+// learnt: the request was sent again.
+type answer func(err error, learn func())
+
 // try asks the coordinator until it is granted.
-func (s *incarnation) try(what string, do func(*broker.Broker, func(error)), then func()) {
+func (s *incarnation) try(what string, do func(*broker.Broker, answer), then func()) {
 	s.tryAt(func() *node { return s.x.w.coordinator(s.x.id) }, what, do, then)
 }
 
 // tryAt asks a node until what it asks is granted, or this incarnation is told
 // that it is over.
-func (s *incarnation) tryAt(at func() *node, what string, do func(*broker.Broker, func(error)), then func()) {
+func (s *incarnation) tryAt(at func() *node, what string, do func(*broker.Broker, answer), then func()) {
 	x, late := s.x, s.replaced
 	again := func() {
 		x.w.after(around(x.w.clients, 300*time.Millisecond), func() { s.tryAt(at, what, do, then) })
@@ -228,13 +231,16 @@ func (s *incarnation) tryAt(at func() *node, what string, do func(*broker.Broker
 		return
 	}
 	x.w.ask(at(), 7*time.Second, func(b *broker.Broker, reply func(func())) {
-		do(b, func(err error) {
+		do(b, func(err error, learn func()) {
 			reply(func() {
 				switch {
 				case s.dead:
 				case err == nil:
 					if late {
 						x.w.note("%s: a zombie %s", x.id, what)
+					}
+					if learn != nil {
+						learn()
 					}
 					then()
 				case isTransient(err), is(err, txn.ErrConcurrent, topic.ErrStillOpen, group.ErrStillOpen):
@@ -285,12 +291,12 @@ func (s *incarnation) read(part int32, then func()) {
 // add announces what will be part of the transaction.
 func (s *incarnation) add(parts []int, withInput bool, then func()) {
 	x := s.x
-	s.try("adds partitions", func(b *broker.Broker, done func(error)) {
+	s.try("adds partitions", func(b *broker.Broker, done answer) {
 		c := &txn.Add{ID: x.id, Producer: s.producer, Epoch: s.epoch}
 		for _, i := range parts {
 			p := partitionAt(b, x.topic.name, int32(i))
 			if p == nil {
-				done(broker.ErrNotLeader)
+				done(broker.ErrNotLeader, nil)
 				return
 			}
 			c.Partitions = append(c.Partitions, p.InTransaction())
@@ -307,7 +313,7 @@ func (s *incarnation) add(parts []int, withInput bool, then func()) {
 			if is(err, broker.ErrUnknownPartition) {
 				err = broker.ErrNotLeader
 			}
-			done(err)
+			done(err, nil)
 		})
 	}, then)
 }
@@ -342,18 +348,18 @@ func (s *incarnation) write(part int32, then func()) {
 	tries, replaced := 0, false
 	var l *partitionLog
 	var base record.Offset
-	s.tryAt(func() *node { return w.whoLeads(x.topic.name, part) }, "writes", func(b *broker.Broker, done func(error)) {
+	s.tryAt(func() *node { return w.whoLeads(x.topic.name, part) }, "writes", func(b *broker.Broker, done answer) {
 		tries++
 		replaced = s.replaced
 		p := partitionAt(b, x.topic.name, part)
 		if p == nil {
-			done(broker.ErrNotLeader)
+			done(broker.ErrNotLeader, nil)
 			return
 		}
 		l = w.log(p.ID(), x.topic, part)
 		a := &broker.Append{Batch: append([]byte(nil), batch...), Done: func(a *broker.Append) {
-			base = a.Base
-			done(a.Err)
+			at := a.Base
+			done(a.Err, func() { base = at })
 		}}
 		if x.bumps {
 			p.AppendIn(a, x.id)
@@ -380,10 +386,10 @@ func (s *incarnation) commitInput(then func()) {
 	x := s.x
 	to := s.pos + 1 + record.Offset(x.w.clients.IntN(5))
 	s.txn.from, s.txn.to = s.pos, to
-	s.try("commits its input", func(b *broker.Broker, done func(error)) {
+	s.try("commits its input", func(b *broker.Broker, done answer) {
 		t := b.Topic(x.input.name)
 		if t == nil {
-			done(broker.ErrNotLeader)
+			done(broker.ErrNotLeader, nil)
 			return
 		}
 		c := &group.TxnCommit{Producer: s.producer, Epoch: s.epoch}
@@ -393,7 +399,7 @@ func (s *incarnation) commitInput(then func()) {
 		if x.bumps {
 			id = x.id
 		}
-		b.CommitInTransaction(id, c, done)
+		b.CommitInTransaction(id, c, func(err error) { done(err, nil) })
 	}, then)
 }
 
@@ -405,11 +411,10 @@ func (s *incarnation) end(then func()) {
 	replaced := s.replaced
 	c := &txn.End{ID: x.id, Producer: s.producer, Epoch: s.epoch, Commit: commit, Bumps: x.bumps}
 	var r txn.Reply
-	s.try("ends it", func(b *broker.Broker, done func(error)) {
+	s.try("ends it", func(b *broker.Broker, done answer) {
 		end := *c
 		b.EndTransaction(&end, func(got txn.Reply, err error) {
-			r = got
-			done(err)
+			done(err, func() { r = got })
 		})
 	}, func() {
 		x.w.note("%s is ended, commit %v", t.name, commit)
