@@ -44,10 +44,11 @@ type sent struct {
 
 // partitionLog is what has been seen of a partition, by offset.
 type partitionLog struct {
-	id    record.PartitionID
-	topic *topicPlan
-	name  string
-	cells []cell
+	id     record.PartitionID
+	topic  *topicPlan
+	number int32 // among the topic's partitions
+	name   string
+	cells  []cell
 	// high is the highest watermark that a leader has shown, or that an
 	// acknowledgement implies, and the leader epoch of that leader.
 	high  record.Offset
@@ -80,7 +81,7 @@ func (h *history) init(w *world) {
 func (h *history) log(id record.PartitionID, t *topicPlan, number int32) *partitionLog {
 	l := h.logs[id]
 	if l == nil {
-		l = &partitionLog{id: id, topic: t, name: fmt.Sprintf("%s/%d", t.name, number)}
+		l = &partitionLog{id: id, topic: t, number: number, name: fmt.Sprintf("%s/%d", t.name, number)}
 		h.logs[id] = l
 		h.order = append(h.order, id)
 	}
