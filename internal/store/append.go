@@ -47,23 +47,18 @@ func (a *appending) add(in *Append) {
 	a.batch.Sync = a.batch.Sync || in.Sync
 	first := len(a.entries)
 	var bytes int64
-	// The entries, and what they point to, in one piece; but what has splices is let
-	// go of as soon as it is written.
-	made := make([]struct {
-		entry entry
-		data  unwritten
-	}, len(in.Entries))
+	// Entries stay for as long as the log has them, what they point to until it is
+	// written: in one piece the former would keep the latter in memory.
+	made, unwrittens := make([]entry, len(in.Entries)), make([]unwritten, len(in.Entries))
 	for i := range in.Entries {
 		e, m := &in.Entries[i], &made[i]
-		m.entry.term, m.entry.kind, m.entry.size = e.Term, e.Kind, uint32(e.Size())
+		m.term, m.kind, m.size = e.Term, e.Kind, uint32(e.Size())
+		unwrittens[i] = unwritten{e.Data, e.Splices}
+		m.data.Store(&unwrittens[i])
 		if len(e.Splices) > 0 {
 			a.spliced = append(a.spliced, e)
-			m.entry.data.Store(&unwritten{e.Data, e.Splices})
-		} else {
-			m.data.data = e.Data
-			m.entry.data.Store(&m.data)
 		}
-		a.entries = append(a.entries, &m.entry)
+		a.entries = append(a.entries, m)
 		a.batch.Frames = append(a.batch.Frames, wal.Frame{
 			Kind: wal.KindEntry, EntryKind: e.Kind, Group: in.Group, Index: e.Index, Term: e.Term, Body: e.Data, Splices: e.Splices,
 		})

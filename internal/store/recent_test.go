@@ -2,7 +2,9 @@ package store
 
 import (
 	"bytes"
+	"runtime"
 	"testing"
+	"weak"
 
 	"github.com/cockroachdb/pebble/v2/vfs"
 )
@@ -44,6 +46,29 @@ func TestResultsOutliveTheTail(t *testing.T) {
 	}
 	if lent := x.s.lane.Lent(); lent != 0 {
 		t.Fatalf("%d bytes are still lent", lent)
+	}
+}
+
+// The memory that an entry was appended from is its owner's again once it is
+// written: what the log keeps of the entry does not hold it.
+func TestAppendLetsGoOfTheData(t *testing.T) {
+	x := openSimple(t, Options{FS: vfs.NewMem()})
+	defer x.s.Close()
+	data := testBatch(t, 1, 64<<10, 0)
+	lent := weak.Make(&data[0])
+	x.s.Append([]Append{{Sync: true, Entries: []Entry{{Index: 1, Term: 1, Data: data}}}}, func(err error) {
+		if err != nil {
+			t.Error(err)
+		}
+	})
+	for x.s.Flush() {
+	}
+	// Whatever is used again from one append to the next forgets it with the next.
+	x.last = 1
+	x.put(1, 10, 0, 1)
+	runtime.GC()
+	if lent.Value() != nil {
+		t.Error("the data of an entry that is written is still held")
 	}
 }
 
